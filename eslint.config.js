@@ -1,0 +1,38 @@
+import js from "@eslint/js";
+import ts from "typescript-eslint";
+
+const SNAKE_NAMES = [
+  { selector: "default", format: ["snake_case"], leadingUnderscore: "allow" },
+  { selector: "import", format: null },
+  { selector: "variable", modifiers: ["const", "global"], format: ["snake_case", "UPPER_CASE"] },
+  { selector: "variable", modifiers: ["const"], types: ["function"], format: ["snake_case", "PascalCase"] },
+  { selector: "typeLike", format: ["PascalCase"] },
+  { selector: ["objectLiteralProperty", "objectLiteralMethod", "typeProperty", "typeMethod"], format: null },
+  { selector: ["classMethod", "classProperty"], modifiers: ["requiresQuotes"], format: null },
+];
+
+export default ts.config(
+  { ignores: ["dist/", "coverage/", ".tmp/", "test/data/"] },
+  js.configs.recommended,
+  ...ts.configs.recommendedTypeChecked,
+  {
+    languageOptions: { parserOptions: { projectService: true, tsconfigRootDir: import.meta.dirname } },
+    rules: {
+      "no-empty": ["error", { allowEmptyCatch: false }],
+      "@typescript-eslint/consistent-type-imports": "error",
+      "@typescript-eslint/naming-convention": ["error", ...SNAKE_NAMES],
+      "@typescript-eslint/no-unused-vars": ["error", { argsIgnorePattern: "^_", varsIgnorePattern: "^_" }],
+      "@typescript-eslint/restrict-template-expressions": ["error", { allowNumber: true }],
+      "@typescript-eslint/require-await": "off",
+      "@typescript-eslint/return-await": ["error", "in-try-catch"],
+    },
+  },
+  {
+    files: ["src/**/*.ts"],
+    rules: { "max-lines": ["error", { max: 350 }] },
+  },
+  {
+    files: ["**/*.js"],
+    extends: [ts.configs.disableTypeChecked],
+  },
+);

@@ -1,0 +1,59 @@
+/** The stable codes of {@link SessionError}. */
+export type SessionErrorCode =
+  "not_found" | "conflict" | "corrupt" | "invalid_id" | "invalid_input" | "invalid_state" | "lineage" | "storage";
+
+export interface SessionErrorDetails {
+  cause?: unknown;
+  session_id?: string | undefined;
+  path?: string | undefined;
+}
+
+/**
+ * Every error that this package raises. Decide by `code`, show `message`; `cause` is the error underneath,
+ * `session_id` and `path` say what it is about, where that is known.
+ *
+ * | code | meaning |
+ * | --- | --- |
+ * | `not_found` | there is no such session |
+ * | `conflict` | another writer changed or deleted the session; nothing was written |
+ * | `corrupt` | the session is there and cannot be read; nothing was touched |
+ * | `invalid_id` | the id cannot name a session |
+ * | `invalid_input` | an argument cannot be stored or is unknown |
+ * | `invalid_state` | the call does not fit the moment (conversation busy, no active session) |
+ * | `lineage` | the chain of parents is a cycle |
+ * | `storage` | the storage underneath failed |
+ */
+export class SessionError extends Error {
+  override readonly name = "SessionError";
+  readonly code: SessionErrorCode;
+  readonly session_id?: string;
+  readonly path?: string;
+
+  constructor(code: SessionErrorCode, message: string, details: SessionErrorDetails = {}) {
+    super(message, "cause" in details ? { cause: details.cause } : undefined);
+    this.code = code;
+    if (details.session_id !== undefined) {
+      this.session_id = details.session_id;
+    }
+    if (details.path !== undefined) {
+      this.path = details.path;
+    }
+  }
+}
+
+/** True for an error with this code, from whichever copy of the package it comes. */
+export function has_code(error: unknown, code: SessionErrorCode): boolean {
+  return error instanceof Error && error.name === "SessionError" && (error as SessionError).code === code;
+}
+
+export function session_not_found(id: string): SessionError {
+  return new SessionError("not_found", `session not found: ${id}`, { session_id: id });
+}
+
+export function invalid_state(): SessionError {
+  return new SessionError("invalid_state", "invalid state");
+}
+
+export function no_active_session(): SessionError {
+  return new SessionError("invalid_state", "no active session");
+}

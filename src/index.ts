@@ -1,0 +1,24 @@
+export { SessionManager } from "./session-manager.js";
+export { InMemorySessionStore } from "./stores/in-memory-session-store.js";
+export { SessionError } from "./errors.js";
+export type { SessionErrorCode, SessionErrorDetails } from "./errors.js";
+export type {
+  ForkOptions,
+  SaveMetadata,
+  SessionConversation,
+  SessionManagerEvents,
+  SessionManagerOptions,
+  SessionSnapshot,
+} from "./manager/types.js";
+export { apply_query, compare_sessions, merge_metadata, session_kind } from "./metadata.js";
+export type { MetadataPatch } from "./metadata.js";
+export type {
+  SessionDraft,
+  SessionKind,
+  SessionMetadata,
+  SessionQuery,
+  SessionRevision,
+  SessionStore,
+  SessionUsage,
+  StoredSession,
+} from "./types.js";

@@ -1,0 +1,98 @@
+import type { Message } from "@simulacra-ai/core";
+import { SessionError } from "./errors.js";
+import type { SessionMetadata, StoredSession } from "./types.js";
+
+/** A session with all that it inherits. */
+export interface ResolvedSession {
+  record: StoredSession;
+  /** Inherited messages first, then the session's own. */
+  messages: Message[];
+  /** How many of them are inherited. */
+  inherited: number;
+  /** What the chain of parents lacks, in words; empty where it is whole. */
+  missing: string[];
+}
+
+/** True where a session takes messages from its parent. */
+export function inherits(metadata: SessionMetadata): metadata is SessionMetadata & { parent_id: string } {
+  return metadata.parent_id !== undefined && !metadata.detached;
+}
+
+/**
+ * Loads a session and its parents in one pass, each record once.
+ * Returns `undefined` where there is no such session.
+ * @throws {SessionError} `lineage` for a cycle; whatever `load` throws, for a damaged parent too.
+ */
+export async function resolve_session(
+  id: string,
+  load: (id: string) => Promise<StoredSession | undefined>,
+): Promise<ResolvedSession | undefined> {
+  const chain: StoredSession[] = [];
+  const missing: string[] = [];
+  const seen = new Set<string>();
+  for (let next: string | undefined = id; next !== undefined;) {
+    if (seen.has(next)) {
+      throw new SessionError("lineage", `the parents of session ${id} form a cycle at ${next}`, { session_id: id });
+    }
+    seen.add(next);
+    const record = await load(next);
+    if (record === undefined) {
+      if (chain.length === 0) {
+        return undefined;
+      }
+      missing.push(`session ${next}, the parent of ${chain.at(-1)?.metadata.id ?? id}, is gone`);
+      break;
+    }
+    chain.push(record);
+    next = inherits(record.metadata) ? record.metadata.parent_id : undefined;
+  }
+  let messages: Message[] = [];
+  let inherited = 0;
+  for (const record of chain.reverse()) {
+    const cut = fork_point(record.metadata, messages);
+    if (cut.missing !== undefined) {
+      missing.push(cut.missing);
+    }
+    inherited = cut.count;
+    messages = [...messages.slice(0, cut.count), ...record.messages];
+  }
+  return { record: chain.at(-1) as StoredSession, messages, inherited, missing };
+}
+
+/** How many of the parent's messages a session inherits, and what of its fork point the parent no longer holds. */
+export function fork_point(
+  metadata: SessionMetadata,
+  parent_messages: readonly Message[],
+): { count: number; missing?: string } {
+  if (!inherits(metadata)) {
+    return { count: 0 };
+  }
+  const { fork_message_id, fork_message_count } = metadata;
+  const remaining = Math.min(fork_message_count ?? parent_messages.length, parent_messages.length);
+  if (fork_message_id === undefined) {
+    return { count: remaining };
+  }
+  if (fork_message_count !== undefined && parent_messages[fork_message_count - 1]?.id === fork_message_id) {
+    return { count: fork_message_count };
+  }
+  const index = parent_messages.findIndex((message) => message.id === fork_message_id);
+  if (index >= 0) {
+    return { count: index + 1 };
+  }
+  return {
+    count: remaining,
+    missing: `message ${fork_message_id}, where session ${metadata.id} was forked, is not in session ${metadata.parent_id}`,
+  };
+}
+
+/**
+ * The number of messages up to and including `message_id`.
+ * @throws {SessionError} `invalid_input` where there is no such message.
+ */
+export function count_through(messages: readonly Message[], message_id: string, session_id: string): number {
+  const index = messages.findIndex((message) => message.id === message_id);
+  if (index < 0) {
+    throw new SessionError("invalid_input", `session ${session_id} has no message ${message_id}`, { session_id });
+  }
+  return index + 1;
+}

@@ -1,0 +1,142 @@
+import type { CheckpointState, Usage } from "@simulacra-ai/core";
+import { label_from_messages } from "../label.js";
+import type { MetadataPatch } from "../metadata.js";
+import type { SessionMetadata } from "../types.js";
+import type { SaveMetadata } from "./types.js";
+import { add_usage } from "../usage.js";
+import { Timeline, type Messages } from "./timeline.js";
+
+/** What the store is known to hold of a session. */
+export interface StoredState {
+  timeline: Timeline;
+  /** How many messages of the timeline are stored, inherited ones included. */
+  count: number;
+  /** Unknown: the next write compares with what is stored. */
+  revision: string | undefined;
+}
+
+/** The session that a manager holds: what its conversation has held, what is stored, what is yet to be. */
+export class ActiveSession {
+  id: string;
+  timeline: Timeline;
+  /** `undefined`: no write has succeeded yet. */
+  stored: StoredState | undefined;
+  /** A parent whose id is asked for when the record is written: a conflict may have moved it by then. */
+  parent: ActiveSession | undefined;
+  checkpoint_state: CheckpointState | undefined;
+  /** Deleted through its manager: nothing is written any more. */
+  deleted = false;
+  #pending: MetadataPatch;
+  #known: MetadataPatch;
+
+  constructor(id: string, timeline: Timeline, known: MetadataPatch, pending: MetadataPatch = {}) {
+    this.id = id;
+    this.timeline = timeline;
+    this.#known = known;
+    this.#pending = pending;
+    this.checkpoint_state = known.checkpoint_state ?? undefined;
+  }
+
+  /** A session that is not stored yet. */
+  static create(metadata: MetadataPatch, inherited = 0): ActiveSession {
+    return new ActiveSession(crypto.randomUUID(), new Timeline(inherited), metadata, metadata);
+  }
+
+  get has_pending(): boolean {
+    return Object.keys(this.#pending).length > 0;
+  }
+
+  get label(): string | undefined {
+    return this.#known.label ?? undefined;
+  }
+
+  /** The timeline on which these messages are: the one so far, or a new one where they do not continue it. */
+  follow(messages: Messages): Timeline {
+    const matching = this.timeline.matching(messages);
+    if (matching < this.timeline.length) {
+      const { inherited } = this.timeline;
+      const cuts_inherited = matching < inherited;
+      this.timeline = new Timeline(cuts_inherited ? 0 : inherited);
+      if (cuts_inherited) {
+        this.note({ detached: true });
+      }
+    }
+    this.timeline.extend(messages);
+    return this.timeline;
+  }
+
+  /** Metadata for the next write; it stays pending until a write succeeds. */
+  note(metadata: MetadataPatch): void {
+    this.#known = { ...this.#known, ...metadata };
+    this.#pending = { ...this.#pending, ...metadata };
+  }
+
+  note_usage(turn: Usage): void {
+    this.note({ usage: add_usage(this.#known.usage ?? undefined, turn) });
+  }
+
+  /** What the application says of its session. */
+  note_given(metadata: SaveMetadata): void {
+    const given = Object.entries(metadata).filter(([, value]) => value !== undefined);
+    this.note(structuredClone(Object.fromEntries(given)));
+    if (metadata.label !== undefined) {
+      this.note_label(metadata.label);
+    }
+  }
+
+  note_label(label: string): void {
+    this.note({ label, label_source: "user" });
+  }
+
+  /** What another hand stored already. */
+  learn_label(label: string): void {
+    this.#known = { ...this.#known, label, label_source: "user" };
+    const { label: _label, label_source: _source, ...rest } = this.#pending;
+    this.#pending = rest;
+  }
+
+  /** Gives a session without a label one, once. */
+  note_auto_label(messages: Messages): void {
+    if (this.#known.label === undefined || this.#known.label === null) {
+      const label = label_from_messages(messages.slice(this.timeline.inherited));
+      if (label !== undefined) {
+        this.note({ label, label_source: "auto" });
+      }
+    }
+  }
+
+  /** A checkpoint's state travels only together with the message that it points to. */
+  note_checkpoint(state: CheckpointState | undefined, messages: Messages): void {
+    const before = this.checkpoint_state;
+    if (state?.message_id === before?.message_id && state?.summary === before?.summary) {
+      return;
+    }
+    if (state === undefined || messages.some((message) => message.id === state.message_id)) {
+      this.checkpoint_state = state && { ...state };
+      this.note({ checkpoint_state: state ? { ...state } : null });
+    }
+  }
+
+  /** What is stored may have been written anew: the next write compares. */
+  forget_revision(): void {
+    if (this.stored !== undefined) {
+      this.stored = { ...this.stored, revision: undefined };
+    }
+  }
+
+  /** Takes what is pending, for a write; `restore` puts it back where the write failed. */
+  take_pending(): { metadata: Partial<SessionMetadata>; restore: () => void } {
+    const taken = this.#pending;
+    const parent = this.parent;
+    const metadata = parent ? { ...taken, parent_id: parent.id } : taken;
+    this.#pending = {};
+    this.parent = undefined;
+    return {
+      metadata: metadata as Partial<SessionMetadata>,
+      restore: () => {
+        this.#pending = { ...taken, ...this.#pending };
+        this.parent ??= parent;
+      },
+    };
+  }
+}

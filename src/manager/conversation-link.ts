@@ -1,0 +1,105 @@
+import type { CheckpointState, Conversation, Message, Usage } from "@simulacra-ai/core";
+import { invalid_state } from "../errors.js";
+import type { Messages } from "./timeline.js";
+import { TurnWatch } from "./turn-watch.js";
+import type { SessionConversation } from "./types.js";
+
+/** What an engine wants to hear of its conversation; payloads may be missing. */
+export interface ConversationHandlers {
+  message_complete(usage: Usage | undefined): void;
+  create_child(child: Conversation): void;
+  checkpoint_begin(): void;
+  checkpoint_complete(): void;
+  dispose(): void;
+  /** A handler, or the conversation itself, threw. */
+  failed(error: unknown, operation: string): void;
+}
+
+type Listener = (...args: unknown[]) => void;
+
+/** Core types its listeners event by event; here one table holds them all. */
+interface EventSource {
+  on(event: string, listener: Listener): void;
+  off(event: string, listener: Listener): void;
+}
+
+/** The one place that touches a conversation. What it listens with never throws. */
+export class ConversationLink {
+  readonly #conversation: SessionConversation;
+  readonly #handlers: ConversationHandlers;
+  readonly #turns: TurnWatch;
+  readonly #listeners: [string, Listener][];
+
+  constructor(conversation: SessionConversation, handlers: ConversationHandlers) {
+    this.#conversation = conversation;
+    this.#handlers = handlers;
+    this.#turns = new TurnWatch(conversation);
+    this.#listeners = [
+      ...this.#turns.listeners(),
+      this.#listener("message_complete", (event?: { usage?: Usage }) => handlers.message_complete(event?.usage)),
+      this.#listener("create_child", (child?: Conversation) => child && handlers.create_child(child)),
+      this.#listener("checkpoint_begin", () => handlers.checkpoint_begin()),
+      this.#listener("checkpoint_complete", () => handlers.checkpoint_complete()),
+      this.#listener("dispose", () => handlers.dispose()),
+    ];
+    for (const [event, listener] of this.#listeners) {
+      (conversation as unknown as EventSource).on(event, listener);
+    }
+  }
+
+  /** Read once a turn: a conversation may copy all of them at every read. */
+  get messages(): Messages {
+    return this.#conversation.messages;
+  }
+
+  get checkpoint_state(): CheckpointState | undefined {
+    return this.#conversation.checkpoint_state;
+  }
+
+  set checkpoint_state(state: CheckpointState | undefined) {
+    if (state !== undefined || this.#conversation.checkpoint_state !== undefined) {
+      this.#conversation.checkpoint_state = state;
+    }
+  }
+
+  require_idle(): void {
+    if ((this.#conversation.state ?? "idle") !== "idle") {
+      throw invalid_state();
+    }
+  }
+
+  load(messages: Message[]): void {
+    this.#conversation.load(messages);
+  }
+
+  clear(): void {
+    this.#conversation.clear();
+  }
+
+  /** Resolves when no turn is in flight. */
+  turn_ended(): Promise<void> {
+    return this.#turns.ended();
+  }
+
+  /** Stops listening. */
+  detach(): void {
+    for (const [event, listener] of this.#listeners) {
+      try {
+        (this.#conversation as unknown as EventSource).off(event, listener);
+      } catch (error) {
+        this.#handlers.failed(error, "dispose");
+      }
+    }
+  }
+
+  #listener<A extends unknown[]>(event: string, handle: (...args: A) => unknown): [string, Listener] {
+    const guarded = (...args: A) => {
+      try {
+        handle(...args);
+      } catch (error) {
+        this.#handlers.failed(error, event);
+      }
+    };
+    return [event, guarded as unknown as Listener];
+  }
+}

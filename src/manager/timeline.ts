@@ -1,0 +1,72 @@
+import { isDeepStrictEqual } from "node:util";
+import type { Message } from "@simulacra-ai/core";
+
+export type Messages = readonly Readonly<Message>[];
+
+/** Equal as JSON holds them, whatever the order of their keys. */
+export function same_json(a: unknown, b: unknown): boolean {
+  const [left, right] = [JSON.stringify(a), JSON.stringify(b)];
+  return left === right || isDeepStrictEqual(JSON.parse(left), JSON.parse(right));
+}
+
+/** The messages as a frozen array of frozen messages; what is not frozen is copied, never frozen itself. */
+export function frozen_messages(messages: Messages): Messages {
+  if (Object.isFrozen(messages) && messages.every((message) => Object.isFrozen(message))) {
+    return messages;
+  }
+  return Object.freeze(messages.map((message) => Object.freeze({ ...message })));
+}
+
+/** How many leading messages are equal by value. */
+export function common_prefix(a: Messages, b: Messages): number {
+  const length = Math.min(a.length, b.length);
+  for (let at = 0; at < length; at += 1) {
+    if (!same_json(a[at], b[at])) {
+      return at;
+    }
+  }
+  return length;
+}
+
+/**
+ * What a conversation has held so far, as references: it only grows. A conversation that no longer continues it
+ * begins a new timeline. Holds two references a message.
+ */
+export class Timeline {
+  readonly #contents: unknown[] = [];
+  readonly #ids: (string | undefined)[] = [];
+  /** How many of the messages, at the beginning, belong to the session's parents. */
+  inherited: number;
+
+  constructor(inherited = 0) {
+    this.inherited = inherited;
+  }
+
+  get length(): number {
+    return this.#contents.length;
+  }
+
+  /** How many leading messages are those of this timeline. Compares content by reference, then id, then JSON. */
+  matching(messages: Messages): number {
+    const length = Math.min(messages.length, this.length);
+    for (let at = 0; at < length; at += 1) {
+      const message = messages[at] as Message;
+      if (message.content !== this.#contents[at]) {
+        if (message.id !== this.#ids[at] || !same_json({ c: message.content }, { c: this.#contents[at] })) {
+          return at;
+        }
+        this.#contents[at] = message.content;
+      }
+    }
+    return length;
+  }
+
+  /** Takes the messages past the end; the caller knows that those before it match. */
+  extend(messages: Messages): void {
+    for (let at = this.length; at < messages.length; at += 1) {
+      const message = messages[at] as Message;
+      this.#contents.push(message.content);
+      this.#ids.push(message.id);
+    }
+  }
+}

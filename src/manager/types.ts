@@ -1,0 +1,44 @@
+import type { Conversation, LifecycleErrorEvent, Message } from "@simulacra-ai/core";
+import type { SessionMetadata } from "../types.js";
+
+type OptionalMembers = "state" | "checkpoint_state" | "is_checkpoint";
+
+/** What the manager uses of a conversation: a `Conversation` fits, and so does a plain object. */
+export type SessionConversation = Pick<Conversation, "load" | "clear" | "on" | "off"> & {
+  readonly messages: readonly Readonly<Message>[];
+} & { [K in OptionalMembers]?: Conversation[K] | undefined };
+
+export interface SessionManagerOptions {
+  /** Save after every turn and checkpoint. Default `true`. */
+  auto_save?: boolean;
+  /** Give sessions without a label one, from the first text of the user. Default `true`. */
+  auto_slug?: boolean;
+}
+
+export interface ForkOptions {
+  /** True: the parent is named for provenance only; the conversation's messages stay as they are. Default `false`. */
+  detached?: boolean;
+  /** Fork after this message of the parent, inclusive. Default: after its last one. */
+  message_id?: string;
+}
+
+/** What an application may say of its session when it saves it. */
+export type SaveMetadata = Partial<
+  Pick<SessionMetadata, "label" | "provider" | "model" | "parent_id" | "fork_message_id" | "detached" | "custom">
+>;
+
+/** A session's id and all its messages, inherited ones included: a frozen snapshot. */
+export interface SessionSnapshot {
+  readonly id: string;
+  readonly messages: readonly Readonly<Message>[];
+}
+
+export interface SessionManagerEvents {
+  /** Stored messages are now the conversation's. */
+  load: [event: SessionSnapshot];
+  /** This state is stored. */
+  save: [event: SessionSnapshot];
+  /** Something failed that no caller waits for; of children, too (`context.session_id` says whose). */
+  lifecycle_error: [event: LifecycleErrorEvent];
+  dispose: [];
+}

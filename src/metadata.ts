@@ -1,0 +1,100 @@
+import { SessionError } from "./errors.js";
+import type { SessionKind, SessionMetadata, SessionQuery } from "./types.js";
+
+/** A change of metadata as it may arrive at run time: `null` removes a key. */
+export type MetadataPatch = { [K in keyof SessionMetadata]?: SessionMetadata[K] | null | undefined };
+
+/** The kind of a session, derived where an older writer left it out. */
+export function session_kind(metadata: Partial<SessionMetadata>): SessionKind {
+  if (metadata.kind !== undefined) {
+    return metadata.kind;
+  }
+  if (metadata.is_checkpoint) {
+    return "checkpoint";
+  }
+  if (metadata.parent_id === undefined) {
+    return "root";
+  }
+  return metadata.detached ? "child" : "fork";
+}
+
+/** Newest `updated_at` first, ties by id ascending, both by UTF-16 code unit. */
+export function compare_sessions(
+  a: Pick<SessionMetadata, "updated_at" | "id">,
+  b: Pick<SessionMetadata, "updated_at" | "id">,
+): number {
+  if (a.updated_at !== b.updated_at) {
+    return a.updated_at < b.updated_at ? 1 : -1;
+  }
+  return a.id === b.id ? 0 : a.id < b.id ? -1 : 1;
+}
+
+/** Sorts, filters and pages a list as `SessionStore.list` promises. */
+export function apply_query(entries: SessionMetadata[], query: SessionQuery = {}): SessionMetadata[] {
+  const { limit, before, parent_id, kinds } = query;
+  if (limit !== undefined && !(Number.isInteger(limit) && limit >= 0)) {
+    throw new SessionError("invalid_input", `limit must be a whole number of at least 0, not ${String(limit)}`);
+  }
+  const wanted = entries.filter(
+    (entry) =>
+      (parent_id === undefined || entry.parent_id === parent_id) &&
+      (kinds === undefined || kinds.includes(session_kind(entry))) &&
+      (before === undefined || compare_sessions(before, entry) < 0),
+  );
+  wanted.sort(compare_sessions);
+  return limit === undefined ? wanted : wanted.slice(0, limit);
+}
+
+/**
+ * The one rule by which every store combines stored and given metadata: see `SessionStore.save`.
+ * Takes and returns plain objects; neither argument is changed.
+ */
+export function merge_metadata(
+  stored: SessionMetadata | undefined,
+  given: MetadataPatch | undefined,
+  own: { id: string; message_count: number; now?: string },
+): SessionMetadata {
+  const now = own.now ?? new Date().toISOString();
+  const merged = new Map<string, unknown>(stored ? Object.entries(stored) : []);
+  const keeps_label = stored?.label_source === "user" && given?.label_source === "auto";
+  for (const [key, value] of Object.entries(given ?? {})) {
+    const kept =
+      value === undefined ||
+      (keeps_label && (key === "label" || key === "label_source")) ||
+      (key === "kind" && stored?.kind !== undefined);
+    if (!kept) {
+      if (value === null) {
+        merged.delete(key);
+      } else {
+        merged.set(key, value);
+      }
+    }
+  }
+  merged.delete("damaged");
+  const created_at = given?.created_at ?? stored?.created_at ?? now;
+  const updated_at = given?.updated_at ?? now;
+  for (const key of ["id", "created_at", "updated_at", "message_count"]) {
+    merged.delete(key);
+  }
+  return Object.fromEntries([
+    ["id", own.id],
+    ["created_at", created_at],
+    ["updated_at", updated_at],
+    ["message_count", own.message_count],
+    ...merged,
+  ]) as unknown as SessionMetadata;
+}
+
+/** The keys in which `to` differs from `from`, so that merging them into `from` gives `to` again. */
+export function metadata_difference(from: SessionMetadata, to: SessionMetadata): MetadataPatch {
+  const old_values = new Map<string, unknown>(Object.entries(from));
+  const changed: [string, unknown][] = [];
+  for (const [key, value] of Object.entries(to)) {
+    if (!old_values.has(key) || JSON.stringify(old_values.get(key)) !== JSON.stringify(value)) {
+      changed.push([key, value]);
+    }
+    old_values.delete(key);
+  }
+  const removed = [...old_values.keys()].map((key): [string, unknown] => [key, null]);
+  return Object.fromEntries([...changed, ...removed]);
+}

@@ -1,0 +1,117 @@
+import type { Message } from "@simulacra-ai/core";
+import { SessionError, session_not_found } from "../errors.js";
+import { messages_to_json, metadata_to_plain } from "../json.js";
+import { apply_query, merge_metadata } from "../metadata.js";
+import type { SessionMetadata, SessionQuery, SessionRevision, SessionStore, StoredSession } from "../types.js";
+
+interface MemoryRecord {
+  metadata: SessionMetadata;
+  /** The JSON text of each message: what is handed out is parsed anew. */
+  messages: string[];
+  revision: string;
+}
+
+/**
+ * Sessions in this process, gone with it: for tests, and the reference for every store's behaviour. What goes in
+ * comes out as JSON holds it, as from a file.
+ */
+export class InMemorySessionStore implements SessionStore {
+  readonly #records = new Map<string, MemoryRecord>();
+  #writes = 0;
+
+  async list(query?: SessionQuery): Promise<SessionMetadata[]> {
+    const entries = Array.from(this.#records.values(), (record) => record.metadata);
+    return structuredClone(apply_query(entries, query));
+  }
+
+  async load(id: string): Promise<StoredSession | undefined> {
+    const record = this.#records.get(id);
+    return (
+      record && {
+        metadata: structuredClone(record.metadata),
+        messages: record.messages.map((json) => JSON.parse(json) as Message),
+        revision: record.revision,
+      }
+    );
+  }
+
+  async save(id: string, messages: Message[], metadata?: Partial<SessionMetadata>): Promise<void> {
+    this.#put(id, messages_to_json(messages, id), metadata);
+  }
+
+  async delete(id: string): Promise<boolean> {
+    return this.#records.delete(id);
+  }
+
+  async append(
+    id: string,
+    messages: Message[],
+    options: { revision: string; metadata?: Partial<SessionMetadata> },
+  ): Promise<SessionRevision> {
+    const added = messages_to_json(messages, id);
+    const record = this.#at_revision(id, options.revision);
+    this.#merge(id, record, options.metadata, added.length);
+    if (added.length > 0) {
+      for (const json of added) {
+        record.messages.push(json);
+      }
+      record.revision = this.#next_revision();
+    }
+    return { revision: record.revision };
+  }
+
+  async replace(
+    id: string,
+    messages: Message[],
+    options: { revision: string | null; metadata?: Partial<SessionMetadata> },
+  ): Promise<SessionRevision> {
+    const all = messages_to_json(messages, id);
+    if (options.revision !== null) {
+      this.#at_revision(id, options.revision);
+    } else if (this.#records.has(id)) {
+      throw new SessionError("conflict", `session ${id} exists already`, { session_id: id });
+    }
+    return { revision: this.#put(id, all, options.metadata) };
+  }
+
+  async update(id: string, metadata: Partial<SessionMetadata>): Promise<boolean> {
+    const record = this.#records.get(id);
+    if (record === undefined) {
+      return false;
+    }
+    this.#merge(id, record, metadata);
+    return true;
+  }
+
+  #at_revision(id: string, revision: string): MemoryRecord {
+    const record = this.#records.get(id);
+    if (record === undefined) {
+      throw session_not_found(id);
+    }
+    if (record.revision !== revision) {
+      throw new SessionError("conflict", `session ${id} was changed by another writer`, { session_id: id });
+    }
+    return record;
+  }
+
+  #put(id: string, messages: string[], metadata: Partial<SessionMetadata> | undefined): string {
+    if (typeof id !== "string" || id === "") {
+      throw new SessionError("invalid_id", "a session id must be a string that is not empty");
+    }
+    const given = metadata_to_plain(metadata, id);
+    const merged = merge_metadata(this.#records.get(id)?.metadata, given, { id, message_count: messages.length });
+    const revision = this.#next_revision();
+    this.#records.set(id, { metadata: merged, messages, revision });
+    return revision;
+  }
+
+  #next_revision(): string {
+    this.#writes += 1;
+    return `m${this.#writes}`;
+  }
+
+  #merge(id: string, record: MemoryRecord, metadata: Partial<SessionMetadata> | undefined, added = 0): void {
+    const message_count = record.messages.length + added;
+    record.metadata = merge_metadata(record.metadata, metadata_to_plain(metadata, id), { id, message_count });
+  }
+}
