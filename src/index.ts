@@ -1,4 +1,6 @@
 export { SessionManager } from "./session-manager.js";
+export { FileSessionStore } from "./stores/file/file-session-store.js";
+export type { FileSessionFormat, FileSessionStoreOptions } from "./stores/file/file-session-store.js";
 export { InMemorySessionStore } from "./stores/in-memory-session-store.js";
 export { SessionError } from "./errors.js";
 export type { SessionErrorCode, SessionErrorDetails } from "./errors.js";

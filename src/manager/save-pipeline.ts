@@ -5,7 +5,7 @@ import type { ActiveSession } from "./active-session.js";
 import type { ManagerEmitter } from "./emitter.js";
 import { SessionWriter, type Capture } from "./session-writer.js";
 import { frozen_messages } from "./timeline.js";
-import { WriteQueue } from "./write-queue.js";
+import { WriteQueue } from "../write-queue.js";
 
 /** The one ordered queue through which a manager writes, and what is left to do to bring everything to rest. */
 export class SavePipeline {

@@ -1,0 +1,95 @@
+import { dirname } from "node:path";
+import { SessionError } from "../../errors.js";
+import { is_errno, type FileLayer, type OpenFile } from "./file-layer.js";
+
+/** How new files are made, and whether they are synced. */
+export interface FilePolicy {
+  durable: boolean;
+  file_mode: number;
+  directory_mode: number;
+}
+
+/** Creates a directory and those above it, each synced into its parent. What exists stays as it is. */
+export async function ensure_directory(layer: FileLayer, path: string, policy: FilePolicy): Promise<void> {
+  if ((await layer.real_path(path)) !== undefined) {
+    return;
+  }
+  const above = dirname(path);
+  await ensure_directory(layer, above, policy);
+  try {
+    await layer.make_directory(path, policy.directory_mode);
+  } catch (error) {
+    if (!is_errno(error, "EEXIST")) {
+      throw error;
+    }
+  }
+  await sync_directory(layer, above, policy);
+}
+
+export async function sync_directory(layer: FileLayer, path: string, policy: FilePolicy): Promise<void> {
+  if (policy.durable) {
+    await layer.sync_directory(path);
+  }
+}
+
+/** Opens for the length of `use`; closes in every case. */
+export async function with_file<T>(file: OpenFile, use: (file: OpenFile) => Promise<T>): Promise<T> {
+  let result: T;
+  try {
+    result = await use(file);
+  } catch (error) {
+    await file.close().catch(() => undefined); // the first error says more
+    throw error;
+  }
+  await file.close();
+  return result;
+}
+
+/**
+ * Replaces a file in one step: everything to a temporary file, synced, renamed over the old one, the directory
+ * synced. `before_rename` may still stop it. Whatever fails before the rename leaves the old file as it was.
+ */
+export async function replace_file(
+  layer: FileLayer,
+  path: string,
+  options: {
+    temporary: string;
+    policy: FilePolicy;
+    write: (file: OpenFile) => Promise<void>;
+    before_rename: () => Promise<void>;
+  },
+): Promise<void> {
+  const { temporary, policy } = options;
+  const old = await layer.stat(path);
+  if (old !== undefined && old.kind !== "file") {
+    throw new SessionError("storage", `${path} is not a regular file`, { path });
+  }
+  const file = await layer.create(temporary, old?.mode ?? policy.file_mode);
+  try {
+    await with_file(file, async () => {
+      await options.write(file);
+      if (policy.durable) {
+        await file.sync();
+      }
+    });
+    await options.before_rename();
+    await layer.rename(temporary, path);
+  } catch (error) {
+    await remove_if_there(layer, temporary).catch(() => undefined); // the first error says more
+    throw error;
+  }
+  await sync_directory(layer, dirname(path), policy);
+}
+
+/** Returns whether there was such a file. */
+export async function remove_if_there(layer: FileLayer, path: string): Promise<boolean> {
+  try {
+    await layer.unlink(path);
+    return true;
+  } catch (error) {
+    if (is_errno(error, "ENOENT", "ENOTDIR")) {
+      return false;
+    }
+    throw error;
+  }
+}

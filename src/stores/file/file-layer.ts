@@ -1,0 +1,77 @@
+/** What the store needs to know of a file. */
+export interface FileStamp {
+  inode: bigint;
+  size: number;
+  mtime_ns: bigint;
+  mode: number;
+  kind: "file" | "directory" | "other";
+}
+
+/** An open file. Reads and writes may be short, as in POSIX. */
+export interface OpenFile {
+  stat(): Promise<FileStamp>;
+  /** Returns how many bytes were read; 0 at the end of the file. */
+  read(buffer: Uint8Array, position: number): Promise<number>;
+  /** Returns how many bytes were written. */
+  write(data: Uint8Array, position: number): Promise<number>;
+  truncate(size: number): Promise<void>;
+  /** fsync. */
+  sync(): Promise<void>;
+  /** fdatasync. */
+  datasync(): Promise<void>;
+  close(): Promise<void>;
+}
+
+/**
+ * Every operation that the file store asks of the operating system: the seam at which tests record, reorder and fail
+ * them. Errors carry Node's `code`. Nothing here follows a symbolic link at the last component of a path.
+ */
+export interface FileLayer {
+  open(path: string, how: "read" | "modify"): Promise<OpenFile>;
+  /** A new file with exactly this mode; `EEXIST` where the name is taken. */
+  create(path: string, mode: number): Promise<OpenFile>;
+  /** `undefined` where there is nothing of this name. */
+  stat(path: string): Promise<FileStamp | undefined>;
+  /** The path with all links followed; `undefined` where there is nothing. */
+  real_path(path: string): Promise<string | undefined>;
+  /** The names in a directory. */
+  names(directory: string): Promise<string[]>;
+  make_directory(path: string, mode: number): Promise<void>;
+  remove_directory(path: string): Promise<void>;
+  rename(from: string, to: string): Promise<void>;
+  link(existing: string, path: string): Promise<void>;
+  unlink(path: string): Promise<void>;
+  symlink(target: string, path: string): Promise<void>;
+  readlink(path: string): Promise<string>;
+  sync_directory(path: string): Promise<void>;
+}
+
+/** True for an error of the operating system with one of these codes. */
+export function is_errno(error: unknown, ...codes: string[]): boolean {
+  return error instanceof Error && "code" in error && codes.includes(String(error.code));
+}
+
+/** Writes all of it, however short the single writes are. */
+export async function write_all(file: OpenFile, data: Uint8Array, position: number): Promise<void> {
+  for (let done = 0; done < data.length;) {
+    const written = await file.write(data.subarray(done), position + done);
+    if (written <= 0) {
+      throw Object.assign(new Error("the write made no progress"), { code: "EIO" });
+    }
+    done += written;
+  }
+}
+
+/** Reads `length` bytes from `position`, fewer only at the end of the file. */
+export async function read_range(file: OpenFile, position: number, length: number): Promise<Buffer> {
+  const buffer = Buffer.allocUnsafe(length);
+  let done = 0;
+  while (done < length) {
+    const count = await file.read(buffer.subarray(done), position + done);
+    if (count === 0) {
+      break;
+    }
+    done += count;
+  }
+  return buffer.subarray(0, done);
+}

@@ -1,0 +1,315 @@
+import { resolve } from "node:path";
+import type { Message } from "@simulacra-ai/core";
+import { has_code, SessionError, session_not_found } from "../../errors.js";
+import { messages_to_json, metadata_to_plain } from "../../json.js";
+import { apply_query, merge_metadata, type MetadataPatch } from "../../metadata.js";
+import type { SessionMetadata, SessionQuery, SessionRevision, SessionStore, StoredSession } from "../../types.js";
+import type { FilePolicy } from "./durable-files.js";
+import type { FileLayer } from "./file-layer.js";
+import { NODE_FILE_LAYER } from "./node-file-layer.js";
+import { SessionAccess, storage_error, type Outcome } from "./session-access.js";
+import type { SessionFiles } from "./session-files.js";
+import { list_session, session_names } from "./session-listing.js";
+import { is_valid_id, require_valid_id, SNAPSHOT_ENDING } from "./session-paths.js";
+import { read_session } from "./session-reader.js";
+import type { SessionState } from "./session-view.js";
+
+export type FileSessionFormat = "json";
+
+export interface FileSessionStoreOptions {
+  /** How new sessions are stored; both forms are read. Default `"json"`. */
+  format?: FileSessionFormat;
+  /**
+   * Whether an acknowledged write is synced to the device, so that it survives a power cut. Default `true`. `false`
+   * skips the syncs, not the atomicity.
+   */
+  durable?: boolean;
+  /** The mode of new files. Default `0o600`. */
+  file_mode?: number;
+  /** The mode of new directories. Default `0o700`. */
+  directory_mode?: number;
+}
+
+/** A journal is folded into its snapshot when it outgrows it, and this. */
+const MIN_FOLD_BYTES = 64 * 1024;
+/** How long `list` may keep the event loop at a time. */
+const SLICE_MS = 5;
+
+/**
+ * Sessions as JSON files in a directory: `{id}.json`, with what was appended since in `{id}.journal`, and hard links
+ * to the forks of a session in `{id}-forks/`. Any number of processes may use one directory. What was acknowledged
+ * survives the death of the process and, with `durable`, of the machine.
+ */
+export class FileSessionStore implements SessionStore {
+  readonly #layer: FileLayer;
+  readonly #root: string;
+  readonly #access: SessionAccess;
+  /** Background folds that failed: tried again when the journal has doubled, or at the next flush. */
+  readonly #failed_folds = new Map<string, number>();
+
+  /**
+   * @param root - the directory; made at the first write.
+   * @param layer - how files are reached; for tests.
+   */
+  constructor(root: string, options: FileSessionStoreOptions = {}, layer: FileLayer = NODE_FILE_LAYER) {
+    const { format = "json", durable = true, file_mode = 0o600, directory_mode = 0o700 } = options;
+    if (typeof root !== "string" || root === "") {
+      throw new SessionError("invalid_input", "the directory of a FileSessionStore must be a path");
+    }
+    if (format !== "json") {
+      throw new SessionError("invalid_input", `there is no format ${JSON.stringify(format)}`);
+    }
+    const policy: FilePolicy = { durable, file_mode, directory_mode };
+    this.#layer = layer;
+    this.#root = resolve(root);
+    this.#access = new SessionAccess(layer, policy, this.#root);
+  }
+
+  async list(query?: SessionQuery): Promise<SessionMetadata[]> {
+    return this.#guard(undefined, async () => {
+      const { names, journals } = await session_names(this.#layer, this.#root);
+      const entries: SessionMetadata[] = [];
+      let slice_began = performance.now();
+      for (const name of names) {
+        const id = name.endsWith(SNAPSHOT_ENDING) ? name.slice(0, -SNAPSHOT_ENDING.length) : undefined;
+        if (id !== undefined && is_valid_id(id)) {
+          const paths = this.#access.paths(id);
+          const entry = await list_session(this.#layer, paths, journals.has(`${id}.journal`));
+          if (entry !== undefined) {
+            entries.push(entry);
+          }
+          if (performance.now() - slice_began > SLICE_MS) {
+            await new Promise((next) => setImmediate(next));
+            slice_began = performance.now();
+          }
+        }
+      }
+      return apply_query(entries, query);
+    });
+  }
+
+  async load(id: string): Promise<StoredSession | undefined> {
+    require_valid_id(id);
+    return this.#guard(id, async () => {
+      const view = await read_session(this.#layer, this.#access.paths(id));
+      return (
+        view && {
+          metadata: structuredClone(view.state.metadata),
+          messages: view.messages ?? [],
+          revision: view.state.revision,
+        }
+      );
+    });
+  }
+
+  async save(id: string, messages: Message[], metadata?: Partial<SessionMetadata>): Promise<void> {
+    const given = check(id, metadata);
+    const texts = messages_to_json(messages, id);
+    return this.#change(id, async (files, known) => {
+      const old = await this.#readable(files, known);
+      const state = await this.#write(files, id, texts, given, old);
+      return { result: undefined, state };
+    });
+  }
+
+  async delete(id: string): Promise<boolean> {
+    require_valid_id(id);
+    if ((await this.#guard(id, () => this.#layer.real_path(this.#root))) === undefined) {
+      return false;
+    }
+    return this.#change(id, async (files, known) => {
+      const old = await this.#state(files, known).catch(damaged_is_unknown);
+      return { result: await files.remove(old?.metadata.parent_id), state: undefined };
+    });
+  }
+
+  async append(
+    id: string,
+    messages: Message[],
+    options: { revision: string; metadata?: Partial<SessionMetadata> },
+  ): Promise<SessionRevision> {
+    const given = check(id, options.metadata);
+    const texts = messages_to_json(messages, id);
+    return this.#change(id, async (files, known) => {
+      const old = await this.#at_revision(id, files, known, options.revision);
+      const state = await this.#extend(files, id, texts, given, old);
+      return { result: { revision: state.revision }, state };
+    });
+  }
+
+  async replace(
+    id: string,
+    messages: Message[],
+    options: { revision: string | null; metadata?: Partial<SessionMetadata> },
+  ): Promise<SessionRevision> {
+    const given = check(id, options.metadata);
+    const texts = messages_to_json(messages, id);
+    return this.#change(id, async (files, known) => {
+      const { revision } = options;
+      const old = await (revision === null ? this.#state(files, known) : this.#at_revision(id, files, known, revision));
+      if (revision === null && old !== undefined) {
+        throw new SessionError("conflict", `session ${id} exists already`, { session_id: id });
+      }
+      const state = await this.#write(files, id, texts, given, old);
+      return { result: { revision: state.revision }, state };
+    });
+  }
+
+  async update(id: string, metadata: Partial<SessionMetadata>): Promise<boolean> {
+    const given = check(id, metadata);
+    if ((await this.#guard(id, () => this.#layer.stat(this.#access.paths(id).snapshot))) === undefined) {
+      return false;
+    }
+    return this.#change(id, async (files, known) => {
+      const old = await this.#state(files, known);
+      if (old === undefined) {
+        return { result: false, state: undefined };
+      }
+      return { result: true, state: await this.#extend(files, id, [], given, old) };
+    });
+  }
+
+  async flush(id?: string): Promise<void> {
+    if (id !== undefined) {
+      require_valid_id(id);
+      return this.#fold(id);
+    }
+    const { journals } = await this.#guard(undefined, () => session_names(this.#layer, this.#root));
+    for (const name of journals) {
+      const of = name.slice(0, -".journal".length);
+      if (is_valid_id(of)) {
+        await this.#fold(of);
+      }
+    }
+  }
+
+  /** Adds messages and metadata: to the journal, or where a session has none and only metadata change, at once. */
+  async #extend(
+    files: SessionFiles,
+    id: string,
+    texts: string[],
+    given: MetadataPatch,
+    old: SessionState,
+  ): Promise<SessionState> {
+    if (texts.length === 0 && Object.keys(given).length === 0) {
+      return old;
+    }
+    const message_count = old.metadata.message_count + texts.length;
+    const metadata = merge_metadata(old.metadata, given, { id, message_count });
+    const journal = old.journal?.relation === "continues" ? old.journal : undefined;
+    const has_own_journal = journal !== undefined && journal.base === old.head?.store.generation;
+    if (old.head !== undefined && (texts.length > 0 || has_own_journal) && (journal === undefined || has_own_journal)) {
+      const state = await files.append(old, texts, metadata);
+      this.#fold_if_long(id, state);
+      return state;
+    }
+    // A snapshot of another writer, or a fold that was cut short: the snapshot becomes ours and whole first.
+    const view = await files.read();
+    if (view === undefined) {
+      throw session_not_found(id);
+    }
+    if (texts.length === 0) {
+      return files.fold(view, metadata);
+    }
+    return files.append(await files.fold(view, view.state.metadata), texts, metadata);
+  }
+
+  async #write(
+    files: SessionFiles,
+    id: string,
+    texts: string[],
+    given: MetadataPatch,
+    old: SessionState | undefined,
+  ): Promise<SessionState> {
+    const metadata = merge_metadata(old?.metadata, given, { id, message_count: texts.length });
+    return files.write(texts, metadata, old);
+  }
+
+  /** What is stored now, from memory where the files are as they were left. */
+  async #state(files: SessionFiles, known: SessionState | undefined): Promise<SessionState | undefined> {
+    return known !== undefined && (await files.is_current(known)) ? known : (await files.read())?.state;
+  }
+
+  /** The same, with what is damaged moved aside. */
+  async #readable(files: SessionFiles, known: SessionState | undefined): Promise<SessionState | undefined> {
+    try {
+      return await this.#state(files, known);
+    } catch (error) {
+      if (!has_code(error, "corrupt")) {
+        throw error;
+      }
+      await files.set_aside();
+      return undefined;
+    }
+  }
+
+  async #at_revision(
+    id: string,
+    files: SessionFiles,
+    known: SessionState | undefined,
+    revision: string,
+  ): Promise<SessionState> {
+    const state = await this.#state(files, known);
+    if (state === undefined) {
+      throw session_not_found(id);
+    }
+    if (state.revision !== revision) {
+      throw new SessionError("conflict", `session ${id} was changed by another writer`, { session_id: id });
+    }
+    return state;
+  }
+
+  #fold_if_long(id: string, { journal, stamp }: SessionState): void {
+    const limit = Math.max(MIN_FOLD_BYTES, stamp.size, this.#failed_folds.get(id) ?? 0);
+    if (journal !== undefined && journal.end > limit) {
+      this.#fold(id).catch(() => this.#failed_folds.set(id, 2 * journal.end)); // the journal holds everything
+    }
+  }
+
+  async #fold(id: string): Promise<void> {
+    if ((await this.#guard(id, () => this.#layer.stat(this.#access.paths(id).journal))) === undefined) {
+      return;
+    }
+    await this.#change(id, async (files) => {
+      const view = await files.read();
+      if (view === undefined || view.state.journal === undefined) {
+        return { result: undefined, state: view?.state };
+      }
+      const state = await files.fold(view, view.state.metadata);
+      this.#failed_folds.delete(id);
+      return { result: undefined, state };
+    });
+  }
+
+  #change<T>(
+    id: string,
+    task: (files: SessionFiles, known: SessionState | undefined) => Promise<Outcome<T>>,
+  ): Promise<T> {
+    return this.#guard(id, () => this.#access.change(id, task));
+  }
+
+  async #guard<T>(id: string | undefined, task: () => Promise<T>): Promise<T> {
+    try {
+      return await task();
+    } catch (error) {
+      throw storage_error(error, id);
+    }
+  }
+}
+
+/** @throws {SessionError} `invalid_id`, `invalid_input`. */
+function check(id: string, metadata: Partial<SessionMetadata> | undefined): MetadataPatch {
+  require_valid_id(id);
+  const given = metadata_to_plain(metadata, id);
+  if (given.parent_id !== undefined && given.parent_id !== null) {
+    require_valid_id(given.parent_id, "parent_id");
+  }
+  return given;
+}
+
+function damaged_is_unknown(error: unknown): undefined {
+  if (!has_code(error, "corrupt")) {
+    throw error;
+  }
+  return undefined;
+}

@@ -1,0 +1,171 @@
+import { metadata_difference, type MetadataPatch } from "../../metadata.js";
+import type { SessionMetadata } from "../../types.js";
+import { checksum } from "./checksum.js";
+import { SEPARATOR } from "./snapshot.js";
+
+/** The first line of a journal: what it continues. */
+export interface JournalHeader {
+  journal: 1;
+  /** The generation of the snapshot. */
+  base: string;
+  /** The checksum of the snapshot's messages. */
+  messages: string;
+}
+
+/** The line that ends a record; the messages stand before it. */
+export interface RecordHead {
+  /** Counts the records of this journal from 1. */
+  n: number;
+  base: string;
+  /** The checksum of the line before. */
+  prev: string;
+  /** How many messages the session had before. */
+  at: number;
+  /** How many messages this record adds. */
+  count: number;
+  /** The revision of the messages after it. */
+  revision: string;
+  /** In what the metadata differ from the snapshot's, all changes so far. */
+  metadata: MetadataPatch;
+  /** Absent: the record was synced before it was acknowledged. */
+  durable?: false;
+}
+
+export interface JournalRecord extends RecordHead {
+  sum: string;
+  /** The messages as they stand in the file, with separators between them. */
+  body: Buffer;
+}
+
+export interface Journal {
+  /** `undefined`: not even the first line is whole. */
+  header: JournalHeader | undefined;
+  /** The checksum of the last whole line. */
+  sum: string;
+  records: JournalRecord[];
+  /** Up to here the bytes are whole records; what follows is a torn tail. */
+  end: number;
+  /** What is wrong, where it is more than a torn tail. */
+  damage: string | undefined;
+}
+
+/** Marks the line that ends a record; no message begins with it. */
+const MARK = "#";
+const NEWLINE = 0x0a;
+
+function encode_line(body: Uint8Array, json: string): { bytes: Buffer; sum: string } {
+  const sum = checksum(body, json);
+  return { bytes: Buffer.concat([body, Buffer.from(`${MARK}${sum} ${body.length} ${json}\n`)]), sum };
+}
+
+export function encode_header(header: JournalHeader): { bytes: Buffer; sum: string } {
+  return encode_line(Buffer.alloc(0), JSON.stringify(header));
+}
+
+export function encode_record(messages: readonly string[], head: RecordHead): { bytes: Buffer; sum: string } {
+  const body = messages.length === 0 ? "" : `${messages.join(SEPARATOR.toString())}\n`;
+  return encode_line(Buffer.from(body), JSON.stringify(head));
+}
+
+interface Line {
+  sum: string;
+  head: unknown;
+  body: Buffer;
+  /** From the first byte of the body to behind the line. */
+  begin: number;
+  end: number;
+}
+
+/** The record whose marked line begins at `mark`, if its checksum is right. */
+function decode_line(bytes: Buffer, mark: number): Line | undefined {
+  const newline = bytes.indexOf(NEWLINE, mark);
+  const match = newline < 0 ? null : /^#([0-9a-f]{16}) (\d{1,15}) /.exec(bytes.toString("latin1", mark, mark + 34));
+  if (match === null) {
+    return undefined;
+  }
+  const [prefix, sum, length] = match as unknown as [string, string, string];
+  const begin = mark - Number(length);
+  const json = bytes.subarray(mark + prefix.length, newline);
+  if (begin < 0 || checksum(bytes.subarray(begin, mark), json) !== sum) {
+    return undefined;
+  }
+  const body = bytes.subarray(begin, Math.max(begin, mark - 1));
+  return { sum, head: JSON.parse(json.toString()), body, begin, end: newline + 1 };
+}
+
+/** Where the next marked line begins, at `from` or after a line break behind it; -1: nowhere. */
+function next_mark(bytes: Buffer, from: number): number {
+  if (bytes[from] === MARK.charCodeAt(0) && (from === 0 || bytes[from - 1] === NEWLINE)) {
+    return from;
+  }
+  const found = bytes.indexOf(`\n${MARK}`, from);
+  return found < 0 ? -1 : found + 1;
+}
+
+/** Reads a journal as far as it is whole. */
+export function decode_journal(bytes: Buffer): Journal {
+  const first = decode_line(bytes, 0);
+  const header = first?.head as JournalHeader | undefined;
+  if (first === undefined || header?.journal !== 1) {
+    return { header: undefined, sum: "", records: [], end: 0, damage: damage_after(bytes, 0) };
+  }
+  const records: JournalRecord[] = [];
+  let { end, sum } = first;
+  for (let record = decode_record(bytes, end); record !== undefined; record = decode_record(bytes, end)) {
+    const { head, line } = record;
+    if (head.prev !== sum || head.n !== records.length + 1 || head.base !== header.base) {
+      break;
+    }
+    records.push({ ...head, sum: line.sum, body: line.body });
+    ({ end, sum } = line);
+  }
+  return { header, sum, records, end, damage: damage_after(bytes, end) };
+}
+
+/** The record that begins at `begin` and nowhere else. */
+function decode_record(bytes: Buffer, begin: number): { head: RecordHead; line: Line } | undefined {
+  const mark = next_mark(bytes, begin);
+  const line = mark < 0 ? undefined : decode_line(bytes, mark);
+  return line?.begin === begin ? { head: line.head as RecordHead, line } : undefined;
+}
+
+/** Invalid bytes are a torn tail, unless a whole record follows them that was synced after they were. */
+function damage_after(bytes: Buffer, end: number): string | undefined {
+  for (let mark = next_mark(bytes, end); mark >= 0; mark = next_mark(bytes, mark + 1)) {
+    const head = decode_line(bytes, mark)?.head as RecordHead | undefined;
+    if (head !== undefined && head.durable !== false) {
+      return `bytes ${end} to ${mark} are not what was written`;
+    }
+  }
+  return undefined;
+}
+
+/**
+ * The last record of a journal, from its last bytes. `undefined`: they do not end in a whole record, or it begins
+ * before them.
+ */
+export function decode_last_record(tail: Buffer): RecordHead | undefined {
+  if (tail.at(-1) !== NEWLINE) {
+    return undefined;
+  }
+  const mark = tail.lastIndexOf(`\n${MARK}`, tail.length - 2) + 1;
+  const head = decode_line(tail, mark)?.head as RecordHead | undefined;
+  return head !== undefined && "n" in head ? head : undefined;
+}
+
+/** The snapshot's metadata with the changes of a record. */
+export function apply_patch(metadata: MetadataPatch, patch: MetadataPatch): MetadataPatch {
+  const merged = new Map<string, unknown>(Object.entries(metadata));
+  for (const [key, value] of Object.entries(patch)) {
+    if (value === null) {
+      merged.delete(key);
+    } else {
+      merged.set(key, value);
+    }
+  }
+  return Object.fromEntries(merged);
+}
+
+export function make_patch(snapshot: MetadataPatch, metadata: SessionMetadata): MetadataPatch {
+  return metadata_difference(snapshot as SessionMetadata, metadata);
+}

@@ -1,0 +1,148 @@
+import fs from "node:fs";
+import { promisify } from "node:util";
+import { is_errno, type FileLayer, type FileStamp, type OpenFile } from "./file-layer.js";
+
+const { O_CREAT, O_EXCL, O_NOFOLLOW = 0, O_NONBLOCK = 0, O_RDONLY, O_RDWR } = fs.constants;
+
+/** Up to here a read or write goes to the page cache faster than to another thread and back. */
+const INLINE_BYTES = 64 * 1024;
+const MAX_CHUNK_BYTES = 4 * 1024 * 1024;
+
+const read_async = promisify(fs.read);
+const write_async = promisify(fs.write);
+const sync_async = promisify(fs.fsync);
+const datasync_async = promisify(fs.fdatasync);
+const readdir_async = promisify(fs.readdir);
+
+/**
+ * Node's file system. Calls that only touch names and the page cache are made in place, a few microseconds each;
+ * whatever waits for the device (sync, large reads and writes, directory scans) runs on the thread pool.
+ */
+export const NODE_FILE_LAYER: FileLayer = {
+  async open(path, how) {
+    return new NodeFile(fs.openSync(path, (how === "read" ? O_RDONLY : O_RDWR) | O_NOFOLLOW | O_NONBLOCK));
+  },
+
+  async create(path, mode) {
+    const fd = fs.openSync(path, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, mode);
+    const file = new NodeFile(fd);
+    try {
+      fs.fchmodSync(fd, mode); // whatever the umask
+    } catch (error) {
+      await file.close();
+      throw error;
+    }
+    return file;
+  },
+
+  async stat(path) {
+    const stats = fs.lstatSync(path, { bigint: true, throwIfNoEntry: false });
+    return stats && to_stamp(stats);
+  },
+
+  async real_path(path) {
+    try {
+      return fs.realpathSync(path);
+    } catch (error) {
+      if (is_errno(error, "ENOENT")) {
+        return undefined;
+      }
+      throw error;
+    }
+  },
+
+  async names(directory) {
+    return readdir_async(directory);
+  },
+
+  async make_directory(path, mode) {
+    fs.mkdirSync(path, { mode });
+  },
+
+  async remove_directory(path) {
+    fs.rmdirSync(path);
+  },
+
+  async rename(from, to) {
+    fs.renameSync(from, to);
+  },
+
+  async link(existing, path) {
+    fs.linkSync(existing, path);
+  },
+
+  async unlink(path) {
+    fs.unlinkSync(path);
+  },
+
+  async symlink(target, path) {
+    fs.symlinkSync(target, path);
+  },
+
+  async readlink(path) {
+    return fs.readlinkSync(path);
+  },
+
+  async sync_directory(path) {
+    const fd = fs.openSync(path, O_RDONLY);
+    try {
+      await sync_async(fd);
+    } finally {
+      fs.closeSync(fd);
+    }
+  },
+};
+
+class NodeFile implements OpenFile {
+  readonly #fd: number;
+
+  constructor(fd: number) {
+    this.#fd = fd;
+  }
+
+  async stat(): Promise<FileStamp> {
+    return to_stamp(fs.fstatSync(this.#fd, { bigint: true }));
+  }
+
+  async read(buffer: Uint8Array, position: number): Promise<number> {
+    const length = Math.min(buffer.length, MAX_CHUNK_BYTES);
+    if (length <= INLINE_BYTES) {
+      return fs.readSync(this.#fd, buffer, 0, length, position);
+    }
+    return (await read_async(this.#fd, buffer, 0, length, position)).bytesRead;
+  }
+
+  async write(data: Uint8Array, position: number): Promise<number> {
+    const length = Math.min(data.length, MAX_CHUNK_BYTES);
+    if (length <= INLINE_BYTES) {
+      return fs.writeSync(this.#fd, data, 0, length, position);
+    }
+    return (await write_async(this.#fd, data, 0, length, position)).bytesWritten;
+  }
+
+  async truncate(size: number): Promise<void> {
+    fs.ftruncateSync(this.#fd, size);
+  }
+
+  async sync(): Promise<void> {
+    await sync_async(this.#fd);
+  }
+
+  async datasync(): Promise<void> {
+    await datasync_async(this.#fd);
+  }
+
+  async close(): Promise<void> {
+    fs.closeSync(this.#fd);
+  }
+}
+
+function to_stamp(stats: fs.BigIntStats): FileStamp {
+  return {
+    inode: stats.ino,
+    size: Number(stats.size),
+    mtime_ns: stats.mtimeNs,
+    mode: Number(stats.mode) & 0o7777,
+    kind: stats.isFile() ? "file" : stats.isDirectory() ? "directory" : "other",
+  };
+}

@@ -1,0 +1,76 @@
+import { createHash } from "node:crypto";
+import fs from "node:fs";
+import os from "node:os";
+import process from "node:process";
+
+/** Who holds a lock, so that others can tell whether it still lives. */
+export interface ProcessIdentity {
+  pid: number;
+  /** When the process began, as the system counts it; empty where that is unknown. */
+  started: string;
+  boot: string;
+  machine: string;
+  pid_namespace: string;
+}
+
+function short(text: string): string {
+  return text === "" ? "" : createHash("sha256").update(text).digest("hex").slice(0, 6);
+}
+
+/** For what exists on some systems only: what cannot be read is unknown, and locks then age instead. */
+function read_if_there(read: () => string): string {
+  try {
+    return read().trim();
+  } catch (error) {
+    return error instanceof Error ? "" : String(error);
+  }
+}
+
+interface ProcessStat {
+  state: string;
+  started: string;
+}
+
+function process_stat(pid: number): ProcessStat | undefined {
+  const stat = read_if_there(() => fs.readFileSync(`/proc/${pid}/stat`, "latin1"));
+  const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+  return fields.length < 20 ? undefined : { state: fields[0] ?? "", started: fields[19] ?? "" };
+}
+
+let own: ProcessIdentity | undefined;
+
+export function own_identity(): ProcessIdentity {
+  own ??= {
+    pid: process.pid,
+    started: process_stat(process.pid)?.started ?? "",
+    boot: short(read_if_there(() => fs.readFileSync("/proc/sys/kernel/random/boot_id", "latin1"))),
+    machine: short(read_if_there(() => fs.readFileSync("/etc/machine-id", "latin1")) + os.hostname()),
+    pid_namespace: short(read_if_there(() => fs.readlinkSync("/proc/self/ns/pid"))),
+  };
+  return own;
+}
+
+/** Whether a process is certainly gone. Where that cannot be known, it is not. */
+export function is_gone(other: ProcessIdentity): boolean {
+  const self = own_identity();
+  if (other.machine !== self.machine) {
+    return false;
+  }
+  if (other.boot !== self.boot) {
+    return other.boot !== "" && self.boot !== "";
+  }
+  if (other.pid_namespace !== self.pid_namespace) {
+    return false;
+  }
+  try {
+    process.kill(other.pid, 0);
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === "ESRCH";
+  }
+  const stat = process_stat(other.pid);
+  return stat !== undefined && (stat.state === "Z" || stat.state === "X" || differs(stat.started, other.started));
+}
+
+function differs(a: string, b: string): boolean {
+  return a !== "" && b !== "" && a !== b;
+}

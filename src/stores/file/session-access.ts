@@ -1,0 +1,117 @@
+import { has_code, SessionError } from "../../errors.js";
+import { WriteQueue } from "../../write-queue.js";
+import { ensure_directory, remove_if_there, type FilePolicy } from "./durable-files.js";
+import { is_errno, type FileLayer } from "./file-layer.js";
+import { SessionFiles } from "./session-files.js";
+import { SessionLock } from "./session-lock.js";
+import { SessionPaths, TEMPORARY_ENDING } from "./session-paths.js";
+import type { SessionState } from "./session-view.js";
+
+/** What a change of a session leaves in memory; `undefined`: nothing is known. */
+export interface Outcome<T> {
+  result: T;
+  state: SessionState | undefined;
+}
+
+/**
+ * The way to a session's files for a change: one at a time in this process and under the session's lock, with what
+ * was known of it, and rid of what a killed process left.
+ */
+export class SessionAccess {
+  readonly #layer: FileLayer;
+  readonly #policy: FilePolicy;
+  readonly #root: string;
+  readonly #queues = new Map<string, WriteQueue>();
+  readonly #states = new Map<string, SessionState>();
+  #prepared: Promise<Map<string, string[]>> | undefined;
+
+  constructor(layer: FileLayer, policy: FilePolicy, root: string) {
+    this.#layer = layer;
+    this.#policy = policy;
+    this.#root = root;
+  }
+
+  paths(id: string): SessionPaths {
+    return new SessionPaths(this.#root, id);
+  }
+
+  /** Runs a change behind those asked for before. Where it throws, what was known is forgotten. */
+  async change<T>(
+    id: string,
+    task: (files: SessionFiles, known: SessionState | undefined) => Promise<Outcome<T>>,
+  ): Promise<T> {
+    let queue = this.#queues.get(id);
+    if (queue === undefined) {
+      queue = new WriteQueue(undefined, () => this.#queues.delete(id));
+      this.#queues.set(id, queue);
+    }
+    return queue.run(() => this.#change(id, task));
+  }
+
+  async #change<T>(
+    id: string,
+    task: (files: SessionFiles, known: SessionState | undefined) => Promise<Outcome<T>>,
+  ): Promise<T> {
+    const paths = this.paths(id);
+    const leftovers = await this.#prepare();
+    const lock = await SessionLock.acquire(this.#layer, paths);
+    const files = new SessionFiles(this.#layer, this.#policy, paths, lock);
+    const known = this.#states.get(id);
+    this.#states.delete(id);
+    try {
+      await this.#clean(paths, lock, leftovers);
+      const { result, state } = await task(files, known);
+      if (state !== undefined) {
+        this.#states.set(id, state);
+      }
+      return result;
+    } finally {
+      await lock.release();
+    }
+  }
+
+  /** The directory is there, and what killed processes left in it is known; once, unless it fails. */
+  #prepare(): Promise<Map<string, string[]>> {
+    this.#prepared ??= this.#scan().catch((error: unknown) => {
+      this.#prepared = undefined;
+      throw error;
+    });
+    return this.#prepared;
+  }
+
+  async #scan(): Promise<Map<string, string[]>> {
+    await ensure_directory(this.#layer, this.#root, this.#policy);
+    const leftovers = new Map<string, string[]>();
+    for (const name of await this.#layer.names(this.#root)) {
+      const id = /^(.+)\.[0-9a-f]{12}\.tmp$/.exec(name)?.[1];
+      if (id !== undefined) {
+        leftovers.set(id, [...(leftovers.get(id) ?? []), name.slice(id.length + 1, -TEMPORARY_ENDING.length)]);
+      }
+    }
+    return leftovers;
+  }
+
+  async #clean(paths: SessionPaths, lock: SessionLock, leftovers: Map<string, string[]>): Promise<void> {
+    const tokens = leftovers.get(paths.id) ?? [];
+    leftovers.delete(paths.id);
+    if (lock.inherited_token !== undefined) {
+      tokens.push(lock.inherited_token);
+    }
+    for (const token of tokens) {
+      await remove_if_there(this.#layer, paths.temporary(token));
+    }
+  }
+}
+
+/** What the operating system answered, as an error of this package. */
+export function storage_error(error: unknown, session_id: string | undefined): SessionError {
+  if (error instanceof SessionError) {
+    return has_code(error, "corrupt") && session_id !== undefined && error.session_id === undefined
+      ? new SessionError(error.code, error.message, { cause: error.cause, session_id, path: error.path })
+      : error;
+  }
+  const path = error instanceof Error && "path" in error ? String(error.path) : undefined;
+  const reason = error instanceof Error ? error.message : String(error);
+  const full = is_errno(error, "ENOSPC", "EDQUOT") ? "the disk is full: " : "";
+  return new SessionError("storage", `the storage failed: ${full}${reason}`, { cause: error, session_id, path });
+}

@@ -1,0 +1,141 @@
+import { SessionError } from "../../errors.js";
+import { is_errno, type FileLayer } from "./file-layer.js";
+import { is_gone, own_identity, type ProcessIdentity } from "./process-identity.js";
+import type { SessionPaths } from "./session-paths.js";
+import { new_token } from "./token.js";
+
+/** A lock whose holder cannot be asked is broken when it has not changed for so long, by the waiter's own clock. */
+const STALE_AFTER_MS = 10_000;
+const MAX_WAIT_MS = 25;
+
+/** A lock that this process holds on one session: a symbolic link whose target says who holds it. */
+export class SessionLock {
+  /** Unique to this holding of the lock. */
+  readonly token: string;
+  /** The holder before, where this lock was taken over: what it left is to be cleaned up. */
+  readonly inherited_token: string | undefined;
+  readonly #layer: FileLayer;
+  readonly #paths: SessionPaths;
+  readonly #target: string;
+
+  private constructor(layer: FileLayer, paths: SessionPaths, token: string, target: string, inherited?: string) {
+    this.#layer = layer;
+    this.#paths = paths;
+    this.token = token;
+    this.#target = target;
+    this.inherited_token = inherited;
+  }
+
+  /** Waits for the lock and takes it. Takes over at once where the holder is gone. */
+  static async acquire(layer: FileLayer, paths: SessionPaths): Promise<SessionLock> {
+    const token = new_token(12);
+    const target = encode(own_identity(), token);
+    let inherited: string | undefined;
+    let seen = { target: "", since: 0 };
+    for (let wait = 0.5; ; wait = Math.min(wait * 2, MAX_WAIT_MS)) {
+      try {
+        await layer.symlink(target, paths.lock);
+        return new SessionLock(layer, paths, token, target, inherited);
+      } catch (error) {
+        if (!is_errno(error, "EEXIST")) {
+          throw error;
+        }
+      }
+      const holder = await read_target(layer, paths.lock);
+      if (holder === undefined) {
+        continue;
+      }
+      const now = performance.now();
+      if (holder !== seen.target) {
+        seen = { target: holder, since: now };
+      }
+      const identity = decode(holder);
+      if ((identity && is_gone(identity)) || now - seen.since > STALE_AFTER_MS) {
+        if (await break_lock(layer, paths, holder, token)) {
+          inherited = identity?.token ?? inherited;
+        }
+        continue;
+      }
+      await new Promise((resolve) => setTimeout(resolve, wait * (0.5 + Math.random())));
+    }
+  }
+
+  /** @throws {SessionError} `conflict` where another process has broken the lock meanwhile. */
+  async require_held(): Promise<void> {
+    if ((await read_target(this.#layer, this.#paths.lock)) !== this.#target) {
+      throw this.broken();
+    }
+  }
+
+  broken(): SessionError {
+    const { id: session_id, lock: path } = this.#paths;
+    return new SessionError("conflict", `session ${session_id} was taken over by another process`, {
+      session_id,
+      path,
+    });
+  }
+
+  /** Lets go of the lock; one that was broken is another's by now, and stays. */
+  async release(): Promise<void> {
+    if ((await read_target(this.#layer, this.#paths.lock)) === this.#target) {
+      await this.#layer.unlink(this.#paths.lock);
+    }
+  }
+}
+
+function encode(identity: ProcessIdentity, token: string): string {
+  const { pid, started, boot, machine, pid_namespace } = identity;
+  return [pid, started, boot, machine, pid_namespace, token].join("."); // under 60 bytes: it stays in the inode
+}
+
+function decode(target: string): (ProcessIdentity & { token: string }) | undefined {
+  const match = /^(\d+)\.(\d*)\.([0-9a-f]*)\.([0-9a-f]*)\.([0-9a-f]*)\.([0-9a-f]{12})$/.exec(target);
+  if (match === null) {
+    return undefined;
+  }
+  const [, pid, started = "", boot = "", machine = "", pid_namespace = "", token = ""] = match;
+  return { pid: Number(pid), started, boot, machine, pid_namespace, token };
+}
+
+/** What a lock says; `undefined` where there is none, empty where something else has its name. */
+async function read_target(layer: FileLayer, path: string): Promise<string | undefined> {
+  try {
+    return await layer.readlink(path);
+  } catch (error) {
+    if (is_errno(error, "ENOENT")) {
+      return undefined;
+    }
+    if (is_errno(error, "EINVAL", "UNKNOWN")) {
+      return "";
+    }
+    throw error;
+  }
+}
+
+/**
+ * Moves a dead lock out of the way. Another waiter may have done so already, so that the lock moved is a new, live
+ * one: then it is put back. Its holder checks it before it acknowledges anything.
+ */
+async function break_lock(layer: FileLayer, paths: SessionPaths, dead: string, token: string): Promise<boolean> {
+  const grave = paths.temporary(token);
+  try {
+    await layer.rename(paths.lock, grave);
+  } catch (error) {
+    if (is_errno(error, "ENOENT")) {
+      return false;
+    }
+    throw error;
+  }
+  const moved = await read_target(layer, grave);
+  if (moved !== dead && moved !== undefined) {
+    try {
+      await layer.symlink(moved, paths.lock);
+    } catch (error) {
+      if (!is_errno(error, "EEXIST")) {
+        throw error;
+      }
+    }
+  }
+  await layer.unlink(grave);
+  return moved === dead;
+}

@@ -1,0 +1,80 @@
+import { join } from "node:path";
+import { SessionError } from "../../errors.js";
+
+const MAX_ID_BYTES = 200;
+const WINDOWS_RESERVED = /^(con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³]|conin\$|conout\$)(\.|$)/i;
+// eslint-disable-next-line no-control-regex -- control characters are what it is about
+const FORBIDDEN = /[/\\:*?"<>|\u0000-\u001f\u007f-\u009f]/;
+
+export const SNAPSHOT_ENDING = ".json";
+export const JOURNAL_ENDING = ".journal";
+export const TEMPORARY_ENDING = ".tmp";
+
+/** Why an id cannot be the name of a file on every system, or `undefined` where it can. */
+function fault_of(id: unknown): string | undefined {
+  if (typeof id !== "string") {
+    return "it is not a string";
+  }
+  if (id === "" || Buffer.byteLength(id) > MAX_ID_BYTES) {
+    return `it must have 1 to ${MAX_ID_BYTES} bytes`;
+  }
+  if (FORBIDDEN.test(id)) {
+    return "it contains a separator or a character that file names cannot have";
+  }
+  if (id.startsWith(".") || /[. ]$/.test(id)) {
+    return "it begins with a dot, or ends with a dot or a space";
+  }
+  if (WINDOWS_RESERVED.test(id)) {
+    return "the name is reserved on Windows";
+  }
+  if (id.endsWith(".meta")) {
+    return 'it ends with ".meta"';
+  }
+  return /\p{Surrogate}/u.test(id) ? "it holds half a surrogate pair" : undefined;
+}
+
+export function is_valid_id(id: unknown): id is string {
+  return fault_of(id) === undefined;
+}
+
+/** @throws {SessionError} `invalid_id`. */
+export function require_valid_id(id: unknown, what = "session id"): asserts id is string {
+  const fault = fault_of(id);
+  if (fault !== undefined) {
+    throw new SessionError("invalid_id", `${what} ${JSON.stringify(id)}: ${fault}`);
+  }
+}
+
+/** Where the files of a session are. */
+export class SessionPaths {
+  readonly root: string;
+  readonly id: string;
+  readonly snapshot: string;
+  readonly journal: string;
+  readonly lock: string;
+
+  constructor(root: string, id: string) {
+    this.root = root;
+    this.id = id;
+    this.snapshot = join(root, id + SNAPSHOT_ENDING);
+    this.journal = join(root, id + JOURNAL_ENDING);
+    this.lock = join(root, `${id}.lock`);
+  }
+
+  /** A name that only the holder of the lock with this token uses. */
+  temporary(token: string): string {
+    return join(this.root, `${this.id}.${token}${TEMPORARY_ENDING}`);
+  }
+
+  forks_directory(parent_id: string): string {
+    return join(this.root, `${parent_id}-forks`);
+  }
+
+  fork_link(parent_id: string): string {
+    return join(this.forks_directory(parent_id), this.id + SNAPSHOT_ENDING);
+  }
+
+  aside(path: string, reason: "corrupt" | "conflict", now = new Date()): string {
+    return `${path}.${reason}-${now.toISOString().replace(/[-:.]/g, "")}`;
+  }
+}

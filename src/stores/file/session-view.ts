@@ -1,0 +1,120 @@
+import type { Message } from "@simulacra-ai/core";
+import type { MetadataPatch } from "../../metadata.js";
+import type { SessionMetadata } from "../../types.js";
+import type { FileStamp } from "./file-layer.js";
+import { apply_patch, type Journal, type JournalRecord } from "./journal.js";
+import { messages_checksum, type SnapshotHead, type StoreHeader } from "./snapshot.js";
+
+/**
+ * How a journal relates to the snapshot beside it: it goes on from there, all of it is in there (or it holds
+ * nothing), or another writer replaced the snapshot.
+ */
+export type Relation = "continues" | "spent" | "foreign";
+
+/** What a writer has to know of a journal to go on in it. */
+export interface JournalState {
+  stamp: FileStamp;
+  base: string | undefined;
+  /** The checksum of its last whole line. */
+  sum: string;
+  /** Where that ends. */
+  end: number;
+  /** How many records there are. */
+  records: number;
+  relation: Relation;
+}
+
+/** What a writer has to know of a session: small, so that it can be remembered. */
+export interface SessionState {
+  /** Of the snapshot. */
+  stamp: FileStamp;
+  /** `undefined`: another writer made the snapshot. */
+  head: SnapshotHead | undefined;
+  journal: JournalState | undefined;
+  metadata: SessionMetadata;
+  revision: string;
+}
+
+/** A session as its snapshot and journal say together. */
+export interface SessionView {
+  state: SessionState;
+  /** The records that go on from the snapshot. */
+  records: JournalRecord[];
+  /** Known where all was read; always for a snapshot that another writer made. */
+  messages: Message[] | undefined;
+}
+
+/** How a journal relates to a snapshot of ours, and which of its records go on from there. */
+export function relate(
+  store: StoreHeader,
+  message_count: number,
+  journal: Journal,
+): { relation: Relation; records: JournalRecord[] } {
+  const base = journal.header?.base;
+  const done = base === store.generation ? 0 : base === store.previous ? store.folded : undefined;
+  if (base === undefined) {
+    return { relation: "spent", records: [] };
+  }
+  if (done === undefined) {
+    return { relation: journal.records.length === 0 ? "spent" : "foreign", records: [] };
+  }
+  const records = journal.records.slice(done);
+  const [next] = records;
+  if (next === undefined) {
+    return { relation: base === store.generation ? "continues" : "spent", records };
+  }
+  return next.at === message_count ? { relation: "continues", records } : { relation: "foreign", records: [] };
+}
+
+/** The messages of a record, parsed. */
+export function messages_of(records: readonly JournalRecord[]): Message[] {
+  return records.flatMap((record) =>
+    record.count === 0 ? [] : (JSON.parse(`[${record.body.toString()}]`) as Message[]),
+  );
+}
+
+/**
+ * What another writer's snapshot and our journal come to. The journal's messages are taken over where they continue
+ * that snapshot, or it continues them; otherwise both stand apart.
+ */
+export function merge_foreign(
+  messages: Message[],
+  journal: Journal,
+): { messages: Message[]; records: JournalRecord[]; is_ours: boolean } | undefined {
+  const [first] = journal.records;
+  const at = first?.at ?? messages.length;
+  if (journal.header === undefined || messages_checksum(messages.slice(0, at)) !== journal.header.messages) {
+    return undefined;
+  }
+  const theirs = messages.slice(at);
+  const ours = messages_of(journal.records);
+  const length = Math.min(theirs.length, ours.length);
+  if (messages_checksum(theirs.slice(0, length)) !== messages_checksum(ours.slice(0, length))) {
+    return undefined;
+  }
+  const merged = messages.concat(ours.slice(length));
+  return { messages: merged, records: journal.records, is_ours: theirs.length <= ours.length };
+}
+
+/** Metadata with all that the contract requires, however little a file says. */
+export function complete_metadata(
+  metadata: MetadataPatch,
+  own: { id: string; message_count: number; stamp: FileStamp },
+): SessionMetadata {
+  const file_date = new Date(Number(own.stamp.mtime_ns / 1_000_000n)).toISOString();
+  const updated_at = typeof metadata.updated_at === "string" ? metadata.updated_at : file_date;
+  const known = Object.entries(metadata).filter(([, value]) => value !== null);
+  return Object.fromEntries([
+    ...known,
+    ["id", own.id],
+    ["created_at", typeof metadata.created_at === "string" ? metadata.created_at : updated_at],
+    ["updated_at", updated_at],
+    ["message_count", own.message_count],
+  ]) as unknown as SessionMetadata;
+}
+
+/** The metadata after the last of these records. */
+export function patched(metadata: MetadataPatch, records: readonly JournalRecord[]): MetadataPatch {
+  const last = records.at(-1);
+  return last === undefined ? metadata : apply_patch(metadata, last.metadata);
+}
