@@ -90,7 +90,8 @@ export function metadata_difference(from: SessionMetadata, to: SessionMetadata):
   const old_values = new Map<string, unknown>(Object.entries(from));
   const changed: [string, unknown][] = [];
   for (const [key, value] of Object.entries(to)) {
-    if (!old_values.has(key) || JSON.stringify(old_values.get(key)) !== JSON.stringify(value)) {
+    const old_value = old_values.get(key);
+    if (old_value !== value && JSON.stringify(old_value) !== JSON.stringify(value)) {
       changed.push([key, value]);
     }
     old_values.delete(key);

@@ -82,16 +82,6 @@ export class SavePipeline {
     }
   }
 
-  /** Writes once: a failure leaves nothing behind to be tried again. */
-  async write_once(capture: Capture): Promise<void> {
-    try {
-      await this.write(capture);
-    } catch (error) {
-      this.forget(capture.session);
-      throw error;
-    }
-  }
-
   /** Nothing of this session is to be written any more. */
   forget(session: ActiveSession): void {
     this.#failed.delete(session);

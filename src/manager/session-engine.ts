@@ -24,8 +24,8 @@ export class SessionEngine {
   readonly #options: Required<SessionManagerOptions>;
   readonly #conversation: ConversationLink;
   #session: ActiveSession | undefined;
-  /** The session in which the checkpoint under way began. */
-  #checkpoint_session: ActiveSession | undefined;
+  /** The checkpoint under way, and the session in which it began. */
+  #checkpoint: { session: ActiveSession | undefined } | undefined;
   #disposed = false;
 
   /** With a parent: its errors are heard there, and its first write comes behind the parent's. */
@@ -42,7 +42,7 @@ export class SessionEngine {
     this.#conversation = new ConversationLink(conversation, {
       message_complete: (usage) => this.#message_complete(usage),
       create_child: (child) => this.#create_child(child),
-      checkpoint_begin: () => void (this.#checkpoint_session = this.#session),
+      checkpoint_begin: () => void (this.#checkpoint = { session: this.#session }),
       checkpoint_complete: () => this.#checkpoint_complete(),
       dispose: () => this.dispose(),
       failed: (error, operation) => this.events.report(error, operation, { session_id: this.session_id }),
@@ -80,12 +80,18 @@ export class SessionEngine {
       const session = ActiveSession.create(metadata, inherited);
       const messages = attached ? parent.messages.slice(0, inherited) : this.#conversation.messages.slice();
       this.#require_idle_if(attached);
-      await this.pipeline.write_once({ session, timeline: session.timeline, messages, exact: false });
-      if (attached) {
-        await this.#show_or_remove(session, messages);
-      } else {
-        session.timeline.extend(messages);
-        this.#session = session;
+      try {
+        await this.pipeline.write({ session, timeline: session.timeline, messages, exact: false });
+        if (attached) {
+          this.#show(session, messages);
+        } else {
+          session.timeline.extend(messages);
+          this.#session = session;
+        }
+      } catch (error) {
+        this.pipeline.forget(session);
+        await this.#store.delete(session.id).catch(() => undefined); // the first error says more
+        throw error;
       }
       return session.id;
     });
@@ -184,11 +190,12 @@ export class SessionEngine {
 
   #checkpoint_complete(): void {
     const session = this.#session;
-    if (this.#checkpoint_session !== undefined && this.#checkpoint_session !== session) {
+    if (this.#checkpoint !== undefined && this.#checkpoint.session !== session) {
       this.#conversation.checkpoint_state = session?.checkpoint_state; // it sums up another session
     } else {
       this.#auto_save();
     }
+    this.#checkpoint = undefined;
   }
 
   #create_child(child: Conversation): void {
@@ -242,16 +249,6 @@ export class SessionEngine {
     session.timeline.extend(this.#conversation.messages);
     if (this.events.has_listeners("load")) {
       this.events.emit("load", Object.freeze({ id: session.id, messages: frozen_messages(messages) }));
-    }
-  }
-
-  async #show_or_remove(session: ActiveSession, messages: Message[]): Promise<void> {
-    try {
-      this.#show(session, messages);
-    } catch (error) {
-      this.pipeline.forget(session);
-      await this.#store.delete(session.id);
-      throw error;
     }
   }
 

@@ -94,7 +94,7 @@ export class FileSessionStore implements SessionStore {
       const view = await read_session(this.#layer, this.#access.paths(id));
       return (
         view && {
-          metadata: structuredClone(view.state.metadata),
+          metadata: view.state.metadata,
           messages: view.messages ?? [],
           revision: view.state.revision,
         }

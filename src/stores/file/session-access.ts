@@ -58,16 +58,19 @@ export class SessionAccess {
     const files = new SessionFiles(this.#layer, this.#policy, paths, lock);
     const known = this.#states.get(id);
     this.#states.delete(id);
+    let outcome: Outcome<T>;
     try {
       await this.#clean(paths, lock, leftovers);
-      const { result, state } = await task(files, known);
-      if (state !== undefined) {
-        this.#states.set(id, state);
-      }
-      return result;
-    } finally {
-      await lock.release();
+      outcome = await task(files, known);
+    } catch (error) {
+      await lock.release().catch(() => undefined); // the first error says more
+      throw error;
     }
+    if (outcome.state !== undefined) {
+      this.#states.set(id, outcome.state);
+    }
+    await lock.release();
+    return outcome.result;
   }
 
   /** The directory is there, and what killed processes left in it is known; once, unless it fails. */

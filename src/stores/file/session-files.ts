@@ -95,13 +95,13 @@ export class SessionFiles {
     if (journal === undefined) {
       await remove_if_there(this.#layer, this.#paths.journal); // spent
     }
-    const first = encode_header({ journal: 1, base, messages: head.store.messages });
+    const first = journal ? undefined : encode_header({ journal: 1, base, messages: head.store.messages });
     const revision = messages.length > 0 ? new_token(16) : state.revision;
     const n = (journal?.records ?? 0) + 1;
     const record = encode_record(messages, {
       n,
       base,
-      prev: journal?.sum ?? first.sum,
+      prev: journal?.sum ?? first?.sum ?? "",
       at: state.metadata.message_count,
       count: messages.length,
       revision,
@@ -110,7 +110,7 @@ export class SessionFiles {
     });
     const stamp = journal
       ? await this.#extend_journal(journal, record.bytes)
-      : await this.#begin_journal(Buffer.concat([first.bytes, record.bytes]));
+      : await this.#begin_journal(Buffer.concat([first?.bytes ?? Buffer.alloc(0), record.bytes]));
     await this.#links.move(state.metadata.parent_id, metadata.parent_id);
     return {
       ...state,

@@ -4,7 +4,7 @@ import { SessionError } from "../../errors.js";
 const MAX_ID_BYTES = 200;
 const WINDOWS_RESERVED = /^(con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³]|conin\$|conout\$)(\.|$)/i;
 // eslint-disable-next-line no-control-regex -- control characters are what it is about
-const FORBIDDEN = /[/\\:*?"<>|\u0000-\u001f\u007f-\u009f]/;
+const FORBIDDEN = /[/\\\u0000-\u001f\u007f-\u009f]/;
 
 export const SNAPSHOT_ENDING = ".json";
 export const JOURNAL_ENDING = ".journal";
@@ -19,7 +19,7 @@ function fault_of(id: unknown): string | undefined {
     return `it must have 1 to ${MAX_ID_BYTES} bytes`;
   }
   if (FORBIDDEN.test(id)) {
-    return "it contains a separator or a character that file names cannot have";
+    return "it contains a separator or a control character";
   }
   if (id.startsWith(".") || /[. ]$/.test(id)) {
     return "it begins with a dot, or ends with a dot or a space";
