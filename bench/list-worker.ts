@@ -1,0 +1,77 @@
+/**
+ * Lists a directory of sessions in a process that has done nothing else, and sends what that took to the parent.
+ *
+ * Usage: list-worker.ts DIRECTORY ROUNDS, with an IPC channel for the report.
+ */
+import { readdir, readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { FileSessionStore } from "@simulacra-ai/session";
+import { collect_garbage, interleave, time } from "./harness.js";
+
+export interface ListReport {
+  listed: number;
+  /** Bytes by which the resident set was larger than before, at most, during and after the first list. */
+  rss_growth: number;
+  /** Milliseconds, round by round: a new store, a store that has listed before, and every file parsed. */
+  list: number[];
+  again: number[];
+  parse: number[];
+  /** The longest that the event loop stood still during each list, in milliseconds. */
+  blocked: number[];
+}
+
+const [directory = "", rounds = ""] = process.argv.slice(2);
+const old_store = new FileSessionStore(directory);
+
+collect_garbage();
+const rss_before = process.memoryUsage.rss();
+let rss_peak = rss_before;
+const first = await watched(
+  () => old_store.list(),
+  () => (rss_peak = Math.max(rss_peak, process.memoryUsage.rss())),
+);
+const listed = first.result.length;
+
+const blocked: number[] = [];
+const list = async () => {
+  const store = new FileSessionStore(directory);
+  const began = performance.now();
+  const { longest } = await watched(
+    () => store.list(),
+    () => undefined,
+  );
+  blocked.push(longest);
+  return performance.now() - began;
+};
+const again = () => time(() => old_store.list());
+const parse = () =>
+  time(async () => {
+    for (const name of await readdir(directory)) {
+      JSON.parse(await readFile(join(directory, name), "utf8"));
+    }
+  });
+const timings = await interleave({ list, again, parse }, Number(rounds));
+process.send?.({ listed, rss_growth: rss_peak - rss_before, ...timings, blocked } satisfies ListReport);
+
+/** Runs a task; `look` is called in every turn of the event loop meanwhile. Returns the longest turn, too. */
+async function watched<T>(task: () => Promise<T>, look: () => void): Promise<{ result: T; longest: number }> {
+  let longest = 0;
+  let before = performance.now();
+  let is_over = false;
+  const tick = () => {
+    const now = performance.now();
+    longest = Math.max(longest, now - before);
+    before = now;
+    look();
+    if (!is_over) {
+      setImmediate(tick);
+    }
+  };
+  setImmediate(tick);
+  try {
+    return { result: await task(), longest };
+  } finally {
+    is_over = true;
+    tick();
+  }
+}

@@ -1,0 +1,86 @@
+import { open, readFile, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { Conversation, replay_turn, StreamingProvider, type RecordedTurn } from "@simulacra-ai/core";
+import { FileSessionStore, SessionManager } from "@simulacra-ai/session";
+import type { FileLayer } from "../src/stores/file/file-layer.js";
+import { json_line } from "./conversations.js";
+
+/** A way to keep a conversation on disk. */
+export interface Saver {
+  /** Resolves when the turn that has just ended is stored; the conversation holds `count` messages. */
+  turn_stored(count: number): Promise<void>;
+  close(): Promise<void>;
+}
+
+export type OpenSaver = (conversation: Conversation, directory: string) => Promise<Saver>;
+
+/** Runs the turns through the engine, one awaited save each. Returns how long the turns took, saves included. */
+export async function save_turns(turns: readonly RecordedTurn[], open_saver: OpenSaver, directory: string) {
+  const provider = new StreamingProvider();
+  const conversation = new Conversation(provider);
+  const saver = await open_saver(conversation, directory);
+  const began = performance.now();
+  let count = 0;
+  for (const turn of turns) {
+    await replay_turn(conversation, provider, turn);
+    count += turn.user.length + turn.assistant.length;
+    await saver.turn_stored(count);
+  }
+  const elapsed = performance.now() - began;
+  await saver.close();
+  return elapsed;
+}
+
+/** What this package does, every save on the device before it counts. */
+export function with_manager(layer?: FileLayer): OpenSaver {
+  return async (conversation, directory) => {
+    const manager = new SessionManager(new FileSessionStore(directory, { durable: true }, layer), conversation);
+    let stored = -1;
+    let wake = () => undefined as void;
+    manager.on("save", ({ messages }) => {
+      stored = messages.length;
+      wake();
+    });
+    manager.on("lifecycle_error", ({ error }) => {
+      throw error;
+    });
+    const turn_stored = async (count: number) => {
+      while (stored < count) {
+        await new Promise<void>((resolve) => (wake = resolve));
+      }
+    };
+    manager.start_new();
+    await turn_stored(0);
+    return { turn_stored, close: () => manager[Symbol.asyncDispose]() };
+  };
+}
+
+/** The least that a durable save can do: the new bytes behind the old ones, and the device told to keep them. */
+export const raw_limit: OpenSaver = async (conversation, directory) => {
+  const file = await open(join(directory, "raw.ndjson"), "a");
+  let written = 0;
+  return {
+    async turn_stored() {
+      const { messages } = conversation;
+      await file.write(messages.slice(written).map(json_line).join(""));
+      await file.datasync();
+      written = messages.length;
+    },
+    close: () => file.close(),
+  };
+};
+
+/** Reads, parses and rewrites everything at each save, in place, and leaves the rest to the system. */
+export const rewriting_baseline: OpenSaver = async (conversation, directory) => {
+  const path = join(directory, "baseline.json");
+  await writeFile(path, JSON.stringify({ metadata: { created_at: new Date().toISOString() }, messages: [] }));
+  return {
+    async turn_stored() {
+      const { messages } = conversation;
+      const { metadata } = JSON.parse(await readFile(path, "utf8")) as { metadata: object };
+      const updated = { ...metadata, updated_at: new Date().toISOString(), message_count: messages.length };
+      await writeFile(path, JSON.stringify({ metadata: updated, messages }, null, 2));
+    },
+    close: () => Promise.resolve(),
+  };
+};
