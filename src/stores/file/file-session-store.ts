@@ -1,4 +1,4 @@
-import { resolve } from "node:path";
+import { resolve as resolve_path } from "node:path";
 import type { Message } from "@simulacra-ai/core";
 import { has_code, SessionError, session_not_found } from "../../errors.js";
 import { messages_to_json, metadata_to_plain } from "../../json.js";
@@ -6,15 +6,15 @@ import { apply_query, merge_metadata, type MetadataPatch } from "../../metadata.
 import type { SessionMetadata, SessionQuery, SessionRevision, SessionStore, StoredSession } from "../../types.js";
 import type { FilePolicy } from "./durable-files.js";
 import type { FileLayer } from "./file-layer.js";
+import { find_form, FORMS } from "./forms.js";
 import { NODE_FILE_LAYER } from "./node-file-layer.js";
 import { SessionAccess, storage_error, type Outcome } from "./session-access.js";
 import type { SessionFiles } from "./session-files.js";
 import { list_session, session_names } from "./session-listing.js";
-import { is_valid_id, require_valid_id, SNAPSHOT_ENDING } from "./session-paths.js";
+import { require_valid_id } from "./session-paths.js";
 import { read_session } from "./session-reader.js";
 import type { SessionState } from "./session-view.js";
-
-export type FileSessionFormat = "json";
+import type { FileSessionFormat } from "./snapshot-form.js";
 
 export interface FileSessionStoreOptions {
   /** How new sessions are stored; both forms are read. Default `"json"`. */
@@ -43,6 +43,7 @@ const SLICE_MS = 5;
 export class FileSessionStore implements SessionStore {
   readonly #layer: FileLayer;
   readonly #root: string;
+  readonly #format: FileSessionFormat;
   readonly #access: SessionAccess;
   /** Background folds that failed: tried again when the journal has doubled, or at the next flush. */
   readonly #failed_folds = new Map<string, number>();
@@ -56,32 +57,28 @@ export class FileSessionStore implements SessionStore {
     if (typeof root !== "string" || root === "") {
       throw new SessionError("invalid_input", "the directory of a FileSessionStore must be a path");
     }
-    if (format !== "json") {
+    if (!FORMS.some((form) => form.format === format)) {
       throw new SessionError("invalid_input", `there is no format ${JSON.stringify(format)}`);
     }
     const policy: FilePolicy = { durable, file_mode, directory_mode };
     this.#layer = layer;
-    this.#root = resolve(root);
+    this.#format = format;
+    this.#root = resolve_path(root);
     this.#access = new SessionAccess(layer, policy, this.#root);
   }
 
   async list(query?: SessionQuery): Promise<SessionMetadata[]> {
     return this.#guard(undefined, async () => {
-      const { names, journals } = await session_names(this.#layer, this.#root);
       const entries: SessionMetadata[] = [];
       let slice_began = performance.now();
-      for (const name of names) {
-        const id = name.endsWith(SNAPSHOT_ENDING) ? name.slice(0, -SNAPSHOT_ENDING.length) : undefined;
-        if (id !== undefined && is_valid_id(id)) {
-          const paths = this.#access.paths(id);
-          const entry = await list_session(this.#layer, paths, journals.has(`${id}.journal`));
-          if (entry !== undefined) {
-            entries.push(entry);
-          }
-          if (performance.now() - slice_began > SLICE_MS) {
-            await new Promise((next) => setImmediate(next));
-            slice_began = performance.now();
-          }
+      for (const { id, form, has_journal } of await session_names(this.#layer, this.#root, FORMS)) {
+        const entry = await list_session(this.#layer, this.#access.paths(id), form, has_journal);
+        if (entry !== undefined) {
+          entries.push(entry);
+        }
+        if (performance.now() - slice_began > SLICE_MS) {
+          await new Promise((resolve) => setImmediate(resolve));
+          slice_began = performance.now();
         }
       }
       return apply_query(entries, query);
@@ -157,7 +154,7 @@ export class FileSessionStore implements SessionStore {
 
   async update(id: string, metadata: Partial<SessionMetadata>): Promise<boolean> {
     const given = check(id, metadata);
-    if ((await this.#guard(id, () => this.#layer.stat(this.#access.paths(id).snapshot))) === undefined) {
+    if ((await this.#guard(id, () => find_form(this.#layer, this.#access.paths(id)))) === undefined) {
       return false;
     }
     return this.#change(id, async (files, known) => {
@@ -174,10 +171,9 @@ export class FileSessionStore implements SessionStore {
       require_valid_id(id);
       return this.#fold(id);
     }
-    const { journals } = await this.#guard(undefined, () => session_names(this.#layer, this.#root));
-    for (const name of journals) {
-      const of = name.slice(0, -".journal".length);
-      if (is_valid_id(of)) {
+    const sessions = await this.#guard(undefined, () => session_names(this.#layer, this.#root, FORMS));
+    for (const { id: of, has_journal } of sessions) {
+      if (has_journal) {
         await this.#fold(of);
       }
     }
@@ -222,7 +218,7 @@ export class FileSessionStore implements SessionStore {
     old: SessionState | undefined,
   ): Promise<SessionState> {
     const metadata = merge_metadata(old?.metadata, given, { id, message_count: texts.length });
-    return files.write(texts, metadata, old);
+    return files.write(texts, metadata, old, this.#format);
   }
 
   /** What is stored now, from memory where the files are as they were left. */

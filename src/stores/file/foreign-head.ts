@@ -1,4 +1,5 @@
-import { is_object, type FileMetadata } from "./snapshot.js";
+import { is_object } from "./corrupt.js";
+import type { FileMetadata } from "./snapshot-form.js";
 
 const QUOTE = 0x22;
 const BACKSLASH = 0x5c;
