@@ -1,3 +1,4 @@
+import { randomUUID } from "node:crypto";
 import { resolve as resolve_path } from "node:path";
 import type { Message } from "@simulacra-ai/core";
 import { has_code, SessionError, session_not_found } from "../../errors.js";
@@ -10,11 +11,13 @@ import { find_form, FORMS } from "./forms.js";
 import { NODE_FILE_LAYER } from "./node-file-layer.js";
 import { SessionAccess, storage_error, type Outcome } from "./session-access.js";
 import type { SessionFiles } from "./session-files.js";
+import { repair_session, type FileSessionRepair } from "./repair-session.js";
 import { list_session, session_names } from "./session-listing.js";
 import { require_valid_id } from "./session-paths.js";
 import { read_session } from "./session-reader.js";
 import type { SessionState } from "./session-view.js";
 import type { FileSessionFormat } from "./snapshot-form.js";
+import { verify_directory, type FileSessionProblem } from "./verify-directory.js";
 
 export interface FileSessionStoreOptions {
   /** How new sessions are stored; both forms are read. Default `"json"`. */
@@ -179,6 +182,23 @@ export class FileSessionStore implements SessionStore {
     }
   }
 
+  /**
+   * Reads every file of the directory and reports each problem. Changes nothing. Costs O(all bytes).
+   */
+  async verify(): Promise<FileSessionProblem[]> {
+    return this.#guard(undefined, () => verify_directory(this.#layer, this.#root));
+  }
+
+  /**
+   * Makes a damaged session readable: what can be read, up to the first message that cannot, becomes the session, and
+   * the damaged files are moved aside. A session that can be read stays as it is.
+   * @throws {SessionError} `not_found`, `storage`.
+   */
+  async repair(id: string): Promise<FileSessionRepair> {
+    require_valid_id(id);
+    return this.#change(id, (files) => repair_session(files, id));
+  }
+
   /** Adds messages and metadata: to the journal, or where a session has none and only metadata change, at once. */
   async #extend(
     files: SessionFiles,
@@ -191,23 +211,9 @@ export class FileSessionStore implements SessionStore {
       return old;
     }
     const message_count = old.metadata.message_count + texts.length;
-    const metadata = merge_metadata(old.metadata, given, { id, message_count });
-    const journal = old.journal?.relation === "continues" ? old.journal : undefined;
-    const has_own_journal = journal !== undefined && journal.base === old.head?.store.generation;
-    if (old.head !== undefined && (texts.length > 0 || has_own_journal) && (journal === undefined || has_own_journal)) {
-      const state = await files.append(old, texts, metadata);
-      this.#fold_if_long(id, state);
-      return state;
-    }
-    // A snapshot of another writer, or a fold that was cut short: the snapshot becomes ours and whole first.
-    const view = await files.read();
-    if (view === undefined) {
-      throw session_not_found(id);
-    }
-    if (texts.length === 0) {
-      return files.fold(view, metadata);
-    }
-    return files.append(await files.fold(view, view.state.metadata), texts, metadata);
+    const state = await files.extend(old, texts, merge_metadata(old.metadata, given, { id, message_count }));
+    this.#fold_if_long(id, state);
+    return state;
   }
 
   async #write(
@@ -223,7 +229,17 @@ export class FileSessionStore implements SessionStore {
 
   /** What is stored now, from memory where the files are as they were left. */
   async #state(files: SessionFiles, known: SessionState | undefined): Promise<SessionState | undefined> {
-    return known !== undefined && (await files.is_current(known)) ? known : (await files.read())?.state;
+    if (known !== undefined && (await files.is_current(known))) {
+      return known;
+    }
+    const state = (await files.read())?.state;
+    if (state?.journal?.relation !== "foreign") {
+      return state;
+    }
+    const { messages, metadata } = await files.foreign_history();
+    await this.save(randomUUID(), messages, metadata);
+    await files.set_journal_aside();
+    return (await files.read())?.state;
   }
 
   /** The same, with what is damaged moved aside. */
@@ -267,9 +283,10 @@ export class FileSessionStore implements SessionStore {
       return;
     }
     await this.#change(id, async (files) => {
-      const view = await files.read();
-      if (view === undefined || view.state.journal === undefined) {
-        return { result: undefined, state: view?.state };
+      const found = await this.#state(files, undefined);
+      const view = found?.journal && (await files.read());
+      if (view === undefined) {
+        return { result: undefined, state: found };
       }
       const state = await files.fold(view, view.state.metadata);
       this.#failed_folds.delete(id);

@@ -1,13 +1,15 @@
-import { SessionError } from "../../errors.js";
+import type { Message } from "@simulacra-ai/core";
+import { SessionError, session_not_found } from "../../errors.js";
 import type { SessionMetadata } from "../../types.js";
 import { remove_if_there, sync_directory, with_file } from "./durable-files.js";
 import { write_all, type FileStamp, type OpenFile } from "./file-layer.js";
 import { ForkLinks } from "./fork-links.js";
 import { encode_header, encode_record, make_patch } from "./journal.js";
 import { find_form, FORMS } from "./forms.js";
-import { read_state } from "./session-reader.js";
+import { read_foreign_history, read_session, read_state } from "./session-reader.js";
 import type { JournalState, SessionState, SessionView } from "./session-view.js";
 import type { ChangeContext, FileSessionFormat, SnapshotHead, Succession, WrittenSnapshot } from "./snapshot-form.js";
+import { salvage_session, type Salvage } from "./salvage.js";
 import { new_token } from "./token.js";
 
 /** The files of one session under their lock: every step that changes them. */
@@ -33,6 +35,25 @@ export class SessionFiles {
     const { layer, paths } = this.#context;
     await (await find_form(layer, paths))?.recover(this.#context);
     return read_state(layer, paths);
+  }
+
+  /** Reads and checks everything. */
+  async read_all(): Promise<SessionView | undefined> {
+    const { layer, paths } = this.#context;
+    await (await find_form(layer, paths))?.recover(this.#context);
+    return read_session(layer, paths);
+  }
+
+  /** The history in a journal whose snapshot another writer replaced, as a session of its own. */
+  async foreign_history(): Promise<{ messages: Message[]; metadata: Partial<SessionMetadata> }> {
+    const { layer, paths } = this.#context;
+    return read_foreign_history(layer, paths);
+  }
+
+  async set_journal_aside(): Promise<void> {
+    const { layer, policy, paths } = this.#context;
+    await layer.rename(paths.journal, paths.aside(paths.journal, "conflict"));
+    await sync_directory(layer, paths.root, policy);
   }
 
   /** Replaces everything by these messages, each a JSON text; a new session is laid out in this format. */
@@ -72,9 +93,6 @@ export class SessionFiles {
     write: () => Promise<WrittenSnapshot>,
   ): Promise<SessionState> {
     const { layer, policy, paths } = this.#context;
-    if (old?.journal?.relation === "foreign") {
-      await layer.rename(paths.journal, paths.aside(paths.journal, "conflict"));
-    }
     const { head, stamp } = await write();
     if (await remove_if_there(layer, paths.journal)) {
       await sync_directory(layer, paths.root, policy);
@@ -83,8 +101,27 @@ export class SessionFiles {
     return { form, stamp, head, journal: undefined, metadata, revision: head.store.revision };
   }
 
-  /** Adds a record of these messages to the journal; the snapshot is ours, and so is the journal, if there is one. */
-  async append(state: SessionState, messages: readonly string[], metadata: SessionMetadata): Promise<SessionState> {
+  /**
+   * Adds messages and metadata: to the journal, or where there is none and only metadata change, at once. A snapshot
+   * of another writer, and one whose last fold was cut short, is first made whole and ours.
+   */
+  async extend(state: SessionState, texts: readonly string[], metadata: SessionMetadata): Promise<SessionState> {
+    const { head, journal } = state;
+    const has_journal = journal?.relation === "continues";
+    const is_whole = head !== undefined && (!has_journal || journal.base === head.store.generation);
+    if (is_whole && (texts.length > 0 || has_journal)) {
+      return this.#append(state, texts, metadata);
+    }
+    const view = await this.read();
+    if (view === undefined) {
+      throw session_not_found(this.#context.paths.id);
+    }
+    return texts.length === 0
+      ? this.fold(view, metadata)
+      : this.#append(await this.fold(view, view.state.metadata), texts, metadata);
+  }
+
+  async #append(state: SessionState, messages: readonly string[], metadata: SessionMetadata): Promise<SessionState> {
     const head = state.head as SnapshotHead;
     const base = head.store.generation;
     const journal = state.journal?.relation === "continues" ? state.journal : undefined;
@@ -182,16 +219,27 @@ export class SessionFiles {
     return existed;
   }
 
-  /** Moves what cannot be read out of the way. */
-  async set_aside(): Promise<void> {
+  /** Takes what is readable of a damaged session, and moves its files out of the way. */
+  async salvage(): Promise<{ salvage: Salvage; form: FileSessionFormat; set_aside: string[] }> {
+    const { layer, paths } = this.#context;
+    const form = (await find_form(layer, paths)) ?? (FORMS[0] as SnapshotForm);
+    const salvage = await salvage_session(layer, paths, form);
+    return { salvage, form: form.format, set_aside: await this.set_aside() };
+  }
+
+  /** Moves what cannot be read out of the way. Returns where it is. */
+  async set_aside(): Promise<string[]> {
     const { layer, paths } = this.#context;
     const form = await find_form(layer, paths);
     const now = new Date();
+    const moved: string[] = [];
     for (const path of [paths.journal, ...(form?.file_paths(paths) ?? []).reverse()]) {
       if ((await layer.stat(path)) !== undefined) {
+        moved.push(paths.aside(path, "corrupt", now));
         await layer.rename(path, paths.aside(path, "corrupt", now));
       }
     }
+    return moved;
   }
 }
 

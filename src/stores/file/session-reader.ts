@@ -1,4 +1,6 @@
+import type { Message } from "@simulacra-ai/core";
 import { has_code } from "../../errors.js";
+import type { SessionMetadata } from "../../types.js";
 import { checksum } from "./checksum.js";
 import { corrupt } from "./corrupt.js";
 import type { FileLayer, FileStamp } from "./file-layer.js";
@@ -167,4 +169,40 @@ export async function read_state(layer: FileLayer, paths: SessionPaths): Promise
   return head === undefined
     ? read_session(layer, paths)
     : combine_own(form, paths, { stamp, head }, await read_journal(layer, paths));
+}
+
+/**
+ * The history in a journal whose snapshot another writer replaced, as a session of its own: with what came before it,
+ * where that writer has left it in place.
+ */
+export async function read_foreign_history(
+  layer: FileLayer,
+  paths: SessionPaths,
+): Promise<{ messages: Message[]; metadata: Partial<SessionMetadata> }> {
+  const view = await read_session(layer, paths);
+  const journal = (await read_journal(layer, paths))?.journal;
+  const records = journal?.records ?? [];
+  const before = (view?.messages ?? []).slice(0, records[0]?.at ?? 0);
+  const texts = before.map((message) => JSON.stringify(message));
+  const is_there = view?.state.form.checksum(texts) === journal?.header?.messages;
+  const {
+    id,
+    message_count: _count,
+    label,
+    ...metadata
+  } = complete_metadata(patched(view?.state.metadata ?? {}, records), {
+    id: paths.id,
+    message_count: 0,
+    stamp: view?.state.stamp ?? { mtime_ns: 0n },
+  });
+  return {
+    messages: [...(is_there ? before : []), ...messages_of(records)],
+    metadata: {
+      ...metadata,
+      kind: "fork",
+      parent_id: id,
+      detached: true,
+      ...(label !== undefined && { label: `${label} (recovered)`, label_source: "auto" }),
+    },
+  };
 }
