@@ -8,7 +8,14 @@ import { encode_header, encode_record, make_patch } from "./journal.js";
 import { find_form, FORMS } from "./forms.js";
 import { read_foreign_history, read_session, read_state } from "./session-reader.js";
 import type { JournalState, SessionState, SessionView } from "./session-view.js";
-import type { ChangeContext, FileSessionFormat, SnapshotHead, Succession, WrittenSnapshot } from "./snapshot-form.js";
+import type {
+  ChangeContext,
+  FileSessionFormat,
+  SnapshotForm,
+  SnapshotHead,
+  Succession,
+  WrittenSnapshot,
+} from "./snapshot-form.js";
 import { salvage_session, type Salvage } from "./salvage.js";
 import { new_token } from "./token.js";
 
@@ -222,7 +229,7 @@ export class SessionFiles {
   /** Takes what is readable of a damaged session, and moves its files out of the way. */
   async salvage(): Promise<{ salvage: Salvage; form: FileSessionFormat; set_aside: string[] }> {
     const { layer, paths } = this.#context;
-    const form = (await find_form(layer, paths)) ?? (FORMS[0] as SnapshotForm);
+    const form = (await find_form(layer, paths)) ?? FORMS[0];
     const salvage = await salvage_session(layer, paths, form);
     return { salvage, form: form.format, set_aside: await this.set_aside() };
   }
