@@ -8,14 +8,7 @@ import { encode_header, encode_record, make_patch } from "./journal.js";
 import { find_form, FORMS } from "./forms.js";
 import { read_foreign_history, read_session, read_state } from "./session-reader.js";
 import type { JournalState, SessionState, SessionView } from "./session-view.js";
-import type {
-  ChangeContext,
-  FileSessionFormat,
-  SnapshotForm,
-  SnapshotHead,
-  Succession,
-  WrittenSnapshot,
-} from "./snapshot-form.js";
+import type { ChangeContext, FileSessionFormat, SnapshotHead, Succession, WrittenSnapshot } from "./snapshot-form.js";
 import { salvage_session, type Salvage } from "./salvage.js";
 import { new_token } from "./token.js";
 
