@@ -17,12 +17,6 @@ export interface ConversationHandlers {
 
 type Listener = (...args: unknown[]) => void;
 
-/** Core types its listeners event by event; here one table holds them all. */
-interface EventSource {
-  on(event: string, listener: Listener): void;
-  off(event: string, listener: Listener): void;
-}
-
 /** The one place that touches a conversation. What it listens with never throws. */
 export class ConversationLink {
   readonly #conversation: SessionConversation;
@@ -43,7 +37,7 @@ export class ConversationLink {
       this.#listener("dispose", () => handlers.dispose()),
     ];
     for (const [event, listener] of this.#listeners) {
-      (conversation as unknown as EventSource).on(event, listener);
+      conversation.on(event, listener);
     }
   }
 
@@ -85,7 +79,7 @@ export class ConversationLink {
   detach(): void {
     for (const [event, listener] of this.#listeners) {
       try {
-        (this.#conversation as unknown as EventSource).off(event, listener);
+        this.#conversation.off(event, listener);
       } catch (error) {
         this.#handlers.failed(error, "dispose");
       }

@@ -4,9 +4,14 @@ import type { SessionMetadata } from "../types.js";
 
 type OptionalMembers = "state" | "checkpoint_state" | "is_checkpoint";
 
+// eslint-disable-next-line @typescript-eslint/no-explicit-any -- each event has arguments of its own
+type ConversationListener = (...args: any[]) => void;
+
 /** What the manager uses of a conversation: a `Conversation` fits, and so does a plain object. */
-export type SessionConversation = Pick<Conversation, "load" | "clear" | "on" | "off"> & {
+export type SessionConversation = Pick<Conversation, "load" | "clear"> & {
   readonly messages: readonly Readonly<Message>[];
+  on(event: string, listener: ConversationListener): unknown;
+  off(event: string, listener: ConversationListener): unknown;
 } & { [K in OptionalMembers]?: Conversation[K] | undefined };
 
 export interface SessionManagerOptions {
