@@ -12,7 +12,7 @@ const SNAKE_NAMES = [
 ];
 
 export default ts.config(
-  { ignores: ["dist/", "coverage/", ".tmp/", "test/data/"] },
+  { ignores: ["dist/", "coverage/", ".tmp/", "test/data/", "test/package/project/"] },
   js.configs.recommended,
   ...ts.configs.recommendedTypeChecked,
   {

@@ -11,4 +11,5 @@ export default defineConfig({
   splitting: true,
   treeshake: true,
   external: ["@simulacra-ai/core"],
+  removeNodeProtocol: false,
 });

@@ -1,0 +1,2 @@
+// The same declarations for ES modules.
+export * from "./index.cjs";
