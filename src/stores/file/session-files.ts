@@ -222,7 +222,10 @@ export class SessionFiles {
   /** Takes what is readable of a damaged session, and moves its files out of the way. */
   async salvage(): Promise<{ salvage: Salvage; form: FileSessionFormat; set_aside: string[] }> {
     const { layer, paths } = this.#context;
-    const form = (await find_form(layer, paths)) ?? FORMS[0];
+    const form = await find_form(layer, paths);
+    if (form === undefined) {
+      throw session_not_found(paths.id);
+    }
     const salvage = await salvage_session(layer, paths, form);
     return { salvage, form: form.format, set_aside: await this.set_aside() };
   }
