@@ -54,6 +54,10 @@ export function invalid_state(): SessionError {
   return new SessionError("invalid_state", "invalid state");
 }
 
+export function disposed(): SessionError {
+  return new SessionError("invalid_state", "the session manager is disposed");
+}
+
 export function no_active_session(): SessionError {
   return new SessionError("invalid_state", "no active session");
 }

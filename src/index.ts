@@ -1,10 +1,15 @@
 export { SessionManager } from "./session-manager.js";
 export { FileSessionStore } from "./stores/file/file-session-store.js";
-export type { FileSessionFormat, FileSessionStoreOptions } from "./stores/file/file-session-store.js";
+export type { FileSessionStoreOptions } from "./stores/file/file-session-store.js";
+export type { FileSessionRepair } from "./stores/file/repair-session.js";
+export type { FileSessionFormat } from "./stores/file/snapshot-form.js";
+export type { FileSessionProblem } from "./stores/file/verify-directory.js";
 export { InMemorySessionStore } from "./stores/in-memory-session-store.js";
 export { SessionError } from "./errors.js";
 export type { SessionErrorCode, SessionErrorDetails } from "./errors.js";
 export type {
+  ConflictEvent,
+  DeleteOptions,
   ForkOptions,
   SaveMetadata,
   SessionConversation,

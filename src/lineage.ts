@@ -21,17 +21,22 @@ export function inherits(metadata: SessionMetadata): metadata is SessionMetadata
 /**
  * Loads a session and its parents in one pass, each record once.
  * Returns `undefined` where there is no such session.
- * @throws {SessionError} `lineage` for a cycle; whatever `load` throws, for a damaged parent too.
+ * @throws {SessionError} `lineage` for a cycle, unless it is to be cut; whatever `load` throws, for a damaged
+ *   parent too.
  */
 export async function resolve_session(
   id: string,
   load: (id: string) => Promise<StoredSession | undefined>,
+  { cut_cycles = false } = {},
 ): Promise<ResolvedSession | undefined> {
   const chain: StoredSession[] = [];
   const missing: string[] = [];
   const seen = new Set<string>();
   for (let next: string | undefined = id; next !== undefined;) {
     if (seen.has(next)) {
+      if (cut_cycles) {
+        break;
+      }
       throw new SessionError("lineage", `the parents of session ${id} form a cycle at ${next}`, { session_id: id });
     }
     seen.add(next);

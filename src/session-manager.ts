@@ -1,6 +1,8 @@
 import { SessionError } from "./errors.js";
+import { require_fork_policy } from "./manager/delete-session.js";
 import { SessionEngine } from "./manager/session-engine.js";
 import type {
+  DeleteOptions,
   ForkOptions,
   SaveMetadata,
   SessionConversation,
@@ -27,9 +29,9 @@ export class SessionManager {
   readonly #engine: SessionEngine;
 
   constructor(store: SessionStore, conversation: SessionConversation, options: SessionManagerOptions = {}) {
-    const { auto_save = true, auto_slug = true } = options;
+    const { auto_save = true, auto_slug = true, on_conflict = "fork", on_replace = "keep" } = options;
     this.#store = store;
-    this.#engine = new SessionEngine(store, conversation, { auto_save, auto_slug });
+    this.#engine = new SessionEngine(store, conversation, { auto_save, auto_slug, on_conflict, on_replace });
   }
 
   /** The session that the conversation is saved to, if one is active. */
@@ -96,11 +98,24 @@ export class SessionManager {
   }
 
   /**
-   * Deletes a session. Returns whether there was one. The current session's conversation is cleared.
-   * @throws {SessionError} `invalid_state` where it is the current one and the conversation is busy, `storage`.
+   * Deletes a session. Returns whether there was one. No fork loses what it inherits, unless `forks` is `"cascade"`.
+   * The current session's conversation is cleared.
+   * @throws {SessionError} `invalid_state` where it is the current one and the conversation is busy, or where there
+   *   are forks and these are to refuse; `storage`: nothing is deleted.
    */
-  async delete(id: string): Promise<boolean> {
-    return this.#engine.delete(id);
+  async delete(id: string, { forks = "keep" }: DeleteOptions = {}): Promise<boolean> {
+    require_fork_policy(forks);
+    return this.#engine.delete(id, forks);
+  }
+
+  /**
+   * Goes on from an earlier message, inclusive, under the same id. What came after it lives on as a fork, with whose
+   * id this resolves (`undefined`: there was nothing after it); loading that fork is the undo.
+   * @throws {SessionError} `invalid_input` (unknown message), `invalid_state` (no active session, conversation busy),
+   *   `conflict`, `storage`: nothing changed.
+   */
+  async rewind(message_id: string): Promise<string | undefined> {
+    return this.#engine.rewind(message_id);
   }
 
   /**

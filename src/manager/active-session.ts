@@ -24,8 +24,8 @@ export class ActiveSession {
   /** A parent whose id is asked for when the record is written: a conflict may have moved it by then. */
   parent: ActiveSession | undefined;
   checkpoint_state: CheckpointState | undefined;
-  /** Deleted through its manager: nothing is written any more. */
-  deleted = false;
+  /** Where the history that the application replaced is kept, until its successor is stored. */
+  replaced_id: string | undefined;
   #pending: MetadataPatch;
   #known: MetadataPatch;
 
@@ -40,10 +40,6 @@ export class ActiveSession {
   /** A session that is not stored yet. */
   static create(metadata: MetadataPatch, inherited = 0): ActiveSession {
     return new ActiveSession(crypto.randomUUID(), new Timeline(inherited), metadata, metadata);
-  }
-
-  get has_pending(): boolean {
-    return Object.keys(this.#pending).length > 0;
   }
 
   get label(): string | undefined {
@@ -73,6 +69,17 @@ export class ActiveSession {
 
   note_usage(turn: Usage): void {
     this.note({ usage: add_usage(this.#known.usage ?? undefined, turn) });
+  }
+
+  /** All that is known of its metadata. */
+  get metadata(): MetadataPatch {
+    return this.#known;
+  }
+
+  /** Goes on under another id, with this metadata. */
+  move_to(id: string, metadata: MetadataPatch): void {
+    this.id = id;
+    this.#known = metadata;
   }
 
   /** What the application says of its session. */
@@ -114,6 +121,15 @@ export class ActiveSession {
     if (state === undefined || messages.some((message) => message.id === state.message_id)) {
       this.checkpoint_state = state && { ...state };
       this.note({ checkpoint_state: state ? { ...state } : null });
+    }
+  }
+
+  /** What it inherited was written into it. */
+  make_self_contained(revision: string | undefined): void {
+    this.timeline.inherited = 0;
+    this.#known = { ...this.#known, detached: true };
+    if (this.stored !== undefined) {
+      this.stored = { ...this.stored, revision };
     }
   }
 

@@ -1,15 +1,14 @@
-import { has_capability } from "../capabilities.js";
-import { session_not_found } from "../errors.js";
-import type { SessionMetadata, SessionStore } from "../types.js";
 import type { ActiveSession } from "./active-session.js";
 import type { ManagerEmitter } from "./emitter.js";
-import { SessionWriter, type Capture } from "./session-writer.js";
+import { SessionWriter, type Capture, type WriterOptions } from "./session-writer.js";
+import type { StorePort } from "./store-port.js";
 import { frozen_messages } from "./timeline.js";
+import type { ConflictEvent } from "./types.js";
 import { WriteQueue } from "../write-queue.js";
 
 /** The one ordered queue through which a manager writes, and what is left to do to bring everything to rest. */
 export class SavePipeline {
-  readonly #store: SessionStore;
+  readonly #port: StorePort;
   readonly #events: ManagerEmitter;
   readonly #parent: SavePipeline | undefined;
   readonly #writer: SessionWriter;
@@ -18,6 +17,8 @@ export class SavePipeline {
   readonly #busy_children = new Set<SavePipeline>();
   /** Sessions written since they were last flushed, those of children included. */
   readonly #unflushed: Set<string>;
+  /** Sessions deleted through this manager: nothing of them is written any more, by children either. */
+  readonly #deleted: Set<string>;
   /** The newest state of each session whose write failed. */
   readonly #failed = new Map<ActiveSession, Capture>();
   /** An auto-save at the end of the queue that has not begun: a newer one takes its place. */
@@ -25,13 +26,14 @@ export class SavePipeline {
   #flushing: Promise<unknown> = Promise.resolve();
 
   /** With a parent, the first write comes behind everything that the parent was asked for so far. */
-  constructor(store: SessionStore, events: ManagerEmitter, parent?: SavePipeline) {
-    this.#store = store;
+  constructor(port: StorePort, events: ManagerEmitter, options: WriterOptions, parent?: SavePipeline) {
+    this.#port = port;
     this.#events = events;
     this.#parent = parent;
-    this.#writer = new SessionWriter(store);
+    this.#writer = new SessionWriter(port, options);
     this.#queue = new WriteQueue(parent?.settled(), () => this.#leave_parent());
     this.#unflushed = parent ? parent.#unflushed : new Set();
+    this.#deleted = parent ? parent.#deleted : new Set();
   }
 
   /** Runs a task behind everything asked for before it. */
@@ -66,52 +68,67 @@ export class SavePipeline {
   /** Writes inside a task of the queue; a state that cannot be stored is kept for the next flush. */
   async write(capture: Capture): Promise<void> {
     const { session, messages } = capture;
-    if (session.deleted) {
+    if (this.#deleted.has(session.id)) {
       return;
     }
+    let conflict: ConflictEvent | undefined;
     try {
-      await this.#writer.write(capture);
+      conflict = await this.#writer.write(capture);
     } catch (error) {
       this.#failed.set(session, capture);
       throw error;
     }
     this.#failed.delete(session);
     this.#unflushed.add(session.id);
+    if (conflict !== undefined) {
+      this.#events.emit("conflict", Object.freeze(conflict));
+    }
     if (this.#events.has_listeners("save")) {
       this.#events.emit("save", Object.freeze({ id: session.id, messages: frozen_messages(messages) }));
     }
   }
 
-  /** Nothing of this session is to be written any more. */
+  /** Nothing that was asked for of this session is to be tried again. */
   forget(session: ActiveSession): void {
     this.#failed.delete(session);
     this.#unflushed.delete(session.id);
   }
 
-  /**
-   * Merges metadata alone into a stored session.
-   * @throws {SessionError} `not_found`.
-   */
-  async update(id: string, metadata: Partial<SessionMetadata>): Promise<void> {
-    if (has_capability(this.#store, "update")) {
-      if (!(await this.#store.update(id, metadata))) {
-        throw session_not_found(id);
-      }
-    } else {
-      const record = await this.#store.load(id);
-      if (record === undefined) {
-        throw session_not_found(id);
-      }
-      await this.#store.save(id, record.messages, metadata);
+  /** Nothing of these sessions is written any more; resolves when what children were writing has ended. */
+  async bury(ids: readonly string[]): Promise<void> {
+    for (const id of ids) {
+      this.#deleted.add(id);
+      this.#unflushed.delete(id);
     }
+    for (const child of this.#busy_children) {
+      await child.#family_settled();
+    }
+  }
+
+  /** They are there after all. */
+  unbury(ids: readonly string[]): void {
+    ids.forEach((id) => this.#deleted.delete(id));
+  }
+
+  is_deleted(id: string): boolean {
+    return this.#deleted.has(id);
+  }
+
+  async #family_settled(): Promise<void> {
+    await this.settled();
+    for (const child of this.#busy_children) {
+      await child.#family_settled();
+    }
+  }
+
+  /** Notes a session that was written in another way. */
+  wrote(id: string): void {
     this.#unflushed.add(id);
   }
 
   /** Brings the at-rest form of one session up to date. */
   async flush_session(id: string): Promise<void> {
-    if (has_capability(this.#store, "flush")) {
-      await this.#store.flush(id);
-    }
+    await this.#port.flush(id);
     this.#unflushed.delete(id);
   }
 

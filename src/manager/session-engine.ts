@@ -1,17 +1,20 @@
 import type { Conversation, Message, Usage } from "@simulacra-ai/core";
-import { no_active_session, SessionError, session_not_found } from "../errors.js";
+import { disposed, no_active_session, SessionError, session_not_found } from "../errors.js";
 import { messages_to_json } from "../json.js";
-import { resolve_session, type ResolvedSession } from "../lineage.js";
-import type { SessionStore, StoredSession } from "../types.js";
+import type { ResolvedSession } from "../lineage.js";
+import type { SessionStore } from "../types.js";
 import { ActiveSession } from "./active-session.js";
 import { ConversationLink } from "./conversation-link.js";
+import { doomed_sessions, load_records, release_forks } from "./delete-session.js";
 import { ManagerEmitter } from "./emitter.js";
 import { plan_fork } from "./fork-plan.js";
 import { newest_session } from "./newest-session.js";
+import { rewind_session } from "./rewind.js";
 import { SavePipeline } from "./save-pipeline.js";
 import type { Capture } from "./session-writer.js";
+import { StorePort } from "./store-port.js";
 import { frozen_messages, Timeline, type Messages } from "./timeline.js";
-import type { ForkOptions, SaveMetadata, SessionConversation, SessionManagerOptions } from "./types.js";
+import type { DeleteOptions, ForkOptions, SaveMetadata, SessionConversation, SessionManagerOptions } from "./types.js";
 
 /**
  * One conversation and its session: what a `SessionManager` does, and what keeps each child conversation. State
@@ -20,7 +23,7 @@ import type { ForkOptions, SaveMetadata, SessionConversation, SessionManagerOpti
 export class SessionEngine {
   readonly events: ManagerEmitter;
   readonly pipeline: SavePipeline;
-  readonly #store: SessionStore;
+  readonly port: StorePort;
   readonly #options: Required<SessionManagerOptions>;
   readonly #conversation: ConversationLink;
   #session: ActiveSession | undefined;
@@ -35,10 +38,10 @@ export class SessionEngine {
     options: Required<SessionManagerOptions>,
     parent?: SessionEngine,
   ) {
-    this.#store = store;
+    this.port = new StorePort(store);
     this.#options = options;
     this.events = new ManagerEmitter(parent?.events);
-    this.pipeline = new SavePipeline(store, this.events, parent?.pipeline);
+    this.pipeline = new SavePipeline(this.port, this.events, options, parent?.pipeline);
     this.#conversation = new ConversationLink(conversation, {
       message_complete: (usage) => this.#message_complete(usage),
       create_child: (child) => this.#create_child(child),
@@ -90,7 +93,7 @@ export class SessionEngine {
         }
       } catch (error) {
         this.pipeline.forget(session);
-        await this.#store.delete(session.id).catch(() => undefined); // the first error says more
+        await this.port.store.delete(session.id).catch(() => undefined); // the first error says more
         throw error;
       }
       return session.id;
@@ -102,7 +105,7 @@ export class SessionEngine {
     this.#conversation.require_idle();
     return this.pipeline.enqueue(async () => {
       const report = (error: unknown, session_id: string) => this.events.report(error, "load", { session_id });
-      const resolved = await (id === undefined ? newest_session(this.#store, report) : this.#resolve(id));
+      const resolved = await (id === undefined ? newest_session(this.port.store, report) : this.#resolve(id));
       if (resolved === undefined) {
         this.start_new();
         return;
@@ -110,6 +113,7 @@ export class SessionEngine {
       const { record, messages, inherited, missing } = resolved;
       const session = new ActiveSession(record.metadata.id, new Timeline(inherited), record.metadata);
       session.stored = { timeline: session.timeline, count: messages.length, revision: record.revision };
+      this.pipeline.unbury([session.id]);
       this.#show(session, messages);
       for (const what of missing) {
         report(new SessionError("lineage", what, { session_id: session.id }), session.id);
@@ -118,16 +122,13 @@ export class SessionEngine {
   }
 
   async save(metadata: SaveMetadata): Promise<void> {
-    const session = this.#session;
-    if (session === undefined) {
-      throw no_active_session();
-    }
+    const session = this.#require_session();
     const live = this.#conversation.messages;
     const messages = messages_to_json(live as Message[], session.id).map((json) => JSON.parse(json) as Message);
     const capture = { ...this.#capture(session, live), messages, exact: true };
     session.note_given(metadata);
     return this.pipeline.enqueue(async () => {
-      if (session.deleted) {
+      if (this.pipeline.is_deleted(session.id)) {
         throw session_not_found(session.id);
       }
       await this.pipeline.write(capture);
@@ -135,17 +136,76 @@ export class SessionEngine {
     });
   }
 
-  async delete(id: string): Promise<boolean> {
+  async delete(id: string, policy: NonNullable<DeleteOptions["forks"]>): Promise<boolean> {
     this.#require_idle_if(this.session_id === id);
     return this.pipeline.enqueue(async () => {
-      const current = this.session_id === id ? this.#session : undefined;
-      this.#require_idle_if(current !== undefined);
-      const record = current && (await this.#store.load(id));
-      const deleted = await this.#store.delete(id);
-      if (current !== undefined) {
-        await this.#clear_or_restore(current, record);
+      const doomed = await doomed_sessions(this.port, id, policy);
+      const takes_current = this.#session !== undefined && doomed.includes(this.#session.id);
+      this.#require_idle_if(takes_current);
+      const released = await release_forks(this.port, id, policy);
+      if (this.#session && released.has(this.#session.id)) {
+        this.#session.make_self_contained(released.get(this.#session.id));
       }
-      return deleted;
+      await this.pipeline.bury(doomed);
+      try {
+        return await this.#delete_all(doomed, takes_current);
+      } catch (error) {
+        this.pipeline.unbury(doomed);
+        throw error;
+      }
+    });
+  }
+
+  /** Deletes sessions; where the current one is among them, the conversation is cleared, or all of it is taken back. */
+  async #delete_all(ids: readonly string[], takes_current: boolean): Promise<boolean> {
+    const records = takes_current ? await load_records(this.port, ids) : [];
+    let existed = false;
+    for (const id of ids) {
+      existed = await this.port.store.delete(id);
+    }
+    const session = this.#session;
+    if (takes_current && session !== undefined) {
+      try {
+        this.#conversation.require_idle();
+        this.#conversation.clear();
+      } catch (error) {
+        for (const { metadata, messages } of records.reverse()) {
+          await this.port.store.save(metadata.id, messages, metadata);
+        }
+        session.forget_revision();
+        throw error;
+      }
+      this.pipeline.forget(session);
+      this.#activate(undefined);
+    }
+    return existed;
+  }
+
+  async rewind(message_id: string): Promise<string | undefined> {
+    this.#require_open();
+    this.#conversation.require_idle();
+    const session = this.#require_session();
+    const capture = this.#capture(session, this.#conversation.messages);
+    return this.pipeline.enqueue(async () => {
+      this.#conversation.require_idle();
+      await this.pipeline.write(capture);
+      const rewound = await rewind_session(this.port, session.id, message_id);
+      if (rewound === undefined) {
+        return undefined;
+      }
+      const { metadata, messages, inherited, revision } = rewound;
+      const shorter = new ActiveSession(session.id, new Timeline(inherited), metadata);
+      shorter.stored = { timeline: shorter.timeline, count: messages.length, revision };
+      try {
+        this.#show(shorter, messages);
+      } catch (error) {
+        await rewound.undo();
+        session.forget_revision();
+        throw error;
+      }
+      this.pipeline.wrote(session.id);
+      this.pipeline.wrote(rewound.fork_id);
+      return rewound.fork_id;
     });
   }
 
@@ -155,7 +215,8 @@ export class SessionEngine {
       if (current !== undefined && current.stored === undefined) {
         current.note_label(label); // goes with the first write
       } else {
-        await this.pipeline.update(id, { label, label_source: "user" });
+        await this.port.update(id, { label, label_source: "user" });
+        this.pipeline.wrote(id);
         current?.learn_label(label);
       }
     });
@@ -204,7 +265,7 @@ export class SessionEngine {
     }
     const checkpoint = child.is_checkpoint;
     const options = { ...this.#options, auto_slug: this.#options.auto_slug && !checkpoint };
-    const engine = new SessionEngine(this.#store, child, options, this);
+    const engine = new SessionEngine(this.port.store, child, options, this);
     const session = ActiveSession.create(
       checkpoint ? { kind: "checkpoint", detached: true, is_checkpoint: true } : { kind: "child", detached: true },
     );
@@ -231,7 +292,7 @@ export class SessionEngine {
   }
 
   async #resolve(id: string): Promise<ResolvedSession> {
-    const resolved = await resolve_session(id, (of) => this.#store.load(of));
+    const resolved = await this.port.resolve(id);
     if (resolved === undefined) {
       throw session_not_found(id);
     }
@@ -252,30 +313,21 @@ export class SessionEngine {
     }
   }
 
-  async #clear_or_restore(session: ActiveSession, record: StoredSession | undefined): Promise<void> {
-    try {
-      this.#conversation.require_idle();
-      this.#conversation.clear();
-    } catch (error) {
-      if (record !== undefined) {
-        await this.#store.save(session.id, record.messages, record.metadata);
-        session.forget_revision();
-      }
-      throw error;
-    }
-    session.deleted = true;
-    this.pipeline.forget(session);
-    this.#activate(undefined);
-  }
-
   #activate(session: ActiveSession | undefined): void {
     this.#session = session;
     this.#conversation.checkpoint_state = session?.checkpoint_state;
   }
 
+  #require_session(): ActiveSession {
+    if (this.#session === undefined) {
+      throw no_active_session();
+    }
+    return this.#session;
+  }
+
   #require_open(): void {
     if (this.#disposed) {
-      throw new SessionError("invalid_state", "the session manager is disposed");
+      throw disposed();
     }
   }
 

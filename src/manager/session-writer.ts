@@ -1,9 +1,12 @@
-import type { Message } from "@simulacra-ai/core";
-import { has_capability } from "../capabilities.js";
-import { has_code, SessionError, session_not_found } from "../errors.js";
-import type { SessionMetadata, SessionStore, StoredSession } from "../types.js";
+import { has_code, SessionError } from "../errors.js";
+import { inherits } from "../lineage.js";
+import type { StoredSession } from "../types.js";
 import type { ActiveSession } from "./active-session.js";
+import { store_as_fork } from "./conflict-fork.js";
+import { keep_replaced_history } from "./replaced-history.js";
+import type { Metadata, StorePort } from "./store-port.js";
 import { common_prefix, type Messages, type Timeline } from "./timeline.js";
+import type { ConflictEvent, SessionManagerOptions } from "./types.js";
 
 /** One state of a session, as it was when its save was asked for. */
 export interface Capture {
@@ -15,151 +18,151 @@ export interface Capture {
   exact: boolean;
 }
 
-type Metadata = Partial<SessionMetadata>;
+export type WriterOptions = Required<Pick<SessionManagerOptions, "on_conflict" | "on_replace">>;
 
 const RECONCILE_ATTEMPTS = 8;
 
 /** Brings the store to a captured state with the cheapest call that the store is capable of. */
 export class SessionWriter {
-  readonly #store: SessionStore;
+  readonly #port: StorePort;
+  readonly #options: WriterOptions;
 
-  constructor(store: SessionStore) {
-    this.#store = store;
+  constructor(port: StorePort, options: WriterOptions) {
+    this.#port = port;
+    this.#options = options;
   }
 
-  /** Writes a capture and the session's pending metadata. Where it throws, the session is as it was. */
-  async write(capture: Capture): Promise<void> {
-    const { session } = capture;
-    const pending = session.take_pending();
+  /**
+   * Writes a capture and the session's pending metadata. Where it throws, the session is as it was. Returns what
+   * happened, if another writer's history stands in the way and ours was stored beside it.
+   */
+  async write(capture: Capture): Promise<ConflictEvent | undefined> {
+    const pending = capture.session.take_pending();
     try {
-      await this.#write(capture, pending.metadata);
+      return await this.#write(capture, pending.metadata);
     } catch (error) {
       pending.restore();
       throw error;
     }
   }
 
-  async #write(capture: Capture, metadata: Metadata): Promise<void> {
-    const { stored } = capture.session;
-    if (stored === undefined) {
-      return this.#create(capture, metadata);
-    }
-    const continued = stored.timeline === capture.timeline;
-    if (!has_capability(this.#store, "append") && !has_capability(this.#store, "replace")) {
-      const unchanged = continued && stored.count === capture.messages.length;
-      return unchanged && !capture.exact && is_empty(metadata) ? undefined : this.#rewrite(capture, null, metadata);
-    }
-    if (capture.exact || !continued || stored.revision === undefined) {
-      return this.#reconcile(capture, metadata);
-    }
+  async #write(capture: Capture, metadata: Metadata): Promise<ConflictEvent | undefined> {
+    const { session, timeline, messages, exact } = capture;
+    const { stored } = session;
     try {
-      await this.#extend(capture, stored.count, stored.revision, metadata);
+      if (stored === undefined) {
+        return await this.#rewrite(capture, null, metadata);
+      }
+      const continued = stored.timeline === timeline;
+      if (!exact && continued && stored.revision !== undefined) {
+        return await this.#extend(capture, stored.count, stored.revision, metadata);
+      }
+      if (!exact && continued && !this.#port.detects_conflicts) {
+        const unchanged = stored.count === messages.length && Object.keys(metadata).length === 0;
+        return unchanged ? undefined : await this.#rewrite(capture, null, metadata);
+      }
     } catch (error) {
-      if (!has_code(error, "conflict")) {
+      if (!has_code(error, "conflict") && !(has_code(error, "not_found") && stored !== undefined)) {
         throw error;
       }
-      await this.#reconcile(capture, metadata);
     }
-  }
-
-  async #create(capture: Capture, metadata: Metadata): Promise<void> {
-    try {
-      await this.#rewrite(capture, null, metadata);
-    } catch (error) {
-      if (!has_code(error, "conflict")) {
-        throw error;
-      }
-      await this.#reconcile(capture, metadata); // an earlier attempt was reported as failed and is there
-    }
+    return this.#reconcile(capture, metadata);
   }
 
   /** What is stored are the first `from` messages: writes the rest. */
-  async #extend(capture: Capture, from: number, revision: string, metadata: Metadata): Promise<void> {
-    const { id } = capture.session;
-    const added = capture.messages.slice(from) as Message[];
-    if (added.length === 0 && is_empty(metadata)) {
-      settle(capture, revision);
-    } else if (added.length === 0 && has_capability(this.#store, "update")) {
-      if (!(await this.#store.update(id, metadata))) {
-        throw session_not_found(id);
-      }
-      settle(capture, revision);
-    } else if (has_capability(this.#store, "append")) {
-      settle(capture, (await this.#store.append(id, added, { revision, metadata })).revision);
-    } else {
-      await this.#rewrite(capture, revision, metadata);
+  async #extend(capture: Capture, from: number, revision: string, metadata: Metadata): Promise<undefined> {
+    const extended = await this.#port.extend(capture.session.id, capture.messages.slice(from), metadata, revision);
+    if (extended === "incapable") {
+      return this.#rewrite(capture, revision, metadata);
     }
+    settle(capture, extended.revision);
   }
 
-  /** Writes all messages, where the store can over this revision only (`null`: a new session). */
-  async #rewrite(capture: Capture, revision: string | null, metadata: Metadata): Promise<void> {
-    const { id } = capture.session;
-    const own = own_messages(capture);
-    if (has_capability(this.#store, "replace")) {
-      settle(capture, (await this.#store.replace(id, own, { revision, metadata })).revision);
-    } else {
-      await this.#store.save(id, own, metadata);
-      settle(capture, undefined);
-    }
+  async #rewrite(capture: Capture, revision: string | null, metadata: Metadata): Promise<undefined> {
+    const own = capture.messages.slice(capture.timeline.inherited);
+    settle(capture, await this.#port.put(capture.session.id, own, metadata, revision));
   }
 
   /** Compares with what is stored, by value, and writes what is missing there; again where it moves meanwhile. */
-  async #reconcile(capture: Capture, metadata: Metadata): Promise<void> {
+  async #reconcile(capture: Capture, metadata: Metadata): Promise<ConflictEvent | undefined> {
     for (let attempt = 1; ; attempt += 1) {
-      const record = await this.#store.load(capture.session.id);
-      if (record === undefined) {
-        throw session_not_found(capture.session.id);
-      }
-      const write = this.#difference(capture, record, metadata);
+      const record = await this.#port.load(capture.session.id);
+      let diverged: { common: number | undefined } | undefined;
       try {
-        return await write();
+        diverged = await this.#continue_from(record, capture, metadata);
       } catch (error) {
-        if (!has_code(error, "conflict") || attempt === RECONCILE_ATTEMPTS) {
+        const moved = has_code(error, "conflict") || has_code(error, "not_found");
+        if (!moved || attempt === RECONCILE_ATTEMPTS) {
           throw error;
         }
+        continue;
       }
+      return diverged && (await this.#conflict(capture, metadata, diverged.common));
     }
   }
 
-  #difference(capture: Capture, record: StoredSession, metadata: Metadata): () => Promise<void> {
-    const { session, timeline } = capture;
-    const { revision } = record;
-    if (revision === undefined) {
-      return () => this.#rewrite(capture, null, metadata);
+  /** Writes what is missing in a record. Returns how far both are the same, where another writer's history diverges. */
+  async #continue_from(
+    record: StoredSession | undefined,
+    capture: Capture,
+    metadata: Metadata,
+  ): Promise<{ common: number | undefined } | undefined> {
+    const { session, timeline, messages } = capture;
+    if (record === undefined) {
+      return session.stored === undefined ? this.#rewrite(capture, null, metadata) : { common: undefined };
     }
-    const own = own_messages(capture);
-    const common = common_prefix(record.messages, own);
-    if (common === record.messages.length) {
-      return () => this.#extend(capture, timeline.inherited + common, revision, metadata);
+    const stored = await this.#compare(capture, record);
+    if (stored.common === stored.length) {
+      timeline.inherited = stored.inherited;
+      return record.revision === undefined
+        ? this.#rewrite(capture, null, metadata)
+        : this.#extend(capture, stored.common, record.revision, metadata);
     }
     if (moved_by_us(session, record)) {
-      return () => this.#rewrite(capture, revision, metadata);
+      await keep_replaced_history(this.#port, session, { record, common: stored.common }, this.#options.on_replace);
+      return this.#rewrite(capture, record.revision ?? null, metadata);
     }
-    if (common === own.length) {
-      return async () => {
-        await this.#extend(capture, capture.messages.length, revision, metadata);
-        settle(capture, undefined); // more is stored than we know of: compare at the next write, too
-      };
+    if (stored.common === messages.length) {
+      await this.#extend(capture, messages.length, record.revision ?? "", metadata);
+      settle(capture, undefined); // more is stored than we know of: compare at the next write, too
+      return undefined;
     }
-    throw new SessionError("conflict", `session ${session.id} was changed by another writer`, {
-      session_id: session.id,
-    });
+    return { common: stored.common };
+  }
+
+  /** How far our history and the stored one are the same, with what both inherit. */
+  async #compare(
+    { session, timeline, messages }: Capture,
+    record: StoredSession,
+  ): Promise<{ common: number; length: number; inherited: number }> {
+    const { inherited } = timeline;
+    if (inherits(record.metadata) === inherited > 0) {
+      const common = inherited + common_prefix(record.messages, messages.slice(inherited));
+      return { common, length: inherited + record.messages.length, inherited };
+    }
+    const resolved = await this.#port.resolve(session.id); // its parent is gone, or ours is: it was made whole
+    const stored = resolved?.messages ?? record.messages;
+    return { common: common_prefix(stored, messages), length: stored.length, inherited: resolved?.inherited ?? 0 };
+  }
+
+  async #conflict(capture: Capture, metadata: Metadata, common: number | undefined): Promise<ConflictEvent> {
+    const { id } = capture.session;
+    const what = common === undefined ? "deleted" : "changed";
+    const error = new SessionError("conflict", `session ${id} was ${what} by another writer`, { session_id: id });
+    if (this.#options.on_conflict === "error") {
+      throw error;
+    }
+    const revision = await store_as_fork(this.#port, capture, metadata, common);
+    settle(capture, revision);
+    return { id, fork_id: capture.session.id, error };
   }
 }
 
 /** The stored messages are those that we wrote: what differs was changed in our conversation. */
 function moved_by_us(session: ActiveSession, record: StoredSession): boolean {
-  return session.stored?.revision !== undefined && session.stored.revision === record.revision;
+  return record.revision === undefined || session.stored?.revision === record.revision;
 }
 
-function own_messages(capture: Capture): Message[] {
-  return capture.messages.slice(capture.timeline.inherited);
-}
-
-function settle(capture: Capture, revision: string | undefined): void {
-  capture.session.stored = { timeline: capture.timeline, count: capture.messages.length, revision };
-}
-
-function is_empty(metadata: Metadata): boolean {
-  return Object.keys(metadata).length === 0;
+function settle({ session, timeline, messages }: Capture, revision: string | undefined): void {
+  session.stored = { timeline, count: messages.length, revision };
 }

@@ -1,4 +1,5 @@
 import type { Conversation, LifecycleErrorEvent, Message } from "@simulacra-ai/core";
+import type { SessionError } from "../errors.js";
 import type { SessionMetadata } from "../types.js";
 
 type OptionalMembers = "state" | "checkpoint_state" | "is_checkpoint";
@@ -18,6 +19,26 @@ export interface SessionManagerOptions {
   auto_save?: boolean;
   /** Give sessions without a label one, from the first text of the user. Default `true`. */
   auto_slug?: boolean;
+  /**
+   * What happens where another writer has changed or deleted the session. `"fork"` (default) stores our history as a
+   * fork from the last common message, or under a new id, goes on there and emits `conflict`; `"error"` reports it and
+   * leaves both alone.
+   */
+  on_conflict?: "fork" | "error";
+  /**
+   * What happens where the application itself cleared, reloaded or edited the conversation, so that it no longer
+   * continues what is stored. `"keep"` (default) first stores the old version as a session of its own; `"overwrite"`
+   * keeps no copy.
+   */
+  on_replace?: "keep" | "overwrite";
+}
+
+export interface DeleteOptions {
+  /**
+   * What becomes of sessions that inherit from the deleted one. `"keep"` (default) first writes what they inherit into
+   * them; `"refuse"` rejects where there are any; `"cascade"` deletes them, and children, too.
+   */
+  forks?: "keep" | "refuse" | "cascade";
 }
 
 export interface ForkOptions {
@@ -38,6 +59,15 @@ export interface SessionSnapshot {
   readonly messages: readonly Readonly<Message>[];
 }
 
+/** Our history and another writer's both live on. */
+export interface ConflictEvent {
+  /** The session that another writer changed or deleted. */
+  readonly id: string;
+  /** Where our history is stored; the current session from then on. */
+  readonly fork_id: string;
+  readonly error: SessionError;
+}
+
 export interface SessionManagerEvents {
   /** Stored messages are now the conversation's. */
   load: [event: SessionSnapshot];
@@ -45,5 +75,7 @@ export interface SessionManagerEvents {
   save: [event: SessionSnapshot];
   /** Something failed that no caller waits for; of children, too (`context.session_id` says whose). */
   lifecycle_error: [event: LifecycleErrorEvent];
+  /** Another writer's history stood in the way; ours is stored beside it. */
+  conflict: [event: ConflictEvent];
   dispose: [];
 }

@@ -1,4 +1,5 @@
-import { resolve } from "node:path";
+import { randomUUID } from "node:crypto";
+import { resolve as resolve_path } from "node:path";
 import type { Message } from "@simulacra-ai/core";
 import { has_code, SessionError, session_not_found } from "../../errors.js";
 import { messages_to_json, metadata_to_plain } from "../../json.js";
@@ -6,15 +7,17 @@ import { apply_query, merge_metadata, type MetadataPatch } from "../../metadata.
 import type { SessionMetadata, SessionQuery, SessionRevision, SessionStore, StoredSession } from "../../types.js";
 import type { FilePolicy } from "./durable-files.js";
 import type { FileLayer } from "./file-layer.js";
+import { find_form, FORMS } from "./forms.js";
 import { NODE_FILE_LAYER } from "./node-file-layer.js";
 import { SessionAccess, storage_error, type Outcome } from "./session-access.js";
 import type { SessionFiles } from "./session-files.js";
+import { repair_session, type FileSessionRepair } from "./repair-session.js";
 import { list_session, session_names } from "./session-listing.js";
-import { is_valid_id, require_valid_id, SNAPSHOT_ENDING } from "./session-paths.js";
+import { require_valid_id } from "./session-paths.js";
 import { read_session } from "./session-reader.js";
 import type { SessionState } from "./session-view.js";
-
-export type FileSessionFormat = "json";
+import type { FileSessionFormat } from "./snapshot-form.js";
+import { verify_directory, type FileSessionProblem } from "./verify-directory.js";
 
 export interface FileSessionStoreOptions {
   /** How new sessions are stored; both forms are read. Default `"json"`. */
@@ -43,6 +46,7 @@ const SLICE_MS = 5;
 export class FileSessionStore implements SessionStore {
   readonly #layer: FileLayer;
   readonly #root: string;
+  readonly #format: FileSessionFormat;
   readonly #access: SessionAccess;
   /** Background folds that failed: tried again when the journal has doubled, or at the next flush. */
   readonly #failed_folds = new Map<string, number>();
@@ -56,32 +60,28 @@ export class FileSessionStore implements SessionStore {
     if (typeof root !== "string" || root === "") {
       throw new SessionError("invalid_input", "the directory of a FileSessionStore must be a path");
     }
-    if (format !== "json") {
+    if (!FORMS.some((form) => form.format === format)) {
       throw new SessionError("invalid_input", `there is no format ${JSON.stringify(format)}`);
     }
     const policy: FilePolicy = { durable, file_mode, directory_mode };
     this.#layer = layer;
-    this.#root = resolve(root);
+    this.#format = format;
+    this.#root = resolve_path(root);
     this.#access = new SessionAccess(layer, policy, this.#root);
   }
 
   async list(query?: SessionQuery): Promise<SessionMetadata[]> {
     return this.#guard(undefined, async () => {
-      const { names, journals } = await session_names(this.#layer, this.#root);
       const entries: SessionMetadata[] = [];
       let slice_began = performance.now();
-      for (const name of names) {
-        const id = name.endsWith(SNAPSHOT_ENDING) ? name.slice(0, -SNAPSHOT_ENDING.length) : undefined;
-        if (id !== undefined && is_valid_id(id)) {
-          const paths = this.#access.paths(id);
-          const entry = await list_session(this.#layer, paths, journals.has(`${id}.journal`));
-          if (entry !== undefined) {
-            entries.push(entry);
-          }
-          if (performance.now() - slice_began > SLICE_MS) {
-            await new Promise((next) => setImmediate(next));
-            slice_began = performance.now();
-          }
+      for (const { id, form, has_journal } of await session_names(this.#layer, this.#root, FORMS)) {
+        const entry = await list_session(this.#layer, this.#access.paths(id), form, has_journal);
+        if (entry !== undefined) {
+          entries.push(entry);
+        }
+        if (performance.now() - slice_began > SLICE_MS) {
+          await new Promise((resolve) => setImmediate(resolve));
+          slice_began = performance.now();
         }
       }
       return apply_query(entries, query);
@@ -157,7 +157,7 @@ export class FileSessionStore implements SessionStore {
 
   async update(id: string, metadata: Partial<SessionMetadata>): Promise<boolean> {
     const given = check(id, metadata);
-    if ((await this.#guard(id, () => this.#layer.stat(this.#access.paths(id).snapshot))) === undefined) {
+    if ((await this.#guard(id, () => find_form(this.#layer, this.#access.paths(id)))) === undefined) {
       return false;
     }
     return this.#change(id, async (files, known) => {
@@ -174,13 +174,29 @@ export class FileSessionStore implements SessionStore {
       require_valid_id(id);
       return this.#fold(id);
     }
-    const { journals } = await this.#guard(undefined, () => session_names(this.#layer, this.#root));
-    for (const name of journals) {
-      const of = name.slice(0, -".journal".length);
-      if (is_valid_id(of)) {
+    const sessions = await this.#guard(undefined, () => session_names(this.#layer, this.#root, FORMS));
+    for (const { id: of, has_journal } of sessions) {
+      if (has_journal) {
         await this.#fold(of);
       }
     }
+  }
+
+  /**
+   * Reads every file of the directory and reports each problem. Changes nothing. Costs O(all bytes).
+   */
+  async verify(): Promise<FileSessionProblem[]> {
+    return this.#guard(undefined, () => verify_directory(this.#layer, this.#root));
+  }
+
+  /**
+   * Makes a damaged session readable: what can be read, up to the first message that cannot, becomes the session, and
+   * the damaged files are moved aside. A session that can be read stays as it is.
+   * @throws {SessionError} `not_found`, `storage`.
+   */
+  async repair(id: string): Promise<FileSessionRepair> {
+    require_valid_id(id);
+    return this.#change(id, (files) => repair_session(files, id));
   }
 
   /** Adds messages and metadata: to the journal, or where a session has none and only metadata change, at once. */
@@ -195,23 +211,9 @@ export class FileSessionStore implements SessionStore {
       return old;
     }
     const message_count = old.metadata.message_count + texts.length;
-    const metadata = merge_metadata(old.metadata, given, { id, message_count });
-    const journal = old.journal?.relation === "continues" ? old.journal : undefined;
-    const has_own_journal = journal !== undefined && journal.base === old.head?.store.generation;
-    if (old.head !== undefined && (texts.length > 0 || has_own_journal) && (journal === undefined || has_own_journal)) {
-      const state = await files.append(old, texts, metadata);
-      this.#fold_if_long(id, state);
-      return state;
-    }
-    // A snapshot of another writer, or a fold that was cut short: the snapshot becomes ours and whole first.
-    const view = await files.read();
-    if (view === undefined) {
-      throw session_not_found(id);
-    }
-    if (texts.length === 0) {
-      return files.fold(view, metadata);
-    }
-    return files.append(await files.fold(view, view.state.metadata), texts, metadata);
+    const state = await files.extend(old, texts, merge_metadata(old.metadata, given, { id, message_count }));
+    this.#fold_if_long(id, state);
+    return state;
   }
 
   async #write(
@@ -222,12 +224,22 @@ export class FileSessionStore implements SessionStore {
     old: SessionState | undefined,
   ): Promise<SessionState> {
     const metadata = merge_metadata(old?.metadata, given, { id, message_count: texts.length });
-    return files.write(texts, metadata, old);
+    return files.write(texts, metadata, old, this.#format);
   }
 
   /** What is stored now, from memory where the files are as they were left. */
   async #state(files: SessionFiles, known: SessionState | undefined): Promise<SessionState | undefined> {
-    return known !== undefined && (await files.is_current(known)) ? known : (await files.read())?.state;
+    if (known !== undefined && (await files.is_current(known))) {
+      return known;
+    }
+    const state = (await files.read())?.state;
+    if (state?.journal?.relation !== "foreign") {
+      return state;
+    }
+    const { messages, metadata } = await files.foreign_history();
+    await this.save(randomUUID(), messages, metadata);
+    await files.set_journal_aside();
+    return (await files.read())?.state;
   }
 
   /** The same, with what is damaged moved aside. */
@@ -271,9 +283,10 @@ export class FileSessionStore implements SessionStore {
       return;
     }
     await this.#change(id, async (files) => {
-      const view = await files.read();
-      if (view === undefined || view.state.journal === undefined) {
-        return { result: undefined, state: view?.state };
+      const found = await this.#state(files, undefined);
+      const view = found?.journal && (await files.read());
+      if (view === undefined) {
+        return { result: undefined, state: found };
       }
       const state = await files.fold(view, view.state.metadata);
       this.#failed_folds.delete(id);

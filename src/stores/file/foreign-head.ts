@@ -1,4 +1,5 @@
-import { is_object, type FileMetadata } from "./snapshot.js";
+import { is_object } from "./corrupt.js";
+import type { FileMetadata } from "./snapshot-form.js";
 
 const QUOTE = 0x22;
 const BACKSLASH = 0x5c;
@@ -23,16 +24,15 @@ export function scan_metadata(bytes: Buffer): FileMetadata | "incomplete" | unde
     const value: unknown = JSON.parse(bytes.toString("utf8", begin, end));
     return is_object(value) ? value : undefined;
   } catch (error) {
-    return error instanceof SyntaxError ? undefined : fail(error);
+    if (error instanceof SyntaxError) {
+      return undefined;
+    }
+    throw error;
   }
 }
 
-function fail(error: unknown): never {
-  throw error;
-}
-
 /** Behind the brace that closes the one at `begin`. */
-function object_end(bytes: Buffer, begin: number): number | undefined {
+export function object_end(bytes: Buffer, begin: number): number | undefined {
   let depth = 0;
   for (let at = begin; at < bytes.length; at += 1) {
     const byte = bytes[at];

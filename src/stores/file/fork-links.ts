@@ -1,78 +1,72 @@
 import { SessionError } from "../../errors.js";
-import { ensure_directory, remove_if_there, sync_directory, type FilePolicy } from "./durable-files.js";
-import { is_errno, type FileLayer } from "./file-layer.js";
-import { is_valid_id, type SessionPaths } from "./session-paths.js";
+import { ensure_directory, remove_if_there, sync_directory } from "./durable-files.js";
+import { is_errno } from "./file-layer.js";
+import { FORMS } from "./forms.js";
+import { is_valid_id } from "./session-paths.js";
+import type { ChangeContext, SnapshotForm } from "./snapshot-form.js";
 
 /** What file systems without hard links, or with too few, answer. */
 const NO_LINKS = ["EPERM", "EACCES", "ENOTSUP", "EOPNOTSUPP", "ENOSYS", "EXDEV", "EMLINK", "EINVAL"];
 
 /** The index of a parent's forks: a hard link to each fork's snapshot in `{parent}-forks`. */
 export class ForkLinks {
-  readonly #layer: FileLayer;
-  readonly #policy: FilePolicy;
-  readonly #paths: SessionPaths;
-  readonly #token: string;
+  readonly #context: ChangeContext;
 
-  constructor(layer: FileLayer, policy: FilePolicy, paths: SessionPaths, token: string) {
-    this.#layer = layer;
-    this.#policy = policy;
-    this.#paths = paths;
-    this.#token = token;
+  constructor(context: ChangeContext) {
+    this.#context = context;
   }
 
   /** After the snapshot was replaced: the link leads to the new file, in the folder of the parent that it has now. */
-  async refresh(old_parent: string | undefined, parent: string | undefined): Promise<void> {
+  async refresh(form: SnapshotForm, old_parent: string | undefined, parent: string | undefined): Promise<void> {
+    const { layer, policy, paths, lock } = this.#context;
     if (old_parent !== parent) {
       await this.remove(old_parent);
     }
     if (!is_valid_id(parent)) {
       return;
     }
-    const directory = this.#paths.forks_directory(parent);
-    const link = this.#paths.fork_link(parent);
-    await ensure_directory(this.#layer, directory, this.#policy);
-    if ((await this.#layer.stat(directory))?.kind !== "directory") {
+    const directory = paths.forks_directory(parent);
+    const link = paths.fork_link(parent, form.data_ending);
+    const target = form.data_path(paths);
+    await ensure_directory(layer, directory, policy);
+    if ((await layer.stat(directory))?.kind !== "directory") {
       throw new SessionError("storage", `${directory} is not a directory`, { path: directory });
     }
-    const linked = await this.#layer.stat(link);
-    if (linked !== undefined && linked.inode === (await this.#layer.stat(this.#paths.snapshot))?.inode) {
+    const linked = await layer.stat(link);
+    if (linked !== undefined && linked.inode === (await layer.stat(target))?.inode) {
       return; // a rename of one link over another of the same file does nothing
     }
-    const temporary = this.#paths.temporary(this.#token);
+    const temporary = paths.temporary(lock.token);
     try {
-      await this.#layer.link(this.#paths.snapshot, temporary);
-      await this.#layer.rename(temporary, link);
+      await layer.link(target, temporary);
+      await layer.rename(temporary, link);
     } catch (error) {
-      await remove_if_there(this.#layer, temporary);
+      await remove_if_there(layer, temporary);
       if (!is_errno(error, ...NO_LINKS)) {
         throw error;
       }
-      await remove_if_there(this.#layer, link); // rather no index than an outdated one
+      await remove_if_there(layer, link); // rather no index than an outdated one
       return;
     }
-    await sync_directory(this.#layer, directory, this.#policy);
-  }
-
-  /** After a change of metadata alone. */
-  async move(old_parent: string | undefined, parent: string | undefined): Promise<void> {
-    if (old_parent !== parent) {
-      await this.refresh(old_parent, parent);
-    }
+    await sync_directory(layer, directory, policy);
   }
 
   async remove(parent: string | undefined): Promise<void> {
+    const { layer, policy, paths } = this.#context;
     if (!is_valid_id(parent)) {
       return;
     }
-    const directory = this.#paths.forks_directory(parent);
-    if ((await this.#layer.stat(directory))?.kind !== "directory") {
+    const directory = paths.forks_directory(parent);
+    if ((await layer.stat(directory))?.kind !== "directory") {
       return;
     }
-    if (await remove_if_there(this.#layer, this.#paths.fork_link(parent))) {
-      await sync_directory(this.#layer, directory, this.#policy);
+    for (const form of FORMS) {
+      if (await remove_if_there(layer, paths.fork_link(parent, form.data_ending))) {
+        await sync_directory(layer, directory, policy);
+      }
     }
     try {
-      await this.#layer.remove_directory(directory);
+      await layer.remove_directory(directory);
     } catch (error) {
       if (!is_errno(error, "ENOTEMPTY", "EEXIST", "ENOENT")) {
         throw error;

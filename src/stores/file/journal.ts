@@ -1,7 +1,7 @@
 import { metadata_difference, type MetadataPatch } from "../../metadata.js";
 import type { SessionMetadata } from "../../types.js";
 import { checksum } from "./checksum.js";
-import { SEPARATOR } from "./snapshot.js";
+import { JSON_SEPARATOR } from "./json-text.js";
 
 /** The first line of a journal: what it continues. */
 export interface JournalHeader {
@@ -63,7 +63,7 @@ export function encode_header(header: JournalHeader): { bytes: Buffer; sum: stri
 }
 
 export function encode_record(messages: readonly string[], head: RecordHead): { bytes: Buffer; sum: string } {
-  const body = messages.length === 0 ? "" : `${messages.join(SEPARATOR.toString())}\n`;
+  const body = messages.length === 0 ? "" : `${messages.join(JSON_SEPARATOR)}\n`;
   return encode_line(Buffer.from(body), JSON.stringify(head));
 }
 

@@ -55,7 +55,7 @@ export class SessionAccess {
     const paths = this.paths(id);
     const leftovers = await this.#prepare();
     const lock = await SessionLock.acquire(this.#layer, paths);
-    const files = new SessionFiles(this.#layer, this.#policy, paths, lock);
+    const files = new SessionFiles({ layer: this.#layer, policy: this.#policy, paths, lock });
     const known = this.#states.get(id);
     this.#states.delete(id);
     let outcome: Outcome<T>;

@@ -1,99 +1,132 @@
+import type { Message } from "@simulacra-ai/core";
+import { SessionError, session_not_found } from "../../errors.js";
 import type { SessionMetadata } from "../../types.js";
-import { remove_if_there, replace_file, sync_directory, with_file, type FilePolicy } from "./durable-files.js";
-import { write_all, type FileLayer, type FileStamp, type OpenFile } from "./file-layer.js";
+import { remove_if_there, sync_directory, with_file } from "./durable-files.js";
+import { write_all, type FileStamp, type OpenFile } from "./file-layer.js";
 import { ForkLinks } from "./fork-links.js";
 import { encode_header, encode_record, make_patch } from "./journal.js";
-import type { SessionLock } from "./session-lock.js";
-import type { SessionPaths } from "./session-paths.js";
-import { read_state, same_stamp } from "./session-reader.js";
+import { find_form, FORMS } from "./forms.js";
+import { read_foreign_history, read_session, read_state } from "./session-reader.js";
 import type { JournalState, SessionState, SessionView } from "./session-view.js";
-import type { SnapshotHead } from "./snapshot.js";
-import { write_folded, write_snapshot } from "./snapshot-writer.js";
+import type { ChangeContext, FileSessionFormat, SnapshotHead, Succession, WrittenSnapshot } from "./snapshot-form.js";
+import { salvage_session, type Salvage } from "./salvage.js";
 import { new_token } from "./token.js";
 
 /** The files of one session under their lock: every step that changes them. */
 export class SessionFiles {
-  readonly #layer: FileLayer;
-  readonly #policy: FilePolicy;
-  readonly #paths: SessionPaths;
-  readonly #lock: SessionLock;
+  readonly #context: ChangeContext;
   readonly #links: ForkLinks;
 
-  constructor(layer: FileLayer, policy: FilePolicy, paths: SessionPaths, lock: SessionLock) {
-    this.#layer = layer;
-    this.#policy = policy;
-    this.#paths = paths;
-    this.#lock = lock;
-    this.#links = new ForkLinks(layer, policy, paths, lock.token);
+  constructor(context: ChangeContext) {
+    this.#context = context;
+    this.#links = new ForkLinks(context);
   }
 
   /** Whether the files still are as this state says. */
-  async is_current(state: SessionState): Promise<boolean> {
-    const snapshot = await this.#layer.stat(this.#paths.snapshot);
-    const journal = await this.#layer.stat(this.#paths.journal);
-    const known = state.journal?.stamp;
-    return same_stamp(snapshot, state.stamp) && journal?.inode === known?.inode && journal?.size === known?.size;
+  async is_current({ form, stamp, journal: known }: SessionState): Promise<boolean> {
+    const { layer, paths } = this.#context;
+    const snapshot = await form.stamp(layer, paths);
+    const journal = await layer.stat(paths.journal);
+    return snapshot?.key === stamp.key && journal?.inode === known?.stamp.inode && journal?.size === known?.stamp.size;
   }
 
+  /** Reads what a change needs to know; first completes what a killed writer had decided. */
   async read(): Promise<SessionView | undefined> {
-    return read_state(this.#layer, this.#paths);
+    const { layer, paths } = this.#context;
+    await (await find_form(layer, paths))?.recover(this.#context);
+    return read_state(layer, paths);
   }
 
-  /** Replaces everything by these messages, each a JSON text. */
+  /** Reads and checks everything. */
+  async read_all(): Promise<SessionView | undefined> {
+    const { layer, paths } = this.#context;
+    await (await find_form(layer, paths))?.recover(this.#context);
+    return read_session(layer, paths);
+  }
+
+  /** The history in a journal whose snapshot another writer replaced, as a session of its own. */
+  async foreign_history(): Promise<{ messages: Message[]; metadata: Partial<SessionMetadata> }> {
+    const { layer, paths } = this.#context;
+    return read_foreign_history(layer, paths);
+  }
+
+  async set_journal_aside(): Promise<void> {
+    const { layer, policy, paths } = this.#context;
+    await layer.rename(paths.journal, paths.aside(paths.journal, "conflict"));
+    await sync_directory(layer, paths.root, policy);
+  }
+
+  /** Replaces everything by these messages, each a JSON text; a new session is laid out in this format. */
   async write(
-    messages: readonly string[],
+    texts: readonly string[],
     metadata: SessionMetadata,
     old: SessionState | undefined,
+    format: FileSessionFormat,
     revision = new_token(16),
   ): Promise<SessionState> {
-    return this.#commit(metadata, old, (file) => write_snapshot(file, messages, metadata, { revision, replaces: old }));
+    const form = old?.form ?? FORMS.find((known) => known.format === format);
+    if (form === undefined) {
+      throw new SessionError("invalid_input", `there is no format ${JSON.stringify(format)}`);
+    }
+    return this.#commit(form, metadata, old, () =>
+      form.write(this.#context, texts, metadata, succession(old, revision)),
+    );
   }
 
   /** Rewrites the snapshot with what the journal adds, and with this metadata. The messages stay what they are. */
-  async fold(view: SessionView, metadata: SessionMetadata): Promise<SessionState> {
-    const { state, messages = [] } = view;
-    if (state.head === undefined) {
+  async fold({ state, records, messages = [] }: SessionView, metadata: SessionMetadata): Promise<SessionState> {
+    const { form, head, revision } = state;
+    if (head === undefined) {
       const texts = messages.map((message) => JSON.stringify(message));
-      return this.write(texts, metadata, state, state.revision);
+      return this.write(texts, metadata, state, form.format, revision);
     }
-    return this.#commit(metadata, state, (file) => write_folded(this.#layer, this.#paths, file, view, metadata));
+    const added = records.filter((record) => record.count > 0).map((record) => record.body);
+    return this.#commit(form, metadata, state, () =>
+      form.extend(this.#context, head, added, metadata, succession(state, revision)),
+    );
   }
 
   async #commit(
+    form: SessionState["form"],
     metadata: SessionMetadata,
     old: SessionState | undefined,
-    write: (file: OpenFile) => Promise<SnapshotHead>,
+    write: () => Promise<WrittenSnapshot>,
   ): Promise<SessionState> {
-    const { snapshot, journal, root } = this.#paths;
-    if (old?.journal?.relation === "foreign") {
-      await this.#layer.rename(journal, this.#paths.aside(journal, "conflict"));
+    const { layer, policy, paths } = this.#context;
+    const { head, stamp } = await write();
+    if (await remove_if_there(layer, paths.journal)) {
+      await sync_directory(layer, paths.root, policy);
     }
-    let head: SnapshotHead | undefined;
-    let stamp: FileStamp | undefined;
-    await replace_file(this.#layer, snapshot, {
-      temporary: this.#paths.temporary(this.#lock.token),
-      policy: this.#policy,
-      write: async (file) => {
-        head = await write(file);
-        stamp = await file.stat(); // now: once it has its name, others may write to it
-      },
-      before_rename: () => this.#lock.require_held(),
-    });
-    if (await remove_if_there(this.#layer, journal)) {
-      await sync_directory(this.#layer, root, this.#policy);
-    }
-    await this.#links.refresh(old?.metadata.parent_id, metadata.parent_id);
-    const { store } = head as unknown as SnapshotHead;
-    return { stamp: stamp as unknown as FileStamp, head, journal: undefined, metadata, revision: store.revision };
+    await this.#links.refresh(form, old?.metadata.parent_id, metadata.parent_id);
+    return { form, stamp, head, journal: undefined, metadata, revision: head.store.revision };
   }
 
-  /** Adds a record of these messages to the journal; the snapshot is ours, and so is the journal, if there is one. */
-  async append(state: SessionState, messages: readonly string[], metadata: SessionMetadata): Promise<SessionState> {
+  /**
+   * Adds messages and metadata: to the journal, or where there is none and only metadata change, at once. A snapshot
+   * of another writer, and one whose last fold was cut short, is first made whole and ours.
+   */
+  async extend(state: SessionState, texts: readonly string[], metadata: SessionMetadata): Promise<SessionState> {
+    const { head, journal } = state;
+    const has_journal = journal?.relation === "continues";
+    const is_whole = head !== undefined && (!has_journal || journal.base === head.store.generation);
+    if (is_whole && (texts.length > 0 || has_journal)) {
+      return this.#append(state, texts, metadata);
+    }
+    const view = await this.read();
+    if (view === undefined) {
+      throw session_not_found(this.#context.paths.id);
+    }
+    return texts.length === 0
+      ? this.fold(view, metadata)
+      : this.#append(await this.fold(view, view.state.metadata), texts, metadata);
+  }
+
+  async #append(state: SessionState, messages: readonly string[], metadata: SessionMetadata): Promise<SessionState> {
     const head = state.head as SnapshotHead;
     const base = head.store.generation;
     const journal = state.journal?.relation === "continues" ? state.journal : undefined;
     if (journal === undefined) {
-      await remove_if_there(this.#layer, this.#paths.journal); // spent
+      await remove_if_there(this.#context.layer, this.#context.paths.journal); // spent
     }
     const first = journal ? undefined : encode_header({ journal: 1, base, messages: head.store.messages });
     const revision = messages.length > 0 ? new_token(16) : state.revision;
@@ -106,12 +139,14 @@ export class SessionFiles {
       count: messages.length,
       revision,
       metadata: make_patch(head.metadata, metadata),
-      ...(!this.#policy.durable && { durable: false }),
+      ...(!this.#context.policy.durable && { durable: false }),
     });
     const stamp = journal
       ? await this.#extend_journal(journal, record.bytes)
       : await this.#begin_journal(Buffer.concat([first?.bytes ?? Buffer.alloc(0), record.bytes]));
-    await this.#links.move(state.metadata.parent_id, metadata.parent_id);
+    if (state.metadata.parent_id !== metadata.parent_id) {
+      await this.#links.refresh(state.form, state.metadata.parent_id, metadata.parent_id);
+    }
     return {
       ...state,
       metadata,
@@ -121,31 +156,32 @@ export class SessionFiles {
   }
 
   async #begin_journal(bytes: Buffer): Promise<FileStamp> {
-    const { journal, root } = this.#paths;
-    const file = await this.#layer.create(journal, this.#policy.file_mode);
+    const { layer, policy, paths } = this.#context;
+    const file = await layer.create(paths.journal, policy.file_mode);
     try {
       return await with_file(file, async () => {
         await write_all(file, bytes, 0);
-        if (this.#policy.durable) {
+        if (policy.durable) {
           await file.sync();
         }
-        await sync_directory(this.#layer, root, this.#policy);
+        await sync_directory(layer, paths.root, policy);
         return this.#require_ours(file);
       });
     } catch (error) {
-      await remove_if_there(this.#layer, journal).catch(() => undefined); // the first error says more
+      await remove_if_there(layer, paths.journal).catch(() => undefined); // the first error says more
       throw error;
     }
   }
 
   async #extend_journal({ end, stamp }: JournalState, bytes: Buffer): Promise<FileStamp> {
-    return with_file(await this.#layer.open(this.#paths.journal, "modify"), async (file) => {
+    const { layer, policy, paths } = this.#context;
+    return with_file(await layer.open(paths.journal, "modify"), async (file) => {
       if (stamp.size > end) {
         await file.truncate(end); // a torn tail; behind it, two records would weld into one
       }
       try {
         await write_all(file, bytes, end);
-        if (this.#policy.durable) {
+        if (policy.durable) {
           await file.datasync();
         }
       } catch (error) {
@@ -158,33 +194,62 @@ export class SessionFiles {
 
   /** Before a record is acknowledged: the journal is still the one of this name, and the lock still ours. */
   async #require_ours(file: OpenFile): Promise<FileStamp> {
+    const { layer, paths, lock } = this.#context;
     const stamp = await file.stat();
-    await this.#lock.require_held();
-    if ((await this.#layer.stat(this.#paths.journal))?.inode !== stamp.inode) {
-      throw this.#lock.broken();
+    await lock.require_held();
+    if ((await layer.stat(paths.journal))?.inode !== stamp.inode) {
+      throw lock.broken();
     }
     return stamp;
   }
 
   /** Removes the session. Returns whether there was one. */
   async remove(parent_id: string | undefined): Promise<boolean> {
-    const { snapshot, journal, root } = this.#paths;
+    const { layer, policy, paths } = this.#context;
     await this.#links.remove(parent_id);
-    const existed = await remove_if_there(this.#layer, snapshot);
-    const left = await remove_if_there(this.#layer, journal);
-    if (existed || left) {
-      await sync_directory(this.#layer, root, this.#policy);
+    let existed = false;
+    for (const form of FORMS) {
+      for (const path of form.file_paths(paths)) {
+        const removed = await remove_if_there(layer, path);
+        existed ||= removed && path === form.head_path(paths);
+      }
     }
+    await remove_if_there(layer, paths.journal);
+    await sync_directory(layer, paths.root, policy);
     return existed;
   }
 
-  /** Moves what cannot be read out of the way. */
-  async set_aside(): Promise<void> {
-    const { snapshot, journal } = this.#paths;
-    for (const path of [journal, snapshot]) {
-      if ((await this.#layer.stat(path)) !== undefined) {
-        await this.#layer.rename(path, this.#paths.aside(path, "corrupt"));
+  /** Takes what is readable of a damaged session, and moves its files out of the way. */
+  async salvage(): Promise<{ salvage: Salvage; form: FileSessionFormat; set_aside: string[] }> {
+    const { layer, paths } = this.#context;
+    const form = await find_form(layer, paths);
+    if (form === undefined) {
+      throw session_not_found(paths.id);
+    }
+    const salvage = await salvage_session(layer, paths, form);
+    return { salvage, form: form.format, set_aside: await this.set_aside() };
+  }
+
+  /** Moves what cannot be read out of the way. Returns where it is. */
+  async set_aside(): Promise<string[]> {
+    const { layer, paths } = this.#context;
+    const form = await find_form(layer, paths);
+    const now = new Date();
+    const moved: string[] = [];
+    for (const path of [paths.journal, ...(form?.file_paths(paths) ?? []).reverse()]) {
+      if ((await layer.stat(path)) !== undefined) {
+        moved.push(paths.aside(path, "corrupt", now));
+        await layer.rename(path, paths.aside(path, "corrupt", now));
       }
     }
+    return moved;
   }
+}
+
+/** What a new snapshot notes of the one it replaces. */
+function succession(old: SessionState | undefined, revision: string): Succession {
+  const previous = old?.head?.store.generation ?? null;
+  const journal = old?.journal;
+  const folded = journal !== undefined && journal.base === previous ? journal.records : 0;
+  return { version: 1, generation: new_token(16), previous, folded, revision };
 }

@@ -1,12 +1,13 @@
 import type { SessionMetadata } from "../../types.js";
-import { with_file } from "./durable-files.js";
-import { is_errno, read_range, type FileLayer, type FileStamp } from "./file-layer.js";
-import { scan_metadata } from "./foreign-head.js";
+import { has_code } from "../../errors.js";
+import { is_errno, read_range, type FileLayer } from "./file-layer.js";
+import { find_form } from "./forms.js";
 import { apply_patch, decode_last_record, type RecordHead } from "./journal.js";
-import type { SessionPaths } from "./session-paths.js";
-import { HEAD_BYTES, open_if_there, read_session } from "./session-reader.js";
+import { read_regular } from "./regular-file.js";
+import { is_valid_id, JOURNAL_ENDING, type SessionPaths } from "./session-paths.js";
+import { read_session } from "./session-reader.js";
 import { complete_metadata } from "./session-view.js";
-import { corrupt, decode_head, expected_size, type FileMetadata } from "./snapshot.js";
+import type { SnapshotForm } from "./snapshot-form.js";
 
 const TAIL_BYTES = 4096;
 
@@ -17,104 +18,110 @@ const TAIL_BYTES = 4096;
 export async function list_session(
   layer: FileLayer,
   paths: SessionPaths,
+  form: SnapshotForm,
   has_journal: boolean,
 ): Promise<SessionMetadata | undefined> {
   try {
-    const last = has_journal ? await read_last_record(layer, paths.journal) : undefined;
-    const listed = last === "unclear" ? undefined : await list_from_head(layer, paths, last);
-    return listed ?? (await read_session(layer, paths))?.state.metadata;
+    return (
+      (await list_from_ends(layer, paths, form, has_journal)) ?? (await read_session(layer, paths))?.state.metadata
+    );
   } catch (error) {
-    const stamp = await layer.stat(paths.snapshot);
-    return stamp && damaged_entry(paths.id, stamp, error);
+    return has_code(error, "corrupt") ? list_damaged(layer, paths) : damaged_entry(layer, paths, error);
   }
 }
 
-function damaged_entry(id: string, stamp: FileStamp, error: unknown): SessionMetadata {
+/** What seems damaged may have been read in the middle of a change. */
+async function list_damaged(layer: FileLayer, paths: SessionPaths): Promise<SessionMetadata | undefined> {
+  try {
+    return (await read_session(layer, paths))?.state.metadata;
+  } catch (error) {
+    return damaged_entry(layer, paths, error);
+  }
+}
+
+async function damaged_entry(
+  layer: FileLayer,
+  paths: SessionPaths,
+  error: unknown,
+): Promise<SessionMetadata | undefined> {
+  const form = await find_form(layer, paths);
+  const stamp = form && (await layer.stat(form.head_path(paths)));
   const damaged = error instanceof Error ? error.message : String(error);
-  return { ...complete_metadata({}, { id, message_count: 0, stamp }), damaged };
+  return stamp && { ...complete_metadata({}, { id: paths.id, message_count: 0, stamp }), damaged };
+}
+
+/** `undefined`: head and record do not suffice. */
+async function list_from_ends(
+  layer: FileLayer,
+  paths: SessionPaths,
+  form: SnapshotForm,
+  has_journal: boolean,
+): Promise<SessionMetadata | undefined> {
+  const last = has_journal ? await read_last_record(layer, paths.journal) : undefined;
+  const read = last === "unclear" ? undefined : await form.read_head(layer, paths);
+  if (last === "unclear" || read?.metadata === undefined) {
+    return undefined;
+  }
+  const { stamp, head, metadata } = read;
+  const stored_count = metadata.message_count;
+  if (typeof stored_count !== "number" || !Number.isSafeInteger(stored_count) || stored_count < 0) {
+    return undefined;
+  }
+  if (last === undefined || (last.base === head?.store.previous && last.n <= (head?.store.folded ?? 0))) {
+    return complete_metadata(metadata, { id: paths.id, message_count: stored_count, stamp });
+  }
+  if (last.base !== head?.store.generation) {
+    return undefined;
+  }
+  const message_count = last.at + last.count;
+  return complete_metadata(apply_patch(metadata, last.metadata), { id: paths.id, message_count, stamp });
 }
 
 /** `undefined`: there is no journal any more. `"unclear"`: its end does not say. */
 async function read_last_record(layer: FileLayer, path: string): Promise<RecordHead | "unclear" | undefined> {
-  const file = await open_if_there(layer, path);
-  return (
-    file &&
-    with_file(file, async () => {
-      const { size } = await file.stat();
-      for (let length = TAIL_BYTES; ; length *= 4) {
-        const begin = Math.max(0, size - length);
-        const record = decode_last_record(await read_range(file, begin, size - begin));
-        if (record !== undefined || begin === 0 || length > 16 * TAIL_BYTES) {
-          return record ?? "unclear";
-        }
+  return read_regular(layer, path, async (file, { size }) => {
+    for (let length = TAIL_BYTES; ; length *= 4) {
+      const begin = Math.max(0, size - length);
+      const record = decode_last_record(await read_range(file, begin, size - begin));
+      if (record !== undefined || begin === 0 || length > 16 * TAIL_BYTES) {
+        return record ?? "unclear";
       }
-    })
-  );
+    }
+  });
 }
 
-/** `undefined`: head and record do not suffice. */
-async function list_from_head(
-  layer: FileLayer,
-  paths: SessionPaths,
-  last: RecordHead | undefined,
-): Promise<SessionMetadata | undefined> {
-  const file = await open_if_there(layer, paths.snapshot);
-  return (
-    file &&
-    with_file(file, async () => {
-      const stamp = await file.stat();
-      if (stamp.kind !== "file") {
-        throw corrupt(paths.snapshot, "it is not a regular file");
-      }
-      for (let length = HEAD_BYTES; ; length *= 4) {
-        const bytes = await read_range(file, 0, Math.min(length, stamp.size));
-        const whole = bytes.length >= stamp.size;
-        const head = decode_head(bytes, whole, paths.snapshot);
-        if (head === undefined) {
-          const scanned = last === undefined ? scan_metadata(bytes) : undefined;
-          if (scanned !== "incomplete" || whole) {
-            return scanned === "incomplete" || scanned === undefined
-              ? undefined
-              : list_foreign(paths.id, stamp, scanned);
-          }
-        } else if (head !== "incomplete") {
-          if (stamp.size !== expected_size(head)) {
-            throw corrupt(paths.snapshot, `it has ${stamp.size} bytes where ${expected_size(head)} were written`);
-          }
-          const { metadata, store } = head;
-          const stored_count = metadata.message_count ?? 0;
-          if (last === undefined || (last.base === store.previous && last.n <= store.folded)) {
-            return complete_metadata(metadata, { id: paths.id, message_count: stored_count, stamp });
-          }
-          if (last.base !== store.generation) {
-            return undefined;
-          }
-          const message_count = last.at + last.count;
-          return complete_metadata(apply_patch(metadata, last.metadata), { id: paths.id, message_count, stamp });
-        }
-      }
-    })
-  );
+export interface SessionName {
+  id: string;
+  form: SnapshotForm;
+  has_journal: boolean;
 }
 
-function list_foreign(id: string, stamp: FileStamp, metadata: FileMetadata): SessionMetadata | undefined {
-  const { message_count } = metadata;
-  return Number.isSafeInteger(message_count) && (message_count as number) >= 0
-    ? complete_metadata(metadata, { id, message_count: message_count as number, stamp })
-    : undefined;
-}
-
-/** The ids in a directory and which of them have a journal. */
+/** The sessions of a directory, by the names of their files. */
 export async function session_names(
   layer: FileLayer,
   root: string,
-): Promise<{ names: string[]; journals: ReadonlySet<string> }> {
+  forms: readonly SnapshotForm[],
+): Promise<SessionName[]> {
+  const names = new Set(await names_if_there(layer, root));
+  const sessions = new Map<string, SessionName>();
+  for (const form of forms) {
+    const ending = form.head_ending;
+    for (const name of names) {
+      const id = name.endsWith(ending) ? name.slice(0, -ending.length) : undefined;
+      if (id !== undefined && is_valid_id(id) && !sessions.has(id)) {
+        sessions.set(id, { id, form, has_journal: names.has(id + JOURNAL_ENDING) });
+      }
+    }
+  }
+  return [...sessions.values()];
+}
+
+async function names_if_there(layer: FileLayer, root: string): Promise<string[]> {
   try {
-    const all = await layer.names(root);
-    return { names: all, journals: new Set(all.filter((name) => name.endsWith(".journal"))) };
+    return await layer.names(root);
   } catch (error) {
     if (is_errno(error, "ENOENT")) {
-      return { names: [], journals: new Set() };
+      return [];
     }
     throw error;
   }

@@ -6,7 +6,6 @@ const WINDOWS_RESERVED = /^(con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³]|conin\
 // eslint-disable-next-line no-control-regex -- control characters are what it is about
 const FORBIDDEN = /[/\\\u0000-\u001f\u007f-\u009f]/;
 
-export const SNAPSHOT_ENDING = ".json";
 export const JOURNAL_ENDING = ".journal";
 export const TEMPORARY_ENDING = ".tmp";
 
@@ -49,29 +48,31 @@ export function require_valid_id(id: unknown, what = "session id"): asserts id i
 export class SessionPaths {
   readonly root: string;
   readonly id: string;
-  readonly snapshot: string;
   readonly journal: string;
   readonly lock: string;
 
   constructor(root: string, id: string) {
     this.root = root;
     this.id = id;
-    this.snapshot = join(root, id + SNAPSHOT_ENDING);
-    this.journal = join(root, id + JOURNAL_ENDING);
-    this.lock = join(root, `${id}.lock`);
+    this.journal = this.file(JOURNAL_ENDING);
+    this.lock = this.file(".lock");
+  }
+
+  file(ending: string): string {
+    return join(this.root, this.id + ending);
   }
 
   /** A name that only the holder of the lock with this token uses. */
   temporary(token: string): string {
-    return join(this.root, `${this.id}.${token}${TEMPORARY_ENDING}`);
+    return this.file(`.${token}${TEMPORARY_ENDING}`);
   }
 
   forks_directory(parent_id: string): string {
     return join(this.root, `${parent_id}-forks`);
   }
 
-  fork_link(parent_id: string): string {
-    return join(this.forks_directory(parent_id), this.id + SNAPSHOT_ENDING);
+  fork_link(parent_id: string, ending: string): string {
+    return join(this.forks_directory(parent_id), this.id + ending);
   }
 
   aside(path: string, reason: "corrupt" | "conflict", now = new Date()): string {

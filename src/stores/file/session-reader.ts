@@ -1,9 +1,12 @@
-import { constants } from "node:buffer";
 import type { Message } from "@simulacra-ai/core";
 import { has_code } from "../../errors.js";
-import { with_file } from "./durable-files.js";
-import { is_errno, read_range, type FileLayer, type FileStamp, type OpenFile } from "./file-layer.js";
+import type { SessionMetadata } from "../../types.js";
+import { checksum } from "./checksum.js";
+import { corrupt } from "./corrupt.js";
+import type { FileLayer, FileStamp } from "./file-layer.js";
+import { find_form } from "./forms.js";
 import { decode_journal, type Journal } from "./journal.js";
+import { read_file } from "./regular-file.js";
 import type { SessionPaths } from "./session-paths.js";
 import {
   complete_metadata,
@@ -15,24 +18,15 @@ import {
   type Relation,
   type SessionView,
 } from "./session-view.js";
-import {
-  corrupt,
-  decode_head,
-  decode_snapshot,
-  expected_size,
-  messages_checksum,
-  type Snapshot,
-  type SnapshotHead,
-} from "./snapshot.js";
+import type { ReadHead, ReadSnapshot, SnapshotForm, SnapshotHead } from "./snapshot-form.js";
 
-export const HEAD_BYTES = 4096;
 const ATTEMPTS = 50;
 /** A writer that rewrites in place is given so long to finish before its file counts as damaged. */
 const SETTLE_MS = 10;
 
-interface ReadFile {
+interface JournalFile {
   stamp: FileStamp;
-  bytes: Buffer;
+  journal: Journal;
 }
 
 /**
@@ -42,26 +36,27 @@ interface ReadFile {
  */
 export async function read_session(layer: FileLayer, paths: SessionPaths): Promise<SessionView | undefined> {
   for (let attempt = 1; ; attempt += 1) {
-    const journal = await read_file(layer, paths.journal);
-    const snapshot = await read_file(layer, paths.snapshot);
-    if (snapshot === undefined) {
+    const form = await find_form(layer, paths);
+    if (form === undefined) {
       return undefined;
     }
-    const is_still = async () =>
-      same_stamp(await layer.stat(paths.snapshot), snapshot.stamp) &&
-      (await layer.stat(paths.journal))?.inode === journal?.stamp.inode;
+    const before = await stamps(layer, paths, form);
+    const has_moved = async () => (await stamps(layer, paths, form)) !== before;
     try {
-      const view = combine(paths, snapshot, journal);
-      if (view.state.journal?.relation !== "foreign" || attempt === ATTEMPTS || (await is_still())) {
+      const journal = await read_journal(layer, paths);
+      const snapshot = await form.read(layer, paths);
+      const view = snapshot && combine(form, paths, snapshot, journal);
+      const is_settled = view !== undefined && view.state.journal?.relation !== "foreign";
+      if (is_settled || attempt === ATTEMPTS || !(await has_moved())) {
         return view;
       }
     } catch (error) {
       if (!has_code(error, "corrupt") || attempt === ATTEMPTS) {
         throw error;
       }
-      if (await is_still()) {
+      if (!(await has_moved())) {
         await new Promise((resolve) => setTimeout(resolve, SETTLE_MS));
-        if (await is_still()) {
+        if (!(await has_moved())) {
           throw error;
         }
       }
@@ -69,30 +64,40 @@ export async function read_session(layer: FileLayer, paths: SessionPaths): Promi
   }
 }
 
-function combine(paths: SessionPaths, file: ReadFile, journal_file: ReadFile | undefined): SessionView {
-  const snapshot = decode_snapshot(file.bytes, paths.snapshot);
-  const journal = journal_file && parse_journal(journal_file, paths.journal);
-  return snapshot.head === undefined
-    ? combine_foreign(paths, file, snapshot, journal)
-    : combine_own(paths, { stamp: file.stamp, head: snapshot.head, messages: snapshot.messages }, journal);
+async function stamps(layer: FileLayer, paths: SessionPaths, form: SnapshotForm): Promise<string> {
+  const journal = await layer.stat(paths.journal);
+  const snapshot = await form.stamp(layer, paths);
+  return `${snapshot?.key} ${journal?.inode}`;
 }
 
-interface JournalFile {
-  stamp: FileStamp;
-  journal: Journal;
-}
-
-function parse_journal(file: ReadFile, path: string): JournalFile {
+/** @throws {SessionError} `corrupt`. */
+async function read_journal(layer: FileLayer, paths: SessionPaths): Promise<JournalFile | undefined> {
+  const file = await read_file(layer, paths.journal);
+  if (file === undefined) {
+    return undefined;
+  }
   const journal = decode_journal(file.bytes);
   if (journal.damage !== undefined) {
-    throw corrupt(path, journal.damage);
+    throw corrupt(paths.journal, journal.damage);
   }
   return { stamp: file.stamp, journal };
 }
 
-function combine_own(
+function combine(
+  form: SnapshotForm,
   paths: SessionPaths,
-  { stamp, head, messages }: { stamp: FileStamp; head: SnapshotHead; messages: Message[] | undefined },
+  snapshot: ReadSnapshot,
+  journal: JournalFile | undefined,
+): SessionView {
+  return snapshot.head === undefined
+    ? combine_foreign(form, paths, snapshot, journal)
+    : combine_own(form, paths, { ...snapshot, head: snapshot.head }, journal);
+}
+
+function combine_own(
+  form: SnapshotForm,
+  paths: SessionPaths,
+  { stamp, head, messages }: Pick<ReadHead, "stamp"> & { head: SnapshotHead } & Partial<Pick<ReadSnapshot, "messages">>,
   file: JournalFile | undefined,
 ): SessionView {
   const stored_count = messages?.length ?? head.metadata.message_count ?? 0;
@@ -103,6 +108,7 @@ function combine_own(
   const message_count = last ? last.at + last.count : stored_count;
   return {
     state: {
+      form,
       stamp,
       head,
       journal: file && journal_state(file, relation),
@@ -115,23 +121,28 @@ function combine_own(
 }
 
 function combine_foreign(
+  form: SnapshotForm,
   paths: SessionPaths,
-  { stamp }: ReadFile,
-  snapshot: Snapshot,
+  { stamp, metadata, messages: theirs }: ReadSnapshot,
   file: JournalFile | undefined,
 ): SessionView {
-  const merged = file && merge_foreign(snapshot.messages, file.journal);
-  const messages = merged?.messages ?? snapshot.messages;
+  const merged = file && merge_foreign(form, theirs, file.journal);
+  const messages = merged?.messages ?? theirs;
   const last = merged?.records.at(-1);
   const relation = merged || file?.journal.records.length === 0 ? "spent" : "foreign";
-  const metadata = patched(snapshot.metadata, merged?.records ?? []);
+  const texts = messages.map((message) => JSON.stringify(message));
   return {
     state: {
+      form,
       stamp,
       head: undefined,
       journal: file && journal_state(file, relation),
-      metadata: complete_metadata(metadata, { id: paths.id, message_count: messages.length, stamp }),
-      revision: merged?.is_ours && last ? last.revision : `f${messages_checksum(messages)}`,
+      metadata: complete_metadata(patched(metadata, merged?.records ?? []), {
+        id: paths.id,
+        message_count: messages.length,
+        stamp,
+      }),
+      revision: merged?.is_ours && last ? last.revision : `f${checksum(texts.join("\n"))}`,
     },
     records: [],
     messages,
@@ -149,82 +160,49 @@ function journal_state({ stamp, journal }: JournalFile, relation: Relation): Jou
  * @throws {SessionError} `corrupt`.
  */
 export async function read_state(layer: FileLayer, paths: SessionPaths): Promise<SessionView | undefined> {
-  const snapshot = await read_snapshot_head(layer, paths.snapshot);
-  if (snapshot === undefined) {
+  const form = await find_form(layer, paths);
+  const snapshot = await form?.read_head(layer, paths);
+  if (form === undefined || snapshot === undefined) {
     return undefined;
   }
   const { stamp, head } = snapshot;
-  if (head === undefined) {
-    return read_session(layer, paths);
-  }
-  const file = await read_file(layer, paths.journal);
-  return combine_own(paths, { stamp, head, messages: undefined }, file && parse_journal(file, paths.journal));
+  return head === undefined
+    ? read_session(layer, paths)
+    : combine_own(form, paths, { stamp, head }, await read_journal(layer, paths));
 }
 
-/** `head` is `undefined` for a file that is none of ours; the file itself is `undefined` where there is none. */
-export async function read_snapshot_head(
+/**
+ * The history in a journal whose snapshot another writer replaced, as a session of its own: with what came before it,
+ * where that writer has left it in place.
+ */
+export async function read_foreign_history(
   layer: FileLayer,
-  path: string,
-): Promise<{ stamp: FileStamp; head: SnapshotHead | undefined } | undefined> {
-  const file = await open_if_there(layer, path);
-  return (
-    file &&
-    with_file(file, async () => {
-      const stamp = await require_regular(file, path);
-      for (let length = HEAD_BYTES; ; length *= 4) {
-        const bytes = await read_range(file, 0, Math.min(length, stamp.size));
-        const head = decode_head(bytes, bytes.length >= stamp.size, path);
-        if (head === undefined) {
-          return { stamp, head };
-        }
-        if (head !== "incomplete") {
-          if (stamp.size !== expected_size(head)) {
-            throw corrupt(path, `it has ${stamp.size} bytes where ${expected_size(head)} were written`);
-          }
-          return { stamp, head };
-        }
-      }
-    })
-  );
-}
-
-/** A whole file; `undefined` where there is none. What cannot be JSON is not read to its end. */
-export async function read_file(layer: FileLayer, path: string): Promise<ReadFile | undefined> {
-  const file = await open_if_there(layer, path);
-  return (
-    file &&
-    with_file(file, async () => {
-      const stamp = await require_regular(file, path);
-      if (stamp.size > constants.MAX_STRING_LENGTH) {
-        throw corrupt(path, `it has ${stamp.size} bytes, more than can be read`);
-      }
-      return { stamp, bytes: await read_range(file, 0, stamp.size) };
-    })
-  );
-}
-
-export async function open_if_there(layer: FileLayer, path: string): Promise<OpenFile | undefined> {
-  try {
-    return await layer.open(path, "read");
-  } catch (error) {
-    if (is_errno(error, "ENOENT")) {
-      return undefined;
-    }
-    if (is_errno(error, "ELOOP", "EMLINK")) {
-      throw corrupt(path, "it is a symbolic link", error);
-    }
-    throw error;
-  }
-}
-
-async function require_regular(file: OpenFile, path: string): Promise<FileStamp> {
-  const stamp = await file.stat();
-  if (stamp.kind !== "file") {
-    throw corrupt(path, "it is not a regular file");
-  }
-  return stamp;
-}
-
-export function same_stamp(a: FileStamp | undefined, b: FileStamp | undefined): boolean {
-  return a?.inode === b?.inode && a?.size === b?.size && a?.mtime_ns === b?.mtime_ns;
+  paths: SessionPaths,
+): Promise<{ messages: Message[]; metadata: Partial<SessionMetadata> }> {
+  const view = await read_session(layer, paths);
+  const journal = (await read_journal(layer, paths))?.journal;
+  const records = journal?.records ?? [];
+  const before = (view?.messages ?? []).slice(0, records[0]?.at ?? 0);
+  const texts = before.map((message) => JSON.stringify(message));
+  const is_there = view?.state.form.checksum(texts) === journal?.header?.messages;
+  const {
+    id,
+    message_count: _count,
+    label,
+    ...metadata
+  } = complete_metadata(patched(view?.state.metadata ?? {}, records), {
+    id: paths.id,
+    message_count: 0,
+    stamp: view?.state.stamp ?? { mtime_ns: 0n },
+  });
+  return {
+    messages: [...(is_there ? before : []), ...messages_of(records)],
+    metadata: {
+      ...metadata,
+      kind: "fork",
+      parent_id: id,
+      detached: true,
+      ...(label !== undefined && { label: `${label} (recovered)`, label_source: "auto" }),
+    },
+  };
 }

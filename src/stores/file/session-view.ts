@@ -3,7 +3,7 @@ import type { MetadataPatch } from "../../metadata.js";
 import type { SessionMetadata } from "../../types.js";
 import type { FileStamp } from "./file-layer.js";
 import { apply_patch, type Journal, type JournalRecord } from "./journal.js";
-import { messages_checksum, type SnapshotHead, type StoreHeader } from "./snapshot.js";
+import type { SnapshotForm, SnapshotHead, SnapshotStamp, StoreHeader } from "./snapshot-form.js";
 
 /**
  * How a journal relates to the snapshot beside it: it goes on from there, all of it is in there (or it holds
@@ -26,8 +26,9 @@ export interface JournalState {
 
 /** What a writer has to know of a session: small, so that it can be remembered. */
 export interface SessionState {
+  form: SnapshotForm;
   /** Of the snapshot. */
-  stamp: FileStamp;
+  stamp: SnapshotStamp;
   /** `undefined`: another writer made the snapshot. */
   head: SnapshotHead | undefined;
   journal: JournalState | undefined;
@@ -78,18 +79,20 @@ export function messages_of(records: readonly JournalRecord[]): Message[] {
  * that snapshot, or it continues them; otherwise both stand apart.
  */
 export function merge_foreign(
+  form: SnapshotForm,
   messages: Message[],
   journal: Journal,
 ): { messages: Message[]; records: JournalRecord[]; is_ours: boolean } | undefined {
   const [first] = journal.records;
   const at = first?.at ?? messages.length;
-  if (journal.header === undefined || messages_checksum(messages.slice(0, at)) !== journal.header.messages) {
+  const sum = (of: Message[]) => form.checksum(of.map((message) => JSON.stringify(message)));
+  if (journal.header === undefined || sum(messages.slice(0, at)) !== journal.header.messages) {
     return undefined;
   }
   const theirs = messages.slice(at);
   const ours = messages_of(journal.records);
   const length = Math.min(theirs.length, ours.length);
-  if (messages_checksum(theirs.slice(0, length)) !== messages_checksum(ours.slice(0, length))) {
+  if (sum(theirs.slice(0, length)) !== sum(ours.slice(0, length))) {
     return undefined;
   }
   const merged = messages.concat(ours.slice(length));
@@ -99,7 +102,7 @@ export function merge_foreign(
 /** Metadata with all that the contract requires, however little a file says. */
 export function complete_metadata(
   metadata: MetadataPatch,
-  own: { id: string; message_count: number; stamp: FileStamp },
+  own: { id: string; message_count: number; stamp: { mtime_ns: bigint } },
 ): SessionMetadata {
   const file_date = new Date(Number(own.stamp.mtime_ns / 1_000_000n)).toISOString();
   const updated_at = typeof metadata.updated_at === "string" ? metadata.updated_at : file_date;

@@ -1,0 +1,137 @@
+import type { Message } from "@simulacra-ai/core";
+import { has_capability } from "../capabilities.js";
+import { has_code, session_not_found } from "../errors.js";
+import { inherits, resolve_session, type ResolvedSession } from "../lineage.js";
+import { session_kind } from "../metadata.js";
+import type { SessionMetadata, SessionStore, StoredSession } from "../types.js";
+import type { Messages } from "./timeline.js";
+
+export type Metadata = Partial<SessionMetadata>;
+
+const ATTEMPTS = 8;
+
+/** A store as the manager uses it: each step by the cheapest method that the store is capable of. */
+export class StorePort {
+  readonly store: SessionStore;
+
+  constructor(store: SessionStore) {
+    this.store = store;
+  }
+
+  /** Whether another writer of a session is noticed. */
+  get detects_conflicts(): boolean {
+    return has_capability(this.store, "append") || has_capability(this.store, "replace");
+  }
+
+  load(id: string): Promise<StoredSession | undefined> {
+    return this.store.load(id);
+  }
+
+  /** A session with all that it inherits. */
+  resolve(id: string): Promise<ResolvedSession | undefined> {
+    return resolve_session(id, (of) => this.store.load(of));
+  }
+
+  /**
+   * Writes all messages of a session, where the store can only over this revision (`null`: only a new session).
+   * Returns the new revision, if the store has such.
+   */
+  async put(id: string, messages: Messages, metadata: Metadata, revision: string | null): Promise<string | undefined> {
+    if (has_capability(this.store, "replace")) {
+      return (await this.store.replace(id, messages as Message[], { revision, metadata })).revision;
+    }
+    await this.store.save(id, messages as Message[], metadata);
+    return undefined;
+  }
+
+  /**
+   * Adds messages and metadata to what is stored at a revision. Returns the new revision; `"incapable"`: the store
+   * cannot, and everything has to be written.
+   */
+  async extend(
+    id: string,
+    added: Messages,
+    metadata: Metadata,
+    revision: string,
+  ): Promise<{ revision: string } | "incapable"> {
+    if (added.length === 0 && Object.keys(metadata).length === 0) {
+      return { revision };
+    }
+    if (added.length === 0 && has_capability(this.store, "update")) {
+      if (!(await this.store.update(id, metadata))) {
+        throw session_not_found(id);
+      }
+      return { revision };
+    }
+    return has_capability(this.store, "append")
+      ? this.store.append(id, added as Message[], { revision, metadata })
+      : "incapable";
+  }
+
+  /**
+   * Merges metadata alone into a stored session.
+   * @throws {SessionError} `not_found`.
+   */
+  async update(id: string, metadata: Metadata): Promise<void> {
+    if (has_capability(this.store, "update")) {
+      if (!(await this.store.update(id, metadata))) {
+        throw session_not_found(id);
+      }
+      return;
+    }
+    const record = await this.store.load(id);
+    if (record === undefined) {
+      throw session_not_found(id);
+    }
+    await this.store.save(id, record.messages, metadata);
+  }
+
+  async flush(id: string): Promise<void> {
+    if (has_capability(this.store, "flush")) {
+      await this.store.flush(id);
+    }
+  }
+
+  /** The sessions that inherit from this one. */
+  async forks_of(id: string): Promise<SessionMetadata[]> {
+    const entries = await this.store.list({ parent_id: id });
+    return entries.filter((entry) => entry.parent_id === id && inherits(entry));
+  }
+
+  /** A session and all that descend from it, the deepest first; a cycle is visited once. */
+  async with_descendants(id: string): Promise<string[]> {
+    const children = new Map<string, string[]>();
+    for (const { id: child, parent_id } of await this.store.list()) {
+      if (parent_id !== undefined) {
+        children.set(parent_id, [...(children.get(parent_id) ?? []), child]);
+      }
+    }
+    const found = new Set([id]);
+    for (const ancestor of found) {
+      children.get(ancestor)?.forEach((child) => found.add(child));
+    }
+    return [...found].reverse();
+  }
+
+  /**
+   * Writes what a fork inherits into the fork itself; its parent is named for provenance from then on. What a cycle
+   * of parents holds is taken once. Returns the new revision, if the store has such.
+   */
+  async make_self_contained(id: string): Promise<string | undefined> {
+    for (let attempt = 1; ; attempt += 1) {
+      const resolved = await resolve_session(id, (of) => this.store.load(of), { cut_cycles: true });
+      if (resolved === undefined || !inherits(resolved.record.metadata)) {
+        return resolved?.record.revision;
+      }
+      const { metadata, revision } = resolved.record;
+      const detached = { detached: true, kind: session_kind(metadata), updated_at: metadata.updated_at };
+      try {
+        return await this.put(id, resolved.messages, detached, revision ?? null);
+      } catch (error) {
+        if (!has_code(error, "conflict") || attempt === ATTEMPTS) {
+          throw error;
+        }
+      }
+    }
+  }
+}

@@ -1,0 +1,18 @@
+import type { FileLayer } from "./file-layer.js";
+import { JSON_FORM } from "./json-form.js";
+import { NDJSON_FORM } from "./ndjson-form.js";
+import type { SessionPaths } from "./session-paths.js";
+import type { SnapshotForm } from "./snapshot-form.js";
+
+/** In the order in which they count, where a session exists in both. */
+export const FORMS: readonly SnapshotForm[] = [NDJSON_FORM, JSON_FORM];
+
+/** The form in which a session is stored; `undefined`: there is none. */
+export async function find_form(layer: FileLayer, paths: SessionPaths): Promise<SnapshotForm | undefined> {
+  for (const form of FORMS) {
+    if ((await layer.stat(form.head_path(paths))) !== undefined) {
+      return form;
+    }
+  }
+  return undefined;
+}

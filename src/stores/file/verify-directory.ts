@@ -1,0 +1,105 @@
+import { join } from "node:path";
+import { SessionError } from "../../errors.js";
+import type { FileLayer } from "./file-layer.js";
+import { FORMS } from "./forms.js";
+import { session_names } from "./session-listing.js";
+import { is_valid_id, JOURNAL_ENDING, SessionPaths } from "./session-paths.js";
+import { read_session } from "./session-reader.js";
+import type { SessionView } from "./session-view.js";
+
+/** What `FileSessionStore.verify` found. */
+export interface FileSessionProblem {
+  /**
+   * - `corrupt`: the session cannot be read; `repair` salvages what is readable
+   * - `foreign_journal`: another writer replaced the snapshot; the next write of the session keeps both histories
+   * - `torn_journal`: a write that was never acknowledged; the next write cuts it off
+   * - `orphaned_journal`: a journal without its session
+   * - `two_formats`: the session is there in both formats; `.meta.json` counts
+   * - `fork_link`: a fork is missing from its parent's folder, or the link there is outdated
+   * - `set_aside`: what an earlier repair, replacement or foreign write left for a person to look at
+   * - `leftover`: a temporary file or a lock of a process that may be gone
+   */
+  code:
+    | "corrupt"
+    | "foreign_journal"
+    | "torn_journal"
+    | "orphaned_journal"
+    | "two_formats"
+    | "fork_link"
+    | "set_aside"
+    | "leftover";
+  path: string;
+  message: string;
+  session_id?: string;
+}
+
+/** Looks at every file of a directory of sessions, reads all of it, and changes nothing. */
+export async function verify_directory(layer: FileLayer, root: string): Promise<FileSessionProblem[]> {
+  const problems: FileSessionProblem[] = [];
+  const sessions = await session_names(layer, root, FORMS);
+  const known = new Set(sessions.map(({ id }) => id));
+  for (const { id } of sessions) {
+    problems.push(...(await verify_session(layer, new SessionPaths(root, id))));
+  }
+  for (const name of sessions.length > 0 || (await layer.real_path(root)) ? await layer.names(root) : []) {
+    problems.push(...verify_name(root, name, known));
+  }
+  return problems;
+}
+
+async function verify_session(layer: FileLayer, paths: SessionPaths): Promise<FileSessionProblem[]> {
+  const session_id = paths.id;
+  const problems: FileSessionProblem[] = [];
+  const found = await Promise.all(FORMS.map(async (form) => (await layer.stat(form.head_path(paths))) !== undefined));
+  if (found.every(Boolean)) {
+    const path = paths.file(".json");
+    problems.push({ code: "two_formats", path, session_id, message: `${path} is not read: .meta.json counts` });
+  }
+  let view: SessionView | undefined;
+  try {
+    view = await read_session(layer, paths);
+  } catch (error) {
+    const path = error instanceof SessionError && error.path !== undefined ? error.path : paths.file(".json");
+    const message = error instanceof Error ? error.message : String(error);
+    return [...problems, { code: "corrupt", path, session_id, message }];
+  }
+  const journal = view?.state.journal;
+  if (journal?.relation === "foreign") {
+    const message = "another writer replaced the snapshot that this journal continues";
+    problems.push({ code: "foreign_journal", path: paths.journal, session_id, message });
+  } else if (journal !== undefined && journal.stamp.size > journal.end) {
+    const message = `the last ${journal.stamp.size - journal.end} bytes are a write that was never acknowledged`;
+    problems.push({ code: "torn_journal", path: paths.journal, session_id, message });
+  }
+  return view === undefined ? problems : [...problems, ...(await verify_link(layer, paths, view))];
+}
+
+async function verify_link(layer: FileLayer, paths: SessionPaths, view: SessionView): Promise<FileSessionProblem[]> {
+  const { form, metadata } = view.state;
+  if (!is_valid_id(metadata.parent_id)) {
+    return [];
+  }
+  const path = paths.fork_link(metadata.parent_id, form.data_ending);
+  const link = await layer.stat(path);
+  const file = await layer.stat(form.data_path(paths));
+  if (link?.inode === file?.inode) {
+    return [];
+  }
+  const message = link === undefined ? "the link to the fork is missing" : "the link leads to an older file";
+  return [{ code: "fork_link", path, session_id: paths.id, message }];
+}
+
+function verify_name(root: string, name: string, known: ReadonlySet<string>): FileSessionProblem[] {
+  const path = join(root, name);
+  if (/\.(corrupt|conflict)-\d{8}T\d{9}Z$/.test(name)) {
+    return [{ code: "set_aside", path, message: `${name} was kept for a person to look at` }];
+  }
+  if (/\.[0-9a-f]{12}\.tmp$/.test(name) || name.endsWith(".lock") || name.endsWith(".ndjson.next")) {
+    return [{ code: "leftover", path, message: `${name} belongs to a write under way, or to a process that is gone` }];
+  }
+  const id = name.endsWith(JOURNAL_ENDING) ? name.slice(0, -JOURNAL_ENDING.length) : undefined;
+  if (id !== undefined && !known.has(id)) {
+    return [{ code: "orphaned_journal", path, message: `${name} has no session`, session_id: id }];
+  }
+  return [];
+}
