@@ -1,8 +1,8 @@
 import type { CheckpointState, Usage } from "@simulacra-ai/core";
+import { has_code } from "../errors.js";
 import { label_from_messages } from "../label.js";
 import type { MetadataPatch } from "../metadata.js";
 import type { SessionMetadata } from "../types.js";
-import type { SaveMetadata } from "./types.js";
 import { add_usage } from "../usage.js";
 import { Timeline, type Messages } from "./timeline.js";
 
@@ -82,13 +82,15 @@ export class ActiveSession {
     this.#known = metadata;
   }
 
-  /** What the application says of its session. */
-  note_given(metadata: SaveMetadata): void {
-    const given = Object.entries(metadata).filter(([, value]) => value !== undefined);
-    this.note(structuredClone(Object.fromEntries(given)));
-    if (metadata.label !== undefined) {
-      this.note_label(metadata.label);
-    }
+  /** What the application says of its session and a save under way is to store. */
+  expect(given: MetadataPatch): void {
+    this.#known = { ...this.#known, ...given };
+  }
+
+  /** The store refused it. */
+  unexpect(given: MetadataPatch): void {
+    const refused = new Set(Object.keys(given));
+    this.#known = Object.fromEntries(Object.entries(this.#known).filter(([key]) => !refused.has(key)));
   }
 
   note_label(label: string): void {
@@ -140,17 +142,24 @@ export class ActiveSession {
     }
   }
 
-  /** Takes what is pending, for a write; `restore` puts it back where the write failed. */
-  take_pending(): { metadata: Partial<SessionMetadata>; restore: () => void } {
+  /**
+   * Takes what is pending, and what one save gives, for a write. `restore` puts it back where the write failed; what a
+   * save gave is not tried again where the store refused it.
+   */
+  take_pending(given: MetadataPatch = {}): { metadata: Partial<SessionMetadata>; restore: (error: unknown) => void } {
     const taken = this.#pending;
     const parent = this.parent;
-    const metadata = parent ? { ...taken, parent_id: parent.id } : taken;
+    const metadata = { ...taken, ...given, ...(parent && { parent_id: parent.id }) };
     this.#pending = {};
     this.parent = undefined;
     return {
       metadata: metadata as Partial<SessionMetadata>,
-      restore: () => {
-        this.#pending = { ...taken, ...this.#pending };
+      restore: (error) => {
+        const is_refused = has_code(error, "invalid_input") || has_code(error, "invalid_id");
+        this.#pending = { ...taken, ...(is_refused ? {} : given), ...this.#pending };
+        if (is_refused) {
+          this.unexpect(given);
+        }
         this.parent ??= parent;
       },
     };

@@ -8,8 +8,8 @@ import type { SessionConversation } from "./types.js";
 export interface ConversationHandlers {
   message_complete(usage: Usage | undefined): void;
   create_child(child: Conversation): void;
-  checkpoint_begin(): void;
-  checkpoint_complete(): void;
+  checkpoint_begin(child: Conversation | undefined): void;
+  checkpoint_complete(state: CheckpointState | undefined): void;
   dispose(): void;
   /** A handler, or the conversation itself, threw. */
   failed(error: unknown, operation: string): void;
@@ -32,8 +32,8 @@ export class ConversationLink {
       ...this.#turns.listeners(),
       this.#listener("message_complete", (event?: { usage?: Usage }) => handlers.message_complete(event?.usage)),
       this.#listener("create_child", (child?: Conversation) => child && handlers.create_child(child)),
-      this.#listener("checkpoint_begin", () => handlers.checkpoint_begin()),
-      this.#listener("checkpoint_complete", () => handlers.checkpoint_complete()),
+      this.#listener("checkpoint_begin", (child?: Conversation) => handlers.checkpoint_begin(child)),
+      this.#listener("checkpoint_complete", (state?: CheckpointState) => handlers.checkpoint_complete(state)),
       this.#listener("dispose", () => handlers.dispose()),
     ];
     for (const [event, listener] of this.#listeners) {

@@ -1,5 +1,6 @@
 import { has_code, SessionError } from "../errors.js";
 import type { StoredSession } from "../types.js";
+import type { ConversationLink } from "./conversation-link.js";
 import type { StorePort } from "./store-port.js";
 import type { DeleteOptions } from "./types.js";
 
@@ -43,8 +44,35 @@ export async function release_forks(
   return released;
 }
 
-/** What can be read of these sessions, to be restored where their deletion cannot be completed. */
-export async function load_records(port: StorePort, ids: readonly string[]): Promise<StoredSession[]> {
+/**
+ * Deletes sessions and, where the current one is among them, clears its conversation: all of it, or nothing where the
+ * conversation turns out busy. Returns whether the last one existed.
+ */
+export async function delete_all(
+  port: StorePort,
+  ids: readonly string[],
+  conversation: Pick<ConversationLink, "require_idle" | "clear"> | undefined,
+): Promise<boolean> {
+  const records = conversation ? await load_records(port, ids) : [];
+  conversation?.require_idle();
+  let existed = false;
+  for (const id of ids) {
+    existed = await port.store.delete(id);
+  }
+  try {
+    conversation?.require_idle();
+    conversation?.clear();
+  } catch (error) {
+    for (const { metadata, messages } of records.reverse()) {
+      await port.store.save(metadata.id, messages, metadata);
+    }
+    throw error;
+  }
+  return existed;
+}
+
+/** What can be read of these sessions. */
+async function load_records(port: StorePort, ids: readonly string[]): Promise<StoredSession[]> {
   const records: StoredSession[] = [];
   for (const id of ids) {
     try {

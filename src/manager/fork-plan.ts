@@ -24,7 +24,8 @@ export function plan_fork(
       ...(last_id !== undefined && { fork_message_id: last_id }),
       ...(inherited > 0 ? { fork_message_count: inherited } : { detached: true }),
       ...(takes_label && !detached && label !== undefined && { label: `${label} (fork)`, label_source: "auto" }),
-      ...(messages.some((message) => message.id === checkpoint_state?.message_id) && { checkpoint_state }),
+      ...(checkpoint_state &&
+        messages.some((message) => message.id === checkpoint_state.message_id) && { checkpoint_state }),
     },
   };
 }

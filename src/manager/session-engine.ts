@@ -1,11 +1,12 @@
-import type { Conversation, Message, Usage } from "@simulacra-ai/core";
+import type { CheckpointState, Conversation, Message, Usage } from "@simulacra-ai/core";
 import { disposed, no_active_session, SessionError, session_not_found } from "../errors.js";
-import { messages_to_json } from "../json.js";
+import { messages_to_json, metadata_to_plain } from "../json.js";
 import type { ResolvedSession } from "../lineage.js";
 import type { SessionStore } from "../types.js";
 import { ActiveSession } from "./active-session.js";
+import { CheckpointWatch } from "./checkpoint-watch.js";
 import { ConversationLink } from "./conversation-link.js";
-import { doomed_sessions, load_records, release_forks } from "./delete-session.js";
+import { delete_all, doomed_sessions, release_forks } from "./delete-session.js";
 import { ManagerEmitter } from "./emitter.js";
 import { plan_fork } from "./fork-plan.js";
 import { newest_session } from "./newest-session.js";
@@ -27,8 +28,9 @@ export class SessionEngine {
   readonly #options: Required<SessionManagerOptions>;
   readonly #conversation: ConversationLink;
   #session: ActiveSession | undefined;
-  /** The checkpoint under way, and the session in which it began. */
-  #checkpoint: { session: ActiveSession | undefined } | undefined;
+  readonly #checkpoints = new CheckpointWatch<ActiveSession>();
+  /** This engine and those of all children, and of their children. */
+  readonly #family: Set<SessionEngine>;
   #disposed = false;
 
   /** With a parent: its errors are heard there, and its first write comes behind the parent's. */
@@ -42,11 +44,13 @@ export class SessionEngine {
     this.#options = options;
     this.events = new ManagerEmitter(parent?.events);
     this.pipeline = new SavePipeline(this.port, this.events, options, parent?.pipeline);
+    this.#family = parent ? parent.#family : new Set();
+    this.#family.add(this);
     this.#conversation = new ConversationLink(conversation, {
       message_complete: (usage) => this.#message_complete(usage),
       create_child: (child) => this.#create_child(child),
-      checkpoint_begin: () => void (this.#checkpoint = { session: this.#session }),
-      checkpoint_complete: () => this.#checkpoint_complete(),
+      checkpoint_begin: (child) => this.#checkpoints.begin(child, this.#session),
+      checkpoint_complete: (state) => this.#checkpoint_complete(state),
       dispose: () => this.dispose(),
       failed: (error, operation) => this.events.report(error, operation, { session_id: this.session_id }),
     });
@@ -82,14 +86,19 @@ export class SessionEngine {
       const { inherited, metadata } = plan_fork(parent, options, this.#options.auto_slug);
       const session = ActiveSession.create(metadata, inherited);
       const messages = attached ? parent.messages.slice(0, inherited) : this.#conversation.messages.slice();
+      if (!attached) {
+        session.note_checkpoint(this.#conversation.checkpoint_state, messages);
+      }
       this.#require_idle_if(attached);
       try {
         await this.pipeline.write({ session, timeline: session.timeline, messages, exact: false });
         if (attached) {
           this.#show(session, messages);
+          this.#report_missing(parent, session.id);
         } else {
           session.timeline.extend(messages);
           this.#session = session;
+          this.#auto_save(); // a turn may have been completed meanwhile
         }
       } catch (error) {
         this.pipeline.forget(session);
@@ -110,14 +119,12 @@ export class SessionEngine {
         this.start_new();
         return;
       }
-      const { record, messages, inherited, missing } = resolved;
+      const { record, messages, inherited } = resolved;
       const session = new ActiveSession(record.metadata.id, new Timeline(inherited), record.metadata);
       session.stored = { timeline: session.timeline, count: messages.length, revision: record.revision };
       this.pipeline.unbury([session.id]);
       this.#show(session, messages);
-      for (const what of missing) {
-        report(new SessionError("lineage", what, { session_id: session.id }), session.id);
-      }
+      this.#report_missing(resolved, session.id);
     });
   }
 
@@ -125,8 +132,12 @@ export class SessionEngine {
     const session = this.#require_session();
     const live = this.#conversation.messages;
     const messages = messages_to_json(live as Message[], session.id).map((json) => JSON.parse(json) as Message);
-    const capture = { ...this.#capture(session, live), messages, exact: true };
-    session.note_given(metadata);
+    const given = metadata_to_plain(
+      { ...metadata, ...(metadata.label !== undefined && { label_source: "user" }) },
+      session.id,
+    );
+    session.expect(given);
+    const capture = { ...this.#capture(session, live), messages, exact: true, given };
     return this.pipeline.enqueue(async () => {
       if (this.pipeline.is_deleted(session.id)) {
         throw session_not_found(session.id);
@@ -148,37 +159,18 @@ export class SessionEngine {
       }
       await this.pipeline.bury(doomed);
       try {
-        return await this.#delete_all(doomed, takes_current);
+        return await delete_all(this.port, doomed, takes_current ? this.#conversation : undefined);
       } catch (error) {
         this.pipeline.unbury(doomed);
+        this.#session?.forget_revision();
         throw error;
+      } finally {
+        if (this.#session && this.pipeline.is_deleted(this.#session.id)) {
+          this.pipeline.forget(this.#session);
+          this.#activate(undefined);
+        }
       }
     });
-  }
-
-  /** Deletes sessions; where the current one is among them, the conversation is cleared, or all of it is taken back. */
-  async #delete_all(ids: readonly string[], takes_current: boolean): Promise<boolean> {
-    const records = takes_current ? await load_records(this.port, ids) : [];
-    let existed = false;
-    for (const id of ids) {
-      existed = await this.port.store.delete(id);
-    }
-    const session = this.#session;
-    if (takes_current && session !== undefined) {
-      try {
-        this.#conversation.require_idle();
-        this.#conversation.clear();
-      } catch (error) {
-        for (const { metadata, messages } of records.reverse()) {
-          await this.port.store.save(metadata.id, messages, metadata);
-        }
-        session.forget_revision();
-        throw error;
-      }
-      this.pipeline.forget(session);
-      this.#activate(undefined);
-    }
-    return existed;
   }
 
   async rewind(message_id: string): Promise<string | undefined> {
@@ -211,21 +203,28 @@ export class SessionEngine {
 
   async rename(id: string, label: string): Promise<void> {
     return this.pipeline.enqueue(async () => {
-      const current = this.session_id === id ? this.#session : undefined;
-      if (current !== undefined && current.stored === undefined) {
-        current.note_label(label); // goes with the first write
-      } else {
-        await this.port.update(id, { label, label_source: "user" });
-        this.pipeline.wrote(id);
-        current?.learn_label(label);
-      }
+      const owner = [...this.#family].find((engine) => engine.session_id === id) ?? this;
+      await (owner === this ? this.#rename(id, label) : owner.pipeline.enqueue(() => owner.#rename(id, label)));
     });
+  }
+
+  /** Inside a task of the queue through which the session is written. */
+  async #rename(id: string, label: string): Promise<void> {
+    const current = this.session_id === id ? this.#session : undefined;
+    if (current !== undefined && current.stored === undefined) {
+      current.note_label(label); // goes with the first write
+    } else {
+      await this.port.update(id, { label, label_source: "user" });
+      this.pipeline.wrote(id);
+      current?.learn_label(label);
+    }
   }
 
   /** Stops listening at once; what was asked for is still written. */
   dispose(): void {
     if (!this.#disposed) {
       this.#disposed = true;
+      void this.pipeline.settled().then(() => this.#family.delete(this));
       this.#conversation.detach();
       this.events.emit("dispose");
     }
@@ -249,14 +248,13 @@ export class SessionEngine {
     this.#auto_save();
   }
 
-  #checkpoint_complete(): void {
+  #checkpoint_complete(state: CheckpointState | undefined): void {
     const session = this.#session;
-    if (this.#checkpoint !== undefined && this.#checkpoint.session !== session) {
-      this.#conversation.checkpoint_state = session?.checkpoint_state; // it sums up another session
+    if (this.#checkpoints.began_elsewhere(state, session)) {
+      this.#conversation.checkpoint_state = session?.checkpoint_state;
     } else {
       this.#auto_save();
     }
-    this.#checkpoint = undefined;
   }
 
   #create_child(child: Conversation): void {
@@ -297,6 +295,12 @@ export class SessionEngine {
       throw session_not_found(id);
     }
     return resolved;
+  }
+
+  #report_missing({ missing }: ResolvedSession, session_id: string): void {
+    for (const what of missing) {
+      this.events.report(new SessionError("lineage", what, { session_id }), "load", { session_id });
+    }
   }
 
   /** Puts stored messages into the conversation; the session is the current one from then on. */

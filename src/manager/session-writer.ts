@@ -1,5 +1,6 @@
 import { has_code, SessionError } from "../errors.js";
 import { inherits } from "../lineage.js";
+import type { MetadataPatch } from "../metadata.js";
 import type { StoredSession } from "../types.js";
 import type { ActiveSession } from "./active-session.js";
 import { store_as_fork } from "./conflict-fork.js";
@@ -16,6 +17,8 @@ export interface Capture {
   messages: Messages;
   /** Compare with what is stored by value: edits in place count. */
   exact: boolean;
+  /** What the application says of the session with this save. */
+  given?: MetadataPatch;
 }
 
 export type WriterOptions = Required<Pick<SessionManagerOptions, "on_conflict" | "on_replace">>;
@@ -37,11 +40,11 @@ export class SessionWriter {
    * happened, if another writer's history stands in the way and ours was stored beside it.
    */
   async write(capture: Capture): Promise<ConflictEvent | undefined> {
-    const pending = capture.session.take_pending();
+    const pending = capture.session.take_pending(capture.given);
     try {
       return await this.#write(capture, pending.metadata);
     } catch (error) {
-      pending.restore();
+      pending.restore(error);
       throw error;
     }
   }
@@ -112,6 +115,11 @@ export class SessionWriter {
       return session.stored === undefined ? this.#rewrite(capture, null, metadata) : { common: undefined };
     }
     const stored = await this.#compare(capture, record);
+    if (stored.common < timeline.inherited && moved_by_us(session, record)) {
+      timeline.inherited = 0; // the cut falls into what it inherited: it has to hold all of it now
+      session.expect({ detached: true });
+      metadata = { ...metadata, detached: true };
+    }
     if (stored.common === stored.length) {
       timeline.inherited = stored.inherited;
       return record.revision === undefined
@@ -132,15 +140,16 @@ export class SessionWriter {
 
   /** How far our history and the stored one are the same, with what both inherit. */
   async #compare(
-    { session, timeline, messages }: Capture,
+    { session, timeline, messages, exact }: Capture,
     record: StoredSession,
   ): Promise<{ common: number; length: number; inherited: number }> {
     const { inherited } = timeline;
-    if (inherits(record.metadata) === inherited > 0) {
+    const inherits_as_known = inherits(record.metadata) === inherited > 0;
+    if (inherits_as_known && (!exact || inherited === 0)) {
       const common = inherited + common_prefix(record.messages, messages.slice(inherited));
       return { common, length: inherited + record.messages.length, inherited };
     }
-    const resolved = await this.#port.resolve(session.id); // its parent is gone, or ours is: it was made whole
+    const resolved = await this.#port.resolve(session.id);
     const stored = resolved?.messages ?? record.messages;
     return { common: common_prefix(stored, messages), length: stored.length, inherited: resolved?.inherited ?? 0 };
   }
