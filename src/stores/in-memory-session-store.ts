@@ -21,14 +21,14 @@ export class InMemorySessionStore implements SessionStore {
 
   async list(query?: SessionQuery): Promise<SessionMetadata[]> {
     const entries = Array.from(this.#records.values(), (record) => record.metadata);
-    return structuredClone(apply_query(entries, query));
+    return apply_query(entries, query).map(copy_of);
   }
 
   async load(id: string): Promise<StoredSession | undefined> {
     const record = this.#records.get(id);
     return (
       record && {
-        metadata: structuredClone(record.metadata),
+        metadata: copy_of(record.metadata),
         messages: record.messages.map((json) => JSON.parse(json) as Message),
         revision: record.revision,
       }
@@ -114,4 +114,9 @@ export class InMemorySessionStore implements SessionStore {
     const message_count = record.messages.length + added;
     record.metadata = merge_metadata(record.metadata, metadata_to_plain(metadata, id), { id, message_count });
   }
+}
+
+/** As deep as JSON goes. */
+function copy_of(metadata: SessionMetadata): SessionMetadata {
+  return JSON.parse(JSON.stringify(metadata)) as SessionMetadata;
 }

@@ -93,3 +93,35 @@ export async function remove_if_there(layer: FileLayer, path: string): Promise<b
     throw error;
   }
 }
+
+/**
+ * Keeps a file under another name that nobody has; what is no regular file is moved there. Returns the name:
+ * `{path}.{reason}-{time}`.
+ */
+export async function keep_aside(layer: FileLayer, path: string, reason: "corrupt" | "conflict"): Promise<string> {
+  const name = `${path}.${reason}-${new Date().toISOString().replace(/[-:.]/g, "")}`;
+  const is_file = (await layer.stat(path))?.kind === "file";
+  for (let attempt = 1; ; attempt += 1) {
+    const aside = attempt === 1 ? name : `${name}-${attempt}`;
+    try {
+      if (is_file) {
+        await layer.link(path, aside);
+        return aside;
+      }
+    } catch (error) {
+      if (is_errno(error, "EEXIST")) {
+        continue;
+      }
+      if (!is_errno(error, ...NO_LINKS)) {
+        throw error;
+      }
+    }
+    if ((await layer.stat(aside)) === undefined) {
+      await layer.rename(path, aside);
+      return aside;
+    }
+  }
+}
+
+/** What file systems without hard links, or with too few, answer. */
+export const NO_LINKS = ["EPERM", "EACCES", "ENOTSUP", "EOPNOTSUPP", "ENOSYS", "EXDEV", "EMLINK", "EINVAL"];

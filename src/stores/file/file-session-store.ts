@@ -114,13 +114,16 @@ export class FileSessionStore implements SessionStore {
 
   async delete(id: string): Promise<boolean> {
     require_valid_id(id);
-    if ((await this.#guard(id, () => this.#layer.real_path(this.#root))) === undefined) {
-      return false;
-    }
-    return this.#change(id, async (files, known) => {
-      const old = await this.#state(files, known).catch(damaged_is_unknown);
-      return { result: await files.remove(old?.metadata.parent_id), state: undefined };
-    });
+    const is_nowhere = async () =>
+      (await this.#layer.real_path(this.#root)) === undefined ? { result: false } : undefined;
+    return this.#change(
+      id,
+      async (files, known) => {
+        const old = await this.#state(files, known).catch(damaged_is_unknown);
+        return { result: await files.remove(old?.metadata.parent_id), state: undefined };
+      },
+      is_nowhere,
+    );
   }
 
   async append(
@@ -128,10 +131,11 @@ export class FileSessionStore implements SessionStore {
     messages: Message[],
     options: { revision: string; metadata?: Partial<SessionMetadata> },
   ): Promise<SessionRevision> {
+    const { revision } = options;
     const given = check(id, options.metadata);
     const texts = messages_to_json(messages, id);
     return this.#change(id, async (files, known) => {
-      const old = await this.#at_revision(id, files, known, options.revision);
+      const old = await this.#at_revision(id, files, known, revision);
       const state = await this.#extend(files, id, texts, given, old);
       return { result: { revision: state.revision }, state };
     });
@@ -142,10 +146,10 @@ export class FileSessionStore implements SessionStore {
     messages: Message[],
     options: { revision: string | null; metadata?: Partial<SessionMetadata> },
   ): Promise<SessionRevision> {
+    const { revision } = options;
     const given = check(id, options.metadata);
     const texts = messages_to_json(messages, id);
     return this.#change(id, async (files, known) => {
-      const { revision } = options;
       const old = await (revision === null ? this.#state(files, known) : this.#at_revision(id, files, known, revision));
       if (revision === null && old !== undefined) {
         throw new SessionError("conflict", `session ${id} exists already`, { session_id: id });
@@ -157,16 +161,18 @@ export class FileSessionStore implements SessionStore {
 
   async update(id: string, metadata: Partial<SessionMetadata>): Promise<boolean> {
     const given = check(id, metadata);
-    if ((await this.#guard(id, () => find_form(this.#layer, this.#access.paths(id)))) === undefined) {
-      return false;
-    }
-    return this.#change(id, async (files, known) => {
-      const old = await this.#state(files, known);
-      if (old === undefined) {
-        return { result: false, state: undefined };
-      }
-      return { result: true, state: await this.#extend(files, id, [], given, old) };
-    });
+    const is_missing = async () =>
+      (await find_form(this.#layer, this.#access.paths(id))) === undefined ? { result: false } : undefined;
+    return this.#change(
+      id,
+      async (files, known) => {
+        const old = await this.#state(files, known);
+        return old === undefined
+          ? { result: false, state: undefined }
+          : { result: true, state: await this.#extend(files, id, [], given, old) };
+      },
+      is_missing,
+    );
   }
 
   async flush(id?: string): Promise<void> {
@@ -174,11 +180,16 @@ export class FileSessionStore implements SessionStore {
       require_valid_id(id);
       return this.#fold(id);
     }
+    await this.#access.settled();
     const sessions = await this.#guard(undefined, () => session_names(this.#layer, this.#root, FORMS));
+    const errors: unknown[] = [];
     for (const { id: of, has_journal } of sessions) {
       if (has_journal) {
-        await this.#fold(of);
+        await this.#fold(of).catch((error: unknown) => errors.push(error)); // the others are not to wait for it
       }
+    }
+    if (errors.length > 0) {
+      throw errors[0];
     }
   }
 
@@ -207,9 +218,6 @@ export class FileSessionStore implements SessionStore {
     given: MetadataPatch,
     old: SessionState,
   ): Promise<SessionState> {
-    if (texts.length === 0 && Object.keys(given).length === 0) {
-      return old;
-    }
     const message_count = old.metadata.message_count + texts.length;
     const state = await files.extend(old, texts, merge_metadata(old.metadata, given, { id, message_count }));
     this.#fold_if_long(id, state);
@@ -279,26 +287,30 @@ export class FileSessionStore implements SessionStore {
   }
 
   async #fold(id: string): Promise<void> {
-    if ((await this.#guard(id, () => this.#layer.stat(this.#access.paths(id).journal))) === undefined) {
-      return;
-    }
-    await this.#change(id, async (files) => {
-      const found = await this.#state(files, undefined);
-      const view = found?.journal && (await files.read());
-      if (view === undefined) {
-        return { result: undefined, state: found };
-      }
-      const state = await files.fold(view, view.state.metadata);
-      this.#failed_folds.delete(id);
-      return { result: undefined, state };
-    });
+    const is_at_rest = async () =>
+      (await this.#layer.stat(this.#access.paths(id).journal)) === undefined ? { result: undefined } : undefined;
+    await this.#change(
+      id,
+      async (files) => {
+        const found = await this.#state(files, undefined);
+        const view = found?.journal && (await files.read());
+        if (view === undefined) {
+          return { result: undefined, state: found };
+        }
+        const state = await files.fold(view, view.state.metadata);
+        this.#failed_folds.delete(id);
+        return { result: undefined, state };
+      },
+      is_at_rest,
+    );
   }
 
   #change<T>(
     id: string,
     task: (files: SessionFiles, known: SessionState | undefined) => Promise<Outcome<T>>,
+    shortcut?: () => Promise<{ result: T } | undefined>,
   ): Promise<T> {
-    return this.#guard(id, () => this.#access.change(id, task));
+    return this.#guard(id, () => this.#access.change(id, task, shortcut));
   }
 
   async #guard<T>(id: string | undefined, task: () => Promise<T>): Promise<T> {

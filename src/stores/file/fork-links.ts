@@ -1,12 +1,8 @@
-import { SessionError } from "../../errors.js";
-import { ensure_directory, remove_if_there, sync_directory } from "./durable-files.js";
+import { ensure_directory, NO_LINKS, remove_if_there, sync_directory } from "./durable-files.js";
 import { is_errno } from "./file-layer.js";
 import { FORMS } from "./forms.js";
 import { is_valid_id } from "./session-paths.js";
 import type { ChangeContext, SnapshotForm } from "./snapshot-form.js";
-
-/** What file systems without hard links, or with too few, answer. */
-const NO_LINKS = ["EPERM", "EACCES", "ENOTSUP", "EOPNOTSUPP", "ENOSYS", "EXDEV", "EMLINK", "EINVAL"];
 
 /** The index of a parent's forks: a hard link to each fork's snapshot in `{parent}-forks`. */
 export class ForkLinks {
@@ -30,7 +26,7 @@ export class ForkLinks {
     const target = form.data_path(paths);
     await ensure_directory(layer, directory, policy);
     if ((await layer.stat(directory))?.kind !== "directory") {
-      throw new SessionError("storage", `${directory} is not a directory`, { path: directory });
+      return; // something else has the name, which is not ours to follow or to remove
     }
     const linked = await layer.stat(link);
     if (linked !== undefined && linked.inode === (await layer.stat(target))?.inode) {

@@ -57,6 +57,7 @@ export const NODE_FILE_LAYER: FileLayer = {
 
   async make_directory(path, mode) {
     fs.mkdirSync(path, { mode });
+    fs.chmodSync(path, mode); // whatever the umask
   },
 
   async remove_directory(path) {

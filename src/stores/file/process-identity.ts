@@ -50,27 +50,28 @@ export function own_identity(): ProcessIdentity {
   return own;
 }
 
-/** Whether a process is certainly gone. Where that cannot be known, it is not. */
-export function is_gone(other: ProcessIdentity): boolean {
+/** Whether a process is certainly gone, certainly alive, or out of sight: on another machine, in another container. */
+export function life_of(other: ProcessIdentity): "gone" | "alive" | "unknown" {
   const self = own_identity();
   if (other.machine !== self.machine) {
-    return false;
+    return "unknown";
   }
   if (other.boot !== self.boot) {
-    return other.boot !== "" && self.boot !== "";
+    return other.boot !== "" && self.boot !== "" ? "gone" : "unknown";
   }
-  if (other.pid_namespace !== self.pid_namespace) {
-    return false;
+  if (other.pid_namespace !== self.pid_namespace || other.pid === self.pid) {
+    return "unknown"; // a lock of this very process may have been left by a failed release
   }
   try {
     process.kill(other.pid, 0);
   } catch (error) {
-    return (error as NodeJS.ErrnoException).code === "ESRCH";
+    if ((error as NodeJS.ErrnoException).code === "ESRCH") {
+      return "gone";
+    }
   }
   const stat = process_stat(other.pid);
-  return stat !== undefined && (stat.state === "Z" || stat.state === "X" || differs(stat.started, other.started));
-}
-
-function differs(a: string, b: string): boolean {
-  return a !== "" && b !== "" && a !== b;
+  if (stat === undefined || other.started === "") {
+    return "unknown"; // the number may be another process's by now
+  }
+  return stat.state === "Z" || stat.state === "X" || stat.started !== other.started ? "gone" : "alive";
 }

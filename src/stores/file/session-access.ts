@@ -35,17 +35,29 @@ export class SessionAccess {
     return new SessionPaths(this.#root, id);
   }
 
-  /** Runs a change behind those asked for before. Where it throws, what was known is forgotten. */
+  /**
+   * Runs a change behind those asked for before. Where it throws, what was known is forgotten. `shortcut` is asked
+   * first, without a lock: what it answers is the result, and `undefined` means that the change is needed.
+   */
   async change<T>(
     id: string,
     task: (files: SessionFiles, known: SessionState | undefined) => Promise<Outcome<T>>,
+    shortcut: () => Promise<{ result: T } | undefined> = () => Promise.resolve(undefined),
   ): Promise<T> {
     let queue = this.#queues.get(id);
     if (queue === undefined) {
       queue = new WriteQueue(undefined, () => this.#queues.delete(id));
       this.#queues.set(id, queue);
     }
-    return queue.run(() => this.#change(id, task));
+    return queue.run(async () => {
+      const answer = await shortcut();
+      return answer === undefined ? this.#change(id, task) : answer.result;
+    });
+  }
+
+  /** Resolves when every change asked for so far has ended, in whatever way. */
+  async settled(): Promise<void> {
+    await Promise.all(Array.from(this.#queues.values(), (queue) => queue.settled()));
   }
 
   async #change<T>(

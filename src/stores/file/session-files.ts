@@ -1,7 +1,7 @@
 import type { Message } from "@simulacra-ai/core";
 import { SessionError, session_not_found } from "../../errors.js";
 import type { SessionMetadata } from "../../types.js";
-import { remove_if_there, sync_directory, with_file } from "./durable-files.js";
+import { keep_aside, remove_if_there, sync_directory, with_file } from "./durable-files.js";
 import { write_all, type FileStamp, type OpenFile } from "./file-layer.js";
 import { ForkLinks } from "./fork-links.js";
 import { encode_header, encode_record, make_patch } from "./journal.js";
@@ -52,7 +52,8 @@ export class SessionFiles {
 
   async set_journal_aside(): Promise<void> {
     const { layer, policy, paths } = this.#context;
-    await layer.rename(paths.journal, paths.aside(paths.journal, "conflict"));
+    await keep_aside(layer, paths.journal, "conflict");
+    await remove_if_there(layer, paths.journal);
     await sync_directory(layer, paths.root, policy);
   }
 
@@ -214,8 +215,10 @@ export class SessionFiles {
         existed ||= removed && path === form.head_path(paths);
       }
     }
-    await remove_if_there(layer, paths.journal);
-    await sync_directory(layer, paths.root, policy);
+    await sync_directory(layer, paths.root, policy); // a snapshot without its journal would be an older session
+    if (await remove_if_there(layer, paths.journal)) {
+      await sync_directory(layer, paths.root, policy);
+    }
     return existed;
   }
 
@@ -230,19 +233,21 @@ export class SessionFiles {
     return { salvage, form: form.format, set_aside: await this.set_aside() };
   }
 
-  /** Moves what cannot be read out of the way. Returns where it is. */
+  /**
+   * Keeps what cannot be read under other names, before it is replaced. Returns where. Until then it keeps its own
+   * name too: what is damaged is never missing.
+   */
   async set_aside(): Promise<string[]> {
-    const { layer, paths } = this.#context;
+    const { layer, policy, paths } = this.#context;
     const form = await find_form(layer, paths);
-    const now = new Date();
-    const moved: string[] = [];
-    for (const path of [paths.journal, ...(form?.file_paths(paths) ?? []).reverse()]) {
+    const kept: string[] = [];
+    for (const path of [paths.journal, ...(form?.file_paths(paths) ?? [])]) {
       if ((await layer.stat(path)) !== undefined) {
-        moved.push(paths.aside(path, "corrupt", now));
-        await layer.rename(path, paths.aside(path, "corrupt", now));
+        kept.push(await keep_aside(layer, path, "corrupt"));
       }
     }
-    return moved;
+    await sync_directory(layer, paths.root, policy);
+    return kept;
   }
 }
 

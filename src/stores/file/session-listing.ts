@@ -83,7 +83,7 @@ async function read_last_record(layer: FileLayer, path: string): Promise<RecordH
     for (let length = TAIL_BYTES; ; length *= 4) {
       const begin = Math.max(0, size - length);
       const record = decode_last_record(await read_range(file, begin, size - begin));
-      if (record !== undefined || begin === 0 || length > 16 * TAIL_BYTES) {
+      if (record !== undefined || begin === 0) {
         return record ?? "unclear";
       }
     }

@@ -1,6 +1,6 @@
 import { SessionError } from "../../errors.js";
 import { is_errno, type FileLayer } from "./file-layer.js";
-import { is_gone, own_identity, type ProcessIdentity } from "./process-identity.js";
+import { life_of, own_identity, type ProcessIdentity } from "./process-identity.js";
 import type { SessionPaths } from "./session-paths.js";
 import { new_token } from "./token.js";
 
@@ -50,7 +50,8 @@ export class SessionLock {
         seen = { target: holder, since: now };
       }
       const identity = decode(holder);
-      if ((identity && is_gone(identity)) || now - seen.since > STALE_AFTER_MS) {
+      const life = identity ? life_of(identity) : "unknown";
+      if (life === "gone" || (life === "unknown" && now - seen.since > STALE_AFTER_MS)) {
         if (await break_lock(layer, paths, holder, token)) {
           inherited = identity?.token ?? inherited;
         }

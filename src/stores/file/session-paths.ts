@@ -74,8 +74,4 @@ export class SessionPaths {
   fork_link(parent_id: string, ending: string): string {
     return join(this.forks_directory(parent_id), this.id + ending);
   }
-
-  aside(path: string, reason: "corrupt" | "conflict", now = new Date()): string {
-    return `${path}.${reason}-${now.toISOString().replace(/[-:.]/g, "")}`;
-  }
 }

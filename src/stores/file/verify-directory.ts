@@ -91,7 +91,7 @@ async function verify_link(layer: FileLayer, paths: SessionPaths, view: SessionV
 
 function verify_name(root: string, name: string, known: ReadonlySet<string>): FileSessionProblem[] {
   const path = join(root, name);
-  if (/\.(corrupt|conflict)-\d{8}T\d{9}Z$/.test(name)) {
+  if (/\.(corrupt|conflict)-\d{8}T\d{9}Z(-\d+)?$/.test(name)) {
     return [{ code: "set_aside", path, message: `${name} was kept for a person to look at` }];
   }
   if (/\.[0-9a-f]{12}\.tmp$/.test(name) || name.endsWith(".lock") || name.endsWith(".ndjson.next")) {
