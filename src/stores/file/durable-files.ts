@@ -73,7 +73,10 @@ export async function replace_file(
       }
     });
     await options.before_rename();
-    await layer.rename(temporary, path);
+    if (!(await rename_if_there(layer, temporary, path))) {
+      await options.before_rename(); // whoever takes a lock over removes what its holder was writing
+      throw new SessionError("storage", `${temporary} was removed by another process`, { path: temporary });
+    }
   } catch (error) {
     await remove_if_there(layer, temporary).catch(() => undefined); // the first error says more
     throw error;
@@ -88,6 +91,19 @@ export async function remove_if_there(layer: FileLayer, path: string): Promise<b
     return true;
   } catch (error) {
     if (is_errno(error, "ENOENT", "ENOTDIR")) {
+      return false;
+    }
+    throw error;
+  }
+}
+
+/** Returns whether there was such a file. */
+export async function rename_if_there(layer: FileLayer, from: string, to: string): Promise<boolean> {
+  try {
+    await layer.rename(from, to);
+    return true;
+  } catch (error) {
+    if (is_errno(error, "ENOENT")) {
       return false;
     }
     throw error;

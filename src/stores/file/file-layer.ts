@@ -75,3 +75,7 @@ export async function read_range(file: OpenFile, position: number, length: numbe
   }
   return buffer.subarray(0, done);
 }
+
+export function same_stamp(a: FileStamp | undefined, b: FileStamp | undefined): boolean {
+  return a?.inode === b?.inode && a?.size === b?.size && a?.mtime_ns === b?.mtime_ns;
+}

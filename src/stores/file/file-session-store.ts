@@ -120,7 +120,11 @@ export class FileSessionStore implements SessionStore {
       id,
       async (files, known) => {
         const old = await this.#state(files, known).catch(damaged_is_unknown);
-        return { result: await files.remove(old?.metadata.parent_id), state: undefined };
+        if (old === "damaged") {
+          await files.sweep_links(undefined);
+        }
+        const parent_id = old === "damaged" ? undefined : old?.metadata.parent_id;
+        return { result: await files.remove(parent_id), state: undefined };
       },
       is_nowhere,
     );
@@ -244,6 +248,7 @@ export class FileSessionStore implements SessionStore {
     if (state?.journal?.relation !== "foreign") {
       return state;
     }
+    await files.require_lock(); // without it, another writer's new journal looks like that
     const { messages, metadata } = await files.foreign_history();
     await this.save(randomUUID(), messages, metadata);
     await files.set_journal_aside();
@@ -259,6 +264,7 @@ export class FileSessionStore implements SessionStore {
         throw error;
       }
       await files.set_aside();
+      await files.sweep_links(undefined);
       return undefined;
     }
   }
@@ -332,9 +338,9 @@ function check(id: string, metadata: Partial<SessionMetadata> | undefined): Meta
   return given;
 }
 
-function damaged_is_unknown(error: unknown): undefined {
+function damaged_is_unknown(error: unknown): "damaged" {
   if (!has_code(error, "corrupt")) {
     throw error;
   }
-  return undefined;
+  return "damaged";
 }

@@ -103,7 +103,7 @@ export const JSON_FORM: SnapshotForm = {
 async function replace(
   { layer, policy, paths, lock }: ChangeContext,
   metadata: FileMetadata,
-  header: Omit<StoreHeader, "metadata">,
+  header: Omit<StoreHeader, "head">,
   write: (file: OpenFile, offset: number) => Promise<string>,
 ): Promise<WrittenSnapshot> {
   const offset = encode_head(metadata, header).bytes.length;

@@ -14,12 +14,20 @@ export const JSON_SEPARATOR = ",\n";
 /** The text of a snapshot up to its first message. */
 export function encode_head(
   metadata: FileMetadata,
-  store: Omit<StoreHeader, "metadata">,
+  header: Omit<StoreHeader, "head">,
 ): { bytes: Buffer; store: StoreHeader } {
   const json = JSON.stringify(metadata);
-  const header: StoreHeader = { ...store, metadata: checksum(json) };
-  const text = METADATA_PREFIX + json + STORE_PREFIX + JSON.stringify(header) + MESSAGES_PREFIX;
-  return { bytes: Buffer.from(text), store: header };
+  const { text, store } = encode_store(json, header);
+  return { bytes: Buffer.from(METADATA_PREFIX + json + STORE_PREFIX + text + MESSAGES_PREFIX), store };
+}
+
+const HEAD_PREFIX = ',"head":"';
+
+/** The store's header, closed by the checksum of the metadata's text and its own. */
+export function encode_store(json: string, header: Omit<StoreHeader, "head">): { text: string; store: StoreHeader } {
+  const open = JSON.stringify(header).slice(0, -1);
+  const head = checksum(json, open);
+  return { text: `${open}${HEAD_PREFIX}${head}"}`, store: { ...header, head } };
 }
 
 /**
@@ -47,7 +55,8 @@ export function decode_store(json: Buffer, store_json: Buffer, path: string): Om
   if (store.version !== 1) {
     throw corrupt(path, `it was written by a newer version of this package (${JSON.stringify(store.version)})`);
   }
-  if (checksum(json) !== store.metadata) {
+  const open = store_json.subarray(0, store_json.lastIndexOf(HEAD_PREFIX));
+  if (checksum(json, open) !== store.head) {
     throw corrupt(path, "the metadata are not those that were written");
   }
   return { metadata: parse_json(json, path) as FileMetadata, store };
@@ -106,8 +115,9 @@ export function require_messages(messages: unknown[], path: string): asserts mes
 /** Another tool has laid the file out anew, and changed nothing. */
 function is_reformatted(store: Record<string, unknown>, metadata: unknown, messages: unknown[]): boolean {
   const texts = messages.map((message) => JSON.stringify(message));
+  const { head, ...header } = store;
   return (
-    store["metadata"] === checksum(JSON.stringify(metadata)) &&
+    head === checksum(JSON.stringify(metadata), JSON.stringify(header).slice(0, -1)) &&
     store["messages"] === checksum(texts.join(JSON_SEPARATOR))
   );
 }

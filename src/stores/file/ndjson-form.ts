@@ -5,7 +5,7 @@ import { copy_checked } from "./copy-checked.js";
 import { corrupt, is_object, parse_json } from "./corrupt.js";
 import { remove_if_there, replace_file, sync_directory, with_file } from "./durable-files.js";
 import { write_all, type FileLayer, type FileStamp } from "./file-layer.js";
-import { decode_store, JSON_SEPARATOR, require_messages } from "./json-text.js";
+import { decode_store, encode_store, JSON_SEPARATOR, require_messages } from "./json-text.js";
 import { read_file } from "./regular-file.js";
 import type { SessionPaths } from "./session-paths.js";
 import {
@@ -147,13 +147,10 @@ function written_bytes(bytes: Buffer | undefined, { store }: SnapshotHead): Buff
   return written.length === store.size && checksum(written) === store.messages ? written : undefined;
 }
 
-function encode_meta(
-  metadata: FileMetadata,
-  header: Omit<StoreHeader, "metadata">,
-): { text: string; store: StoreHeader } {
+function encode_meta(metadata: FileMetadata, header: Omit<StoreHeader, "head">): { text: string; store: StoreHeader } {
   const json = JSON.stringify(metadata);
-  const store: StoreHeader = { ...header, metadata: checksum(json) };
-  return { text: `${json.slice(0, -1)}${STORE_PREFIX}${JSON.stringify(store)}}\n`, store };
+  const { text, store } = encode_store(json, header);
+  return { text: `${json.slice(0, -1)}${STORE_PREFIX}${text}}\n`, store };
 }
 
 async function read_meta(
@@ -203,7 +200,7 @@ function decode_lines(bytes: Buffer, path: string): Message[] {
 async function commit(
   { layer, policy, paths, lock }: ChangeContext,
   metadata: FileMetadata,
-  header: Omit<StoreHeader, "metadata">,
+  header: Omit<StoreHeader, "head">,
   data: FileStamp,
 ): Promise<WrittenSnapshot> {
   const { text, store } = encode_meta(metadata, header);

@@ -2,10 +2,13 @@ import { createHash } from "node:crypto";
 import fs from "node:fs";
 import os from "node:os";
 import process from "node:process";
+import { threadId as thread_id } from "node:worker_threads";
 
 /** Who holds a lock, so that others can tell whether it still lives. */
 export interface ProcessIdentity {
   pid: number;
+  /** Worker threads share the number of their process. */
+  thread: number;
   /** When the process began, as the system counts it; empty where that is unknown. */
   started: string;
   boot: string;
@@ -42,6 +45,7 @@ let own: ProcessIdentity | undefined;
 export function own_identity(): ProcessIdentity {
   own ??= {
     pid: process.pid,
+    thread: thread_id,
     started: process_stat(process.pid)?.started ?? "",
     boot: short(read_if_there(() => fs.readFileSync("/proc/sys/kernel/random/boot_id", "latin1"))),
     machine: short(read_if_there(() => fs.readFileSync("/etc/machine-id", "latin1")) + os.hostname()),
@@ -59,8 +63,8 @@ export function life_of(other: ProcessIdentity): "gone" | "alive" | "unknown" {
   if (other.boot !== self.boot) {
     return other.boot !== "" && self.boot !== "" ? "gone" : "unknown";
   }
-  if (other.pid_namespace !== self.pid_namespace || other.pid === self.pid) {
-    return "unknown"; // a lock of this very process may have been left by a failed release
+  if (other.pid_namespace !== self.pid_namespace) {
+    return "unknown";
   }
   try {
     process.kill(other.pid, 0);

@@ -65,24 +65,46 @@ export class SessionAccess {
     task: (files: SessionFiles, known: SessionState | undefined) => Promise<Outcome<T>>,
   ): Promise<T> {
     const paths = this.paths(id);
-    const leftovers = await this.#prepare();
-    const lock = await SessionLock.acquire(this.#layer, paths);
+    const { lock, leftovers } = await this.#acquire(paths);
     const files = new SessionFiles({ layer: this.#layer, policy: this.#policy, paths, lock });
     const known = this.#states.get(id);
     this.#states.delete(id);
     let outcome: Outcome<T>;
     try {
       await this.#clean(paths, lock, leftovers);
+      const was_taken_over = lock.inherited_token !== undefined;
+      if (was_taken_over) {
+        await files.take_over().catch(damaged_stays);
+      }
       outcome = await task(files, known);
+      if (was_taken_over) {
+        await files.sweep_links(outcome.state?.metadata.parent_id);
+      }
     } catch (error) {
+      const is_lost = !(await lock.is_held().catch(() => true));
       await lock.release().catch(() => undefined); // the first error says more
-      throw error;
+      throw is_lost ? lock.broken(error) : error;
     }
     if (outcome.state !== undefined) {
       this.#states.set(id, outcome.state);
     }
     await lock.release();
     return outcome.result;
+  }
+
+  /** Takes the lock. A directory that was removed since it was looked at is made again. */
+  async #acquire(paths: SessionPaths): Promise<{ lock: SessionLock; leftovers: Map<string, string[]> }> {
+    const leftovers = await this.#prepare();
+    try {
+      return { lock: await SessionLock.acquire(this.#layer, paths), leftovers };
+    } catch (error) {
+      if (!is_errno(error, "ENOENT")) {
+        throw error;
+      }
+    }
+    this.#prepared = undefined;
+    const found = await this.#prepare();
+    return { lock: await SessionLock.acquire(this.#layer, paths), leftovers: found };
   }
 
   /** The directory is there, and what killed processes left in it is known; once, unless it fails. */
@@ -115,6 +137,12 @@ export class SessionAccess {
     for (const token of tokens) {
       await remove_if_there(this.#layer, paths.temporary(token));
     }
+  }
+}
+
+function damaged_stays(error: unknown): void {
+  if (!has_code(error, "corrupt")) {
+    throw error;
   }
 }
 

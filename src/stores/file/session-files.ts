@@ -1,8 +1,8 @@
 import type { Message } from "@simulacra-ai/core";
 import { SessionError, session_not_found } from "../../errors.js";
 import type { SessionMetadata } from "../../types.js";
-import { keep_aside, remove_if_there, sync_directory, with_file } from "./durable-files.js";
-import { write_all, type FileStamp, type OpenFile } from "./file-layer.js";
+import { keep_aside, remove_if_there, rename_if_there, sync_directory, with_file } from "./durable-files.js";
+import { is_errno, same_stamp, write_all, type FileStamp, type OpenFile } from "./file-layer.js";
 import { ForkLinks } from "./fork-links.js";
 import { encode_header, encode_record, make_patch } from "./journal.js";
 import { find_form, FORMS } from "./forms.js";
@@ -27,7 +27,7 @@ export class SessionFiles {
     const { layer, paths } = this.#context;
     const snapshot = await form.stamp(layer, paths);
     const journal = await layer.stat(paths.journal);
-    return snapshot?.key === stamp.key && journal?.inode === known?.stamp.inode && journal?.size === known?.stamp.size;
+    return snapshot?.key === stamp.key && same_stamp(journal, known?.stamp);
   }
 
   /** Reads what a change needs to know; first completes what a killed writer had decided. */
@@ -37,11 +37,31 @@ export class SessionFiles {
     return read_state(layer, paths);
   }
 
+  /**
+   * After a lock was taken over: what its former holder, should it live after all, may still write to is no longer
+   * the session's. Links that it left in folders of other parents are removed.
+   */
+  async take_over(): Promise<void> {
+    const view = await this.read();
+    if (view?.state.journal?.relation === "continues") {
+      await this.fold(view, view.state.metadata);
+    }
+  }
+
+  /** Removes links to this session from the folders of all parents but this one. */
+  async sweep_links(parent_id: string | undefined): Promise<void> {
+    await this.#links.sweep(parent_id);
+  }
+
   /** Reads and checks everything. */
   async read_all(): Promise<SessionView | undefined> {
     const { layer, paths } = this.#context;
     await (await find_form(layer, paths))?.recover(this.#context);
     return read_session(layer, paths);
+  }
+
+  async require_lock(): Promise<void> {
+    await this.#context.lock.require_held();
   }
 
   /** The history in a journal whose snapshot another writer replaced, as a session of its own. */
@@ -51,10 +71,11 @@ export class SessionFiles {
   }
 
   async set_journal_aside(): Promise<void> {
-    const { layer, policy, paths } = this.#context;
+    const { layer, policy, paths, lock } = this.#context;
+    await lock.require_held();
     await keep_aside(layer, paths.journal, "conflict");
-    await remove_if_there(layer, paths.journal);
     await sync_directory(layer, paths.root, policy);
+    await this.#retire_journal(undefined);
   }
 
   /** Replaces everything by these messages, each a JSON text; a new session is laid out in this format. */
@@ -65,7 +86,11 @@ export class SessionFiles {
     format: FileSessionFormat,
     revision = new_token(16),
   ): Promise<SessionState> {
-    const form = old?.form ?? FORMS.find((known) => known.format === format);
+    const found = old?.form ?? (await find_form(this.#context.layer, this.#context.paths));
+    if (found === undefined) {
+      await this.#remove_all([this.#context.paths.journal]); // without a snapshot it is none of a session
+    }
+    const form = found ?? FORMS.find((known) => known.format === format);
     if (form === undefined) {
       throw new SessionError("invalid_input", `there is no format ${JSON.stringify(format)}`);
     }
@@ -93,11 +118,8 @@ export class SessionFiles {
     old: SessionState | undefined,
     write: () => Promise<WrittenSnapshot>,
   ): Promise<SessionState> {
-    const { layer, policy, paths } = this.#context;
     const { head, stamp } = await write();
-    if (await remove_if_there(layer, paths.journal)) {
-      await sync_directory(layer, paths.root, policy);
-    }
+    await this.#retire_journal(old?.journal?.stamp);
     await this.#links.refresh(form, old?.metadata.parent_id, metadata.parent_id);
     return { form, stamp, head, journal: undefined, metadata, revision: head.store.revision };
   }
@@ -126,8 +148,8 @@ export class SessionFiles {
     const head = state.head as SnapshotHead;
     const base = head.store.generation;
     const journal = state.journal?.relation === "continues" ? state.journal : undefined;
-    if (journal === undefined) {
-      await remove_if_there(this.#context.layer, this.#context.paths.journal); // spent
+    if (journal === undefined && state.journal !== undefined) {
+      await this.#retire_journal(state.journal.stamp); // spent
     }
     const first = journal ? undefined : encode_header({ journal: 1, base, messages: head.store.messages });
     const revision = messages.length > 0 ? new_token(16) : state.revision;
@@ -156,9 +178,24 @@ export class SessionFiles {
     };
   }
 
+  async #create_journal(): Promise<OpenFile> {
+    const { layer, policy, paths, lock } = this.#context;
+    try {
+      return await layer.create(paths.journal, policy.file_mode);
+    } catch (error) {
+      if (!is_errno(error, "EEXIST")) {
+        throw error;
+      }
+      await lock.require_held(); // a writer that has lost its lock has put it there since
+      await this.#retire_journal(undefined);
+      return layer.create(paths.journal, policy.file_mode);
+    }
+  }
+
   async #begin_journal(bytes: Buffer): Promise<FileStamp> {
     const { layer, policy, paths } = this.#context;
-    const file = await layer.create(paths.journal, policy.file_mode);
+    const file = await this.#create_journal();
+    const stamp = await file.stat();
     try {
       return await with_file(file, async () => {
         await write_all(file, bytes, 0);
@@ -169,14 +206,37 @@ export class SessionFiles {
         return this.#require_ours(file);
       });
     } catch (error) {
-      await remove_if_there(layer, paths.journal).catch(() => undefined); // the first error says more
+      await this.#retire_journal(stamp).catch(() => undefined); // the first error says more
       throw error;
     }
+  }
+
+  /**
+   * Removes the journal, if it still is this one. It is moved away first and looked at then: a writer that has lost
+   * its lock must not remove its successor's.
+   */
+  async #retire_journal(stamp: FileStamp | undefined): Promise<void> {
+    const { layer, policy, paths, lock } = this.#context;
+    const grave = paths.temporary(lock.token);
+    if (!(await rename_if_there(layer, paths.journal, grave))) {
+      return;
+    }
+    const moved = await layer.stat(grave);
+    const is_ours = (stamp !== undefined && moved?.inode === stamp.inode) || (await lock.is_held());
+    if (!is_ours) {
+      await rename_if_there(layer, grave, paths.journal);
+      throw lock.broken();
+    }
+    await remove_if_there(layer, grave);
+    await sync_directory(layer, paths.root, policy);
   }
 
   async #extend_journal({ end, stamp }: JournalState, bytes: Buffer): Promise<FileStamp> {
     const { layer, policy, paths } = this.#context;
     return with_file(await layer.open(paths.journal, "modify"), async (file) => {
+      if (!same_stamp(await file.stat(), stamp)) {
+        throw this.#context.lock.broken();
+      }
       if (stamp.size > end) {
         await file.truncate(end); // a torn tail; behind it, two records would weld into one
       }
@@ -206,17 +266,23 @@ export class SessionFiles {
 
   /** Removes the session. Returns whether there was one. */
   async remove(parent_id: string | undefined): Promise<boolean> {
-    const { layer, policy, paths } = this.#context;
+    const { paths } = this.#context;
     await this.#links.remove(parent_id);
+    const heads = FORMS.map((form) => form.head_path(paths));
+    const rest = FORMS.flatMap((form) => form.file_paths(paths)).filter((path) => !heads.includes(path));
+    const existed = await this.#remove_all(heads); // first: without its journal a snapshot would be an older session
+    await this.#remove_all([...rest, paths.journal]);
+    return existed;
+  }
+
+  /** Returns whether there were any. */
+  async #remove_all(files: readonly string[]): Promise<boolean> {
+    const { layer, policy, paths } = this.#context;
     let existed = false;
-    for (const form of FORMS) {
-      for (const path of form.file_paths(paths)) {
-        const removed = await remove_if_there(layer, path);
-        existed ||= removed && path === form.head_path(paths);
-      }
+    for (const path of files) {
+      existed = (await remove_if_there(layer, path)) || existed;
     }
-    await sync_directory(layer, paths.root, policy); // a snapshot without its journal would be an older session
-    if (await remove_if_there(layer, paths.journal)) {
+    if (existed) {
       await sync_directory(layer, paths.root, policy);
     }
     return existed;

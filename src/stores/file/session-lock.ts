@@ -35,6 +35,7 @@ export class SessionLock {
     for (let wait = 0.5; ; wait = Math.min(wait * 2, MAX_WAIT_MS)) {
       try {
         await layer.symlink(target, paths.lock);
+        HELD_TOKENS.add(token);
         return new SessionLock(layer, paths, token, target, inherited);
       } catch (error) {
         if (!is_errno(error, "EEXIST")) {
@@ -50,7 +51,7 @@ export class SessionLock {
         seen = { target: holder, since: now };
       }
       const identity = decode(holder);
-      const life = identity ? life_of(identity) : "unknown";
+      const life = identity ? life_of_holder(identity) : "unknown";
       if (life === "gone" || (life === "unknown" && now - seen.since > STALE_AFTER_MS)) {
         if (await break_lock(layer, paths, holder, token)) {
           inherited = identity?.token ?? inherited;
@@ -61,41 +62,65 @@ export class SessionLock {
     }
   }
 
+  async is_held(): Promise<boolean> {
+    return (await read_target(this.#layer, this.#paths.lock)) === this.#target;
+  }
+
   /** @throws {SessionError} `conflict` where another process has broken the lock meanwhile. */
   async require_held(): Promise<void> {
-    if ((await read_target(this.#layer, this.#paths.lock)) !== this.#target) {
+    if (!(await this.is_held())) {
       throw this.broken();
     }
   }
 
-  broken(): SessionError {
+  broken(cause?: unknown): SessionError {
     const { id: session_id, lock: path } = this.#paths;
     return new SessionError("conflict", `session ${session_id} was taken over by another process`, {
       session_id,
       path,
+      ...(cause !== undefined && { cause }),
     });
   }
 
   /** Lets go of the lock; one that was broken is another's by now, and stays. */
   async release(): Promise<void> {
-    if ((await read_target(this.#layer, this.#paths.lock)) === this.#target) {
+    HELD_TOKENS.delete(this.token);
+    if (await this.is_held()) {
       await this.#layer.unlink(this.#paths.lock);
     }
   }
 }
 
+/** The locks that this thread holds, whichever copy of this package has taken them. */
+const HELD_TOKENS = held_tokens();
+
+function held_tokens(): Set<string> {
+  const shared = globalThis as { [key: symbol]: Set<string> | undefined };
+  return (shared[Symbol.for("@simulacra-ai/session held locks")] ??= new Set());
+}
+
+/** A lock of this very thread that it does not hold was left by a release that failed. */
+function life_of_holder(identity: ProcessIdentity & { token: string }): ReturnType<typeof life_of> {
+  const life = life_of(identity);
+  const { pid, thread } = own_identity();
+  if (life !== "alive" || identity.pid !== pid) {
+    return life;
+  }
+  return identity.thread === thread && !HELD_TOKENS.has(identity.token) ? "gone" : "alive";
+}
+
 function encode(identity: ProcessIdentity, token: string): string {
-  const { pid, started, boot, machine, pid_namespace } = identity;
-  return [pid, started, boot, machine, pid_namespace, token].join("."); // under 60 bytes: it stays in the inode
+  const { pid, started, thread, boot, machine, pid_namespace } = identity;
+  return [`${pid}-${thread}`, started, boot, machine, pid_namespace, token].join("."); // under 60 bytes: it stays in the inode
 }
 
 function decode(target: string): (ProcessIdentity & { token: string }) | undefined {
-  const match = /^(\d+)\.(\d*)\.([0-9a-f]*)\.([0-9a-f]*)\.([0-9a-f]*)\.([0-9a-f]{12})$/.exec(target);
+  const match = /^(\d+)-(\d+)\.(\d*)\.([0-9a-f]*)\.([0-9a-f]*)\.([0-9a-f]*)\.([0-9a-f]{12})$/.exec(target);
   if (match === null) {
     return undefined;
   }
-  const [, pid, started = "", boot = "", machine = "", pid_namespace = "", token = ""] = match;
-  return { pid: Number(pid), started, boot, machine, pid_namespace, token };
+  const [, pid, thread, started = "", boot = "", machine = "", pid_namespace = "", token = ""] = match;
+  return { pid: Number(pid), started, thread: Number(thread), boot, machine, pid_namespace, token };
 }
 
 /** What a lock says; `undefined` where there is none, empty where something else has its name. */

@@ -8,6 +8,7 @@ const FORBIDDEN = /[/\\\u0000-\u001f\u007f-\u009f]/;
 
 export const JOURNAL_ENDING = ".journal";
 export const TEMPORARY_ENDING = ".tmp";
+export const FORKS_ENDING = "-forks";
 
 /** Why an id cannot be the name of a file on every system, or `undefined` where it can. */
 function fault_of(id: unknown): string | undefined {
@@ -68,7 +69,7 @@ export class SessionPaths {
   }
 
   forks_directory(parent_id: string): string {
-    return join(this.root, `${parent_id}-forks`);
+    return join(this.root, parent_id + FORKS_ENDING);
   }
 
   fork_link(parent_id: string, ending: string): string {

@@ -70,17 +70,20 @@ async function stamps(layer: FileLayer, paths: SessionPaths, form: SnapshotForm)
   return `${snapshot?.key} ${journal?.inode}`;
 }
 
-/** @throws {SessionError} `corrupt`. */
 async function read_journal(layer: FileLayer, paths: SessionPaths): Promise<JournalFile | undefined> {
   const file = await read_file(layer, paths.journal);
   if (file === undefined) {
     return undefined;
   }
-  const journal = decode_journal(file.bytes);
-  if (journal.damage !== undefined) {
+  return { stamp: file.stamp, journal: decode_journal(file.bytes) };
+}
+
+/** @throws {SessionError} `corrupt` where a journal is damaged, unless a snapshot holds all of it anyway. */
+function require_whole({ journal }: JournalFile, paths: SessionPaths, head: SnapshotHead | undefined): void {
+  const is_done = journal.header !== undefined && journal.header.base === head?.store.previous;
+  if (journal.damage !== undefined && !is_done) {
     throw corrupt(paths.journal, journal.damage);
   }
-  return { stamp: file.stamp, journal };
 }
 
 function combine(
@@ -100,6 +103,9 @@ function combine_own(
   { stamp, head, messages }: Pick<ReadHead, "stamp"> & { head: SnapshotHead } & Partial<Pick<ReadSnapshot, "messages">>,
   file: JournalFile | undefined,
 ): SessionView {
+  if (file) {
+    require_whole(file, paths, head);
+  }
   const stored_count = messages?.length ?? head.metadata.message_count ?? 0;
   const { relation, records } = file
     ? relate(head.store, stored_count, file.journal)
@@ -126,6 +132,9 @@ function combine_foreign(
   { stamp, metadata, messages: theirs }: ReadSnapshot,
   file: JournalFile | undefined,
 ): SessionView {
+  if (file) {
+    require_whole(file, paths, undefined);
+  }
   const merged = file && merge_foreign(form, theirs, file.journal);
   const messages = merged?.messages ?? theirs;
   const last = merged?.records.at(-1);

@@ -22,8 +22,8 @@ export interface StoreHeader {
   size: number;
   /** Checksum of these bytes. */
   messages: string;
-  /** Checksum of the metadata's JSON text. */
-  metadata: string;
+  /** Checksum of the metadata's JSON text and of this header's, up to here. */
+  head: string;
 }
 
 /** What the writer of a snapshot decides of its header; the form knows the rest. */
