@@ -1,8 +1,7 @@
-import { randomUUID } from "node:crypto";
 import { resolve as resolve_path } from "node:path";
 import type { Message } from "@simulacra-ai/core";
 import { has_code, SessionError, session_not_found } from "../../errors.js";
-import { messages_to_json, metadata_to_plain } from "../../json.js";
+import { messages_to_json } from "../../json.js";
 import { apply_query, merge_metadata, type MetadataPatch } from "../../metadata.js";
 import type { SessionMetadata, SessionQuery, SessionRevision, SessionStore, StoredSession } from "../../types.js";
 import type { FilePolicy } from "./durable-files.js";
@@ -11,6 +10,7 @@ import { find_form, FORMS } from "./forms.js";
 import { NODE_FILE_LAYER } from "./node-file-layer.js";
 import { SessionAccess, storage_error, type Outcome } from "./session-access.js";
 import type { SessionFiles } from "./session-files.js";
+import { check, damaged_is_unknown, recovered_id, unless_there } from "./store-rules.js";
 import { repair_session, type FileSessionRepair } from "./repair-session.js";
 import { list_session, session_names } from "./session-listing.js";
 import { require_valid_id } from "./session-paths.js";
@@ -155,6 +155,9 @@ export class FileSessionStore implements SessionStore {
     const texts = messages_to_json(messages, id);
     return this.#change(id, async (files, known) => {
       const old = await (revision === null ? this.#state(files, known) : this.#at_revision(id, files, known, revision));
+      if (old !== known) {
+        await files.read_all(); // what is damaged is not to be replaced
+      }
       if (revision === null && old !== undefined) {
         throw new SessionError("conflict", `session ${id} exists already`, { session_id: id });
       }
@@ -250,7 +253,8 @@ export class FileSessionStore implements SessionStore {
     }
     await files.require_lock(); // without it, another writer's new journal looks like that
     const { messages, metadata } = await files.foreign_history();
-    await this.save(randomUUID(), messages, metadata);
+    const rescued = recovered_id(files.id, state.journal.sum);
+    await this.replace(rescued, messages, { revision: null, metadata }).catch(unless_there);
     await files.set_journal_aside();
     return (await files.read())?.state;
   }
@@ -258,6 +262,10 @@ export class FileSessionStore implements SessionStore {
   /** The same, with what is damaged moved aside. */
   async #readable(files: SessionFiles, known: SessionState | undefined): Promise<SessionState | undefined> {
     try {
+      const is_known = known !== undefined && (await files.is_current(known));
+      if (!is_known) {
+        await files.read_all(); // a change of messages reads no more than the head, and would not notice
+      }
       return await this.#state(files, known);
     } catch (error) {
       if (!has_code(error, "corrupt")) {
@@ -326,21 +334,4 @@ export class FileSessionStore implements SessionStore {
       throw storage_error(error, id);
     }
   }
-}
-
-/** @throws {SessionError} `invalid_id`, `invalid_input`. */
-function check(id: string, metadata: Partial<SessionMetadata> | undefined): MetadataPatch {
-  require_valid_id(id);
-  const given = metadata_to_plain(metadata, id);
-  if (given.parent_id !== undefined && given.parent_id !== null) {
-    require_valid_id(given.parent_id, "parent_id");
-  }
-  return given;
-}
-
-function damaged_is_unknown(error: unknown): "damaged" {
-  if (!has_code(error, "corrupt")) {
-    throw error;
-  }
-  return "damaged";
 }

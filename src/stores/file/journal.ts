@@ -131,7 +131,8 @@ function decode_record(bytes: Buffer, begin: number): { head: RecordHead; line: 
 
 /** Invalid bytes are a torn tail, unless a whole record follows them that was synced after they were. */
 function damage_after(bytes: Buffer, end: number): string | undefined {
-  for (let mark = next_mark(bytes, end); mark >= 0; mark = next_mark(bytes, mark + 1)) {
+  // Wherever it stands: the line break before it may be what is damaged.
+  for (let mark = bytes.indexOf(MARK, end); mark >= 0; mark = bytes.indexOf(MARK, mark + 1)) {
     const head = decode_line(bytes, mark)?.head as RecordHead | undefined;
     if (head !== undefined && head.durable !== false) {
       return `bytes ${end} to ${mark} are not what was written`;

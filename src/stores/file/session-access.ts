@@ -23,6 +23,8 @@ export class SessionAccess {
   readonly #root: string;
   readonly #queues = new Map<string, WriteQueue>();
   readonly #states = new Map<string, SessionState>();
+  /** Changes of this process that failed, by session: the token with which they named what they may have left. */
+  readonly #unfinished = new Map<string, string>();
   #prepared: Promise<Map<string, string[]>> | undefined;
 
   constructor(layer: FileLayer, policy: FilePolicy, root: string) {
@@ -72,15 +74,17 @@ export class SessionAccess {
     let outcome: Outcome<T>;
     try {
       await this.#clean(paths, lock, leftovers);
-      const was_taken_over = lock.inherited_token !== undefined;
-      if (was_taken_over) {
+      const was_cut_short = lock.inherited_token !== undefined || this.#unfinished.has(id);
+      if (was_cut_short) {
         await files.take_over().catch(damaged_stays);
       }
       outcome = await task(files, known);
-      if (was_taken_over) {
+      if (was_cut_short) {
         await files.sweep_links(outcome.state?.metadata.parent_id);
+        this.#unfinished.delete(id);
       }
     } catch (error) {
+      this.#unfinished.set(id, lock.token);
       const is_lost = !(await lock.is_held().catch(() => true));
       await lock.release().catch(() => undefined); // the first error says more
       throw is_lost ? lock.broken(error) : error;
@@ -131,8 +135,10 @@ export class SessionAccess {
   async #clean(paths: SessionPaths, lock: SessionLock, leftovers: Map<string, string[]>): Promise<void> {
     const tokens = leftovers.get(paths.id) ?? [];
     leftovers.delete(paths.id);
-    if (lock.inherited_token !== undefined) {
-      tokens.push(lock.inherited_token);
+    for (const token of [lock.inherited_token, this.#unfinished.get(paths.id)]) {
+      if (token !== undefined) {
+        tokens.push(token);
+      }
     }
     for (const token of tokens) {
       await remove_if_there(this.#layer, paths.temporary(token));

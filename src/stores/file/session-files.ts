@@ -22,6 +22,10 @@ export class SessionFiles {
     this.#links = new ForkLinks(context);
   }
 
+  get id(): string {
+    return this.#context.paths.id;
+  }
+
   /** Whether the files still are as this state says. */
   async is_current({ form, stamp, journal: known }: SessionState): Promise<boolean> {
     const { layer, paths } = this.#context;
@@ -194,10 +198,10 @@ export class SessionFiles {
 
   async #begin_journal(bytes: Buffer): Promise<FileStamp> {
     const { layer, policy, paths } = this.#context;
-    const file = await this.#create_journal();
-    const stamp = await file.stat();
+    let stamp: FileStamp | undefined;
     try {
-      return await with_file(file, async () => {
+      return await with_file(await this.#create_journal(), async (file) => {
+        stamp = await file.stat();
         await write_all(file, bytes, 0);
         if (policy.durable) {
           await file.sync();
@@ -319,8 +323,9 @@ export class SessionFiles {
 
 /** What a new snapshot notes of the one it replaces. */
 function succession(old: SessionState | undefined, revision: string): Succession {
-  const previous = old?.head?.store.generation ?? null;
   const journal = old?.journal;
+  const is_merged = old?.head === undefined && journal?.relation === "spent";
+  const previous = old?.head?.store.generation ?? (is_merged ? (journal?.base ?? null) : null);
   const folded = journal !== undefined && journal.base === previous ? journal.records : 0;
   return { version: 1, generation: new_token(16), previous, folded, revision };
 }

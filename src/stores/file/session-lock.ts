@@ -1,4 +1,6 @@
 import { SessionError } from "../../errors.js";
+import { checksum } from "./checksum.js";
+import { remove_if_there } from "./durable-files.js";
 import { is_errno, type FileLayer } from "./file-layer.js";
 import { life_of, own_identity, type ProcessIdentity } from "./process-identity.js";
 import type { SessionPaths } from "./session-paths.js";
@@ -30,13 +32,12 @@ export class SessionLock {
   static async acquire(layer: FileLayer, paths: SessionPaths): Promise<SessionLock> {
     const token = new_token(12);
     const target = encode(own_identity(), token);
-    let inherited: string | undefined;
     let seen = { target: "", since: 0 };
     for (let wait = 0.5; ; wait = Math.min(wait * 2, MAX_WAIT_MS)) {
       try {
         await layer.symlink(target, paths.lock);
         HELD_TOKENS.add(token);
-        return new SessionLock(layer, paths, token, target, inherited);
+        return new SessionLock(layer, paths, token, target);
       } catch (error) {
         if (!is_errno(error, "EEXIST")) {
           throw error;
@@ -52,11 +53,13 @@ export class SessionLock {
       }
       const identity = decode(holder);
       const life = identity ? life_of_holder(identity) : "unknown";
-      if (life === "gone" || (life === "unknown" && now - seen.since > STALE_AFTER_MS)) {
-        if (await break_lock(layer, paths, holder, token)) {
-          inherited = identity?.token ?? inherited;
+      const waited = now - seen.since;
+      if (life === "gone" || (life === "unknown" && waited > STALE_AFTER_MS)) {
+        HELD_TOKENS.add(token);
+        if (await take_over(layer, paths, { dead: holder, target, waited }).finally(() => HELD_TOKENS.delete(token))) {
+          HELD_TOKENS.add(token);
+          return new SessionLock(layer, paths, token, target, identity?.token);
         }
-        continue;
       }
       await new Promise((resolve) => setTimeout(resolve, wait * (0.5 + Math.random())));
     }
@@ -139,29 +142,32 @@ async function read_target(layer: FileLayer, path: string): Promise<string | und
 }
 
 /**
- * Moves a dead lock out of the way. Another waiter may have done so already, so that the lock moved is a new, live
- * one: then it is put back. Its holder checks it before it acknowledges anything.
+ * Puts our lock in the place of a dead one, in one step. Only one waiter at a time may try: the one whose claim has a
+ * name that follows from the dead lock. Returns whether the lock is ours.
  */
-async function break_lock(layer: FileLayer, paths: SessionPaths, dead: string, token: string): Promise<boolean> {
-  const grave = paths.temporary(token);
+async function take_over(
+  layer: FileLayer,
+  paths: SessionPaths,
+  { dead, target, waited }: { dead: string; target: string; waited: number },
+): Promise<boolean> {
+  const claim = paths.temporary(checksum("claim", dead).slice(0, 12));
   try {
-    await layer.rename(paths.lock, grave);
+    await layer.symlink(target, claim);
   } catch (error) {
-    if (is_errno(error, "ENOENT")) {
-      return false;
+    if (!is_errno(error, "EEXIST")) {
+      throw error;
     }
-    throw error;
-  }
-  const moved = await read_target(layer, grave);
-  if (moved !== dead && moved !== undefined) {
-    try {
-      await layer.symlink(moved, paths.lock);
-    } catch (error) {
-      if (!is_errno(error, "EEXIST")) {
-        throw error;
-      }
+    const claimant = decode((await read_target(layer, claim)) ?? "");
+    const life = claimant ? life_of_holder(claimant) : "unknown";
+    if (life === "gone" || (life === "unknown" && waited > 2 * STALE_AFTER_MS)) {
+      await remove_if_there(layer, claim);
     }
+    return false;
   }
-  await layer.unlink(grave);
-  return moved === dead;
+  if ((await read_target(layer, paths.lock)) !== dead) {
+    await remove_if_there(layer, claim); // somebody else has taken it over by now
+    return false;
+  }
+  await layer.rename(claim, paths.lock);
+  return true;
 }
