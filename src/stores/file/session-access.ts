@@ -74,8 +74,9 @@ export class SessionAccess {
     let outcome: Outcome<T>;
     try {
       await this.#clean(paths, lock, leftovers);
-      const was_cut_short = lock.inherited_token !== undefined || this.#unfinished.has(id);
-      if (was_cut_short) {
+      const is_taken_over = lock.inherited_token !== undefined;
+      const was_cut_short = is_taken_over || this.#unfinished.has(id);
+      if (is_taken_over) {
         await files.take_over().catch(damaged_stays);
       }
       outcome = await task(files, known);

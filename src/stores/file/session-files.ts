@@ -123,7 +123,10 @@ export class SessionFiles {
     write: () => Promise<WrittenSnapshot>,
   ): Promise<SessionState> {
     const { head, stamp } = await write();
-    await this.#retire_journal(old?.journal?.stamp);
+    const was_retired = await this.#retire_journal(old?.journal?.stamp);
+    if (was_retired && old === undefined) {
+      await sync_directory(this.#context.layer, this.#context.paths.root, this.#context.policy); // it may be damaged
+    }
     await this.#links.refresh(form, old?.metadata.parent_id, metadata.parent_id);
     return { form, stamp, head, journal: undefined, metadata, revision: head.store.revision };
   }
@@ -217,13 +220,13 @@ export class SessionFiles {
 
   /**
    * Removes the journal, if it still is this one. It is moved away first and looked at then: a writer that has lost
-   * its lock must not remove its successor's.
+   * its lock must not remove its successor's. Not synced: a journal that comes back after a power cut is done with.
    */
-  async #retire_journal(stamp: FileStamp | undefined): Promise<void> {
-    const { layer, policy, paths, lock } = this.#context;
+  async #retire_journal(stamp: FileStamp | undefined): Promise<boolean> {
+    const { layer, paths, lock } = this.#context;
     const grave = paths.temporary(lock.token);
     if (!(await rename_if_there(layer, paths.journal, grave))) {
-      return;
+      return false;
     }
     const moved = await layer.stat(grave);
     const is_ours = (stamp !== undefined && moved?.inode === stamp.inode) || (await lock.is_held());
@@ -232,7 +235,7 @@ export class SessionFiles {
       throw lock.broken();
     }
     await remove_if_there(layer, grave);
-    await sync_directory(layer, paths.root, policy);
+    return true;
   }
 
   async #extend_journal({ end, stamp }: JournalState, bytes: Buffer): Promise<FileStamp> {
@@ -270,24 +273,23 @@ export class SessionFiles {
 
   /** Removes the session. Returns whether there was one. */
   async remove(parent_id: string | undefined): Promise<boolean> {
-    const { paths } = this.#context;
+    const { layer, policy, paths } = this.#context;
     await this.#links.remove(parent_id);
     const heads = FORMS.map((form) => form.head_path(paths));
     const rest = FORMS.flatMap((form) => form.file_paths(paths)).filter((path) => !heads.includes(path));
-    const existed = await this.#remove_all(heads); // first: without its journal a snapshot would be an older session
-    await this.#remove_all([...rest, paths.journal]);
+    const existed = await this.#remove_all(heads);
+    if (existed) {
+      await sync_directory(layer, paths.root, policy); // without its journal a snapshot would be an older session
+    }
+    await this.#remove_all([...rest, paths.journal]); // nothing without the head
     return existed;
   }
 
   /** Returns whether there were any. */
   async #remove_all(files: readonly string[]): Promise<boolean> {
-    const { layer, policy, paths } = this.#context;
     let existed = false;
     for (const path of files) {
-      existed = (await remove_if_there(layer, path)) || existed;
-    }
-    if (existed) {
-      await sync_directory(layer, paths.root, policy);
+      existed = (await remove_if_there(this.#context.layer, path)) || existed;
     }
     return existed;
   }

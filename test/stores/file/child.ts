@@ -82,7 +82,7 @@ async function watch(): Promise<void> {
 }
 
 const STEPS: Record<Task["steps"][number], () => Promise<unknown>> = {
-  save: () => store.save("s", [text("saved"), text("by the child")], { parent_id: "p" }),
+  save: () => store.save("s", [text("saved"), text("by the child")]),
   append: async () => store.append("s", [text("appended by the child")], { revision: await revision() }),
   update: () => store.update("s", { label: "by the child" }),
   flush: () => store.flush("s"),

@@ -107,7 +107,7 @@ test("rule 32: what is appended behind a cut anywhere is not lost, and listed", 
   }
 });
 
-describe.each([0x01, 0x20, 0xff])("every byte flipped by %i", (mask) => {
+describe.each([0x01, 0xff])("every byte flipped by %i", (mask) => {
   function flipped(bytes: Buffer): Buffer[] {
     return Array.from(bytes, (_, at) => {
       const copy = Buffer.from(bytes);

@@ -10,9 +10,9 @@ const start_child = use_children();
 
 /** The child is killed in the last of these steps; the others have been acknowledged. */
 const CASES: { steps: Task["steps"]; prepare: (root: string) => Promise<unknown> }[] = [
-  { steps: ["save"], prepare: (root) => with_journal(root, { parent_id: "q" }) },
+  { steps: ["save"], prepare: (root) => with_journal(root) },
   { steps: ["save", "append", "append"], prepare: async () => undefined },
-  { steps: ["append", "flush"], prepare: (root) => with_journal(root, { parent_id: "p" }) },
+  { steps: ["append", "flush"], prepare: (root) => with_journal(root) },
 ];
 
 /** A few at a time; there are two processors. */
