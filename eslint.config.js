@@ -12,7 +12,7 @@ const SNAKE_NAMES = [
 ];
 
 export default ts.config(
-  { ignores: ["dist/", "coverage/", ".tmp/", "test/data/", "test/package/project/"] },
+  { ignores: ["dist/", "coverage/", ".tmp/", "test/data/", "test/package/project/", "test/prisma/generated/"] },
   js.configs.recommended,
   ...ts.configs.recommendedTypeChecked,
   {

@@ -4,6 +4,10 @@ export type { FileSessionStoreOptions } from "./stores/file/file-session-store.j
 export type { FileSessionRepair } from "./stores/file/repair-session.js";
 export type { FileSessionFormat } from "./stores/file/snapshot-form.js";
 export type { FileSessionProblem } from "./stores/file/verify-directory.js";
+export { DrizzleSessionStore } from "./stores/drizzle-session-store.js";
+export type { DrizzleSessionAdapter, DrizzleSessionAppend, DrizzleSessionRow } from "./stores/drizzle-session-store.js";
+export { PrismaSessionStore } from "./stores/prisma-session-store.js";
+export type { PrismaSessionDelegate, PrismaSessionRow } from "./stores/prisma-session-store.js";
 export { InMemorySessionStore } from "./stores/in-memory-session-store.js";
 export { SessionError } from "./errors.js";
 export type { SessionErrorCode, SessionErrorDetails } from "./errors.js";

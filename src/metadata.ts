@@ -99,3 +99,19 @@ export function metadata_difference(from: SessionMetadata, to: SessionMetadata):
   const removed = [...old_values.keys()].map((key): [string, unknown] => [key, null]);
   return Object.fromEntries([...changed, ...removed]);
 }
+
+/** Metadata with all that the contract requires, however little is stored; `date` stands in for a missing one. */
+export function complete_metadata(
+  metadata: MetadataPatch,
+  own: { id: string; message_count: number; date: string },
+): SessionMetadata {
+  const updated_at = typeof metadata.updated_at === "string" ? metadata.updated_at : own.date;
+  const known = Object.entries(metadata).filter(([, value]) => value !== null);
+  return Object.fromEntries([
+    ...known,
+    ["id", own.id],
+    ["created_at", typeof metadata.created_at === "string" ? metadata.created_at : updated_at],
+    ["updated_at", updated_at],
+    ["message_count", own.message_count],
+  ]) as unknown as SessionMetadata;
+}

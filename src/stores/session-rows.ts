@@ -1,0 +1,164 @@
+import { isDeepStrictEqual } from "node:util";
+import type { Message } from "@simulacra-ai/core";
+import { SessionError } from "../errors.js";
+import { complete_metadata } from "../metadata.js";
+import type { SessionMetadata, StoredSession } from "../types.js";
+
+/** A session as it is written into a row; every value is a copy of its own. */
+export interface SessionRow {
+  id: string;
+  metadata: SessionMetadata;
+  messages: Message[];
+  /** The metadata's. The column is for ordering: what is read back is the metadata's again. */
+  updated_at: string;
+}
+
+/** What a database returns of a row: values, or their JSON text. */
+export interface StoredRow {
+  metadata: unknown;
+  messages: unknown;
+  updated_at?: unknown;
+}
+
+/** A row as it is listed, with or without the messages. */
+export interface ListedRow {
+  id: string;
+  metadata: unknown;
+  messages?: unknown;
+  updated_at?: unknown;
+}
+
+/**
+ * The session in a row, a copy.
+ * @throws {SessionError} `corrupt`.
+ */
+export function read_row(id: string, row: StoredRow): StoredSession {
+  const messages = read_messages(id, row.messages);
+  return { metadata: read_metadata(id, row, messages.length), messages };
+}
+
+/** The list entry of a row, a copy; with `damaged` where the row cannot be read. */
+export function read_entry(row: ListedRow): SessionMetadata {
+  const { id } = row;
+  const date = date_of_column(row.updated_at);
+  let metadata = complete_metadata({}, { id, message_count: 0, date });
+  try {
+    metadata = read_metadata(id, row, 0);
+    const message_count = row.messages === undefined ? counted(row) : read_messages(id, row.messages).length;
+    return { ...metadata, message_count };
+  } catch (error) {
+    return { ...metadata, damaged: error instanceof Error ? error.message : String(error) };
+  }
+}
+
+/** Whether the stored messages are the first of these, by value: a database may order keys anew. */
+export function is_prefix(stored: readonly Message[], messages: readonly Message[]): boolean {
+  if (stored.length > messages.length) {
+    return false;
+  }
+  try {
+    return stored.every((message, index) => isDeepStrictEqual(message, messages[index]));
+  } catch (error) {
+    if (error instanceof RangeError) {
+      return false; // too deep to compare: then everything is written
+    }
+    throw error;
+  }
+}
+
+/** Databases keep texts as UTF-8: what has no form there, or ends a text early, would be another session's id. */
+export function is_storable_id(id: unknown): id is string {
+  return typeof id === "string" && id !== "" && !/[\0\p{Surrogate}]/u.test(id);
+}
+
+/**
+ * What a database call returns. A text that the library cannot parse is a damaged row; the rest is the storage's.
+ * @throws {SessionError} `corrupt`, `storage`.
+ */
+export async function read_from<T>(what: string, session_id: string | undefined, call: () => Promise<T>): Promise<T> {
+  try {
+    return await call();
+  } catch (error) {
+    throw error instanceof SyntaxError
+      ? new SessionError("corrupt", `${what} is damaged: ${error.message}`, { cause: error, session_id })
+      : storage_error(`${what} cannot be read`, session_id, error);
+  }
+}
+
+/**
+ * The same for a change.
+ * @throws {SessionError} `invalid_input` for what goes deeper than the library can follow, `storage`.
+ */
+export async function write_to<T>(session_id: string, call: () => Promise<T>): Promise<T> {
+  try {
+    return await call();
+  } catch (error) {
+    if (error instanceof RangeError) {
+      const message = `session ${session_id} is more than the database library can write: ${error.message}`;
+      throw new SessionError("invalid_input", message, { cause: error, session_id });
+    }
+    throw storage_error(`session ${session_id} cannot be written`, session_id, error);
+  }
+}
+
+function storage_error(message: string, session_id: string | undefined, cause: unknown): Error {
+  if (cause instanceof Error && cause.name === "SessionError") {
+    return cause;
+  }
+  const reason = cause instanceof Error ? cause.message : String(cause);
+  return new SessionError("storage", `${message}: ${reason}`, { cause, session_id });
+}
+
+function read_messages(id: string, column: unknown): Message[] {
+  const messages = read_json(id, "messages", column);
+  if (!Array.isArray(messages)) {
+    throw damaged(id, "the messages are no array");
+  }
+  const index = messages.findIndex((message) => !is_object(message));
+  if (index >= 0) {
+    throw damaged(id, `message ${index} is no object`);
+  }
+  return messages as Message[];
+}
+
+function read_metadata(id: string, row: Pick<ListedRow, "metadata" | "updated_at">, message_count: number) {
+  const metadata = read_json(id, "metadata", row.metadata);
+  if (!is_object(metadata)) {
+    throw damaged(id, "the metadata are no object");
+  }
+  return complete_metadata(metadata, { id, message_count, date: date_of_column(row.updated_at) });
+}
+
+/** The count that the metadata claim, for rows that come without messages. */
+function counted(row: ListedRow): number {
+  const { message_count } = read_json(row.id, "metadata", row.metadata) as Partial<SessionMetadata>;
+  return Number.isInteger(message_count) ? (message_count as number) : 0;
+}
+
+function read_json(id: string, column: string, value: unknown): unknown {
+  if (value === undefined || value === null) {
+    throw damaged(id, `the ${column} are missing`);
+  }
+  try {
+    return JSON.parse(typeof value === "string" ? value : JSON.stringify(value));
+  } catch (error) {
+    throw damaged(id, `the ${column} are no JSON`, error);
+  }
+}
+
+function is_object(value: unknown): value is object {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+function damaged(session_id: string, reason: string, cause?: unknown): SessionError {
+  return new SessionError("corrupt", `session ${session_id} is damaged: ${reason}`, {
+    session_id,
+    ...(cause !== undefined && { cause }),
+  });
+}
+
+/** A date column as ISO 8601; where it holds none, the oldest there is. */
+function date_of_column(value: unknown): string {
+  const date = new Date(value as string | Date);
+  return (Number.isNaN(date.getTime()) ? new Date(0) : date).toISOString();
+}
