@@ -50,12 +50,9 @@ export class ActiveSession {
   follow(messages: Messages): Timeline {
     const matching = this.timeline.matching(messages);
     if (matching < this.timeline.length) {
-      const { inherited } = this.timeline;
+      const { inherited, detaches } = this.timeline;
       const cuts_inherited = matching < inherited;
-      this.timeline = new Timeline(cuts_inherited ? 0 : inherited);
-      if (cuts_inherited) {
-        this.note({ detached: true });
-      }
+      this.timeline = new Timeline(cuts_inherited ? 0 : inherited, detaches || cuts_inherited);
     }
     this.timeline.extend(messages);
     return this.timeline;

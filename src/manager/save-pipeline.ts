@@ -23,6 +23,8 @@ export class SavePipeline {
   readonly #failed = new Map<ActiveSession, Capture>();
   /** An auto-save at the end of the queue that has not begun: a newer one takes its place. */
   #waiting: { capture: Capture } | undefined;
+  /** The write under way, however it ends. */
+  #in_flight: Promise<void> = Promise.resolve();
   #flushing: Promise<unknown> = Promise.resolve();
 
   /** With a parent, the first write comes behind everything that the parent was asked for so far. */
@@ -73,7 +75,9 @@ export class SavePipeline {
     }
     let conflict: ConflictEvent | undefined;
     try {
-      conflict = await this.#writer.write(capture);
+      const writing = this.#writer.write(capture);
+      this.#in_flight = writing.then(ignore, ignore);
+      conflict = await writing;
     } catch (error) {
       this.#failed.set(session, capture);
       throw error;
@@ -100,8 +104,14 @@ export class SavePipeline {
       this.#deleted.add(id);
       this.#unflushed.delete(id);
     }
+    await this.#children_in_flight();
+  }
+
+  /** Not their queues: a child that begins now waits for ours. */
+  async #children_in_flight(): Promise<void> {
     for (const child of this.#busy_children) {
-      await child.#family_settled();
+      await child.#in_flight;
+      await child.#children_in_flight();
     }
   }
 
@@ -112,13 +122,6 @@ export class SavePipeline {
 
   is_deleted(id: string): boolean {
     return this.#deleted.has(id);
-  }
-
-  async #family_settled(): Promise<void> {
-    await this.settled();
-    for (const child of this.#busy_children) {
-      await child.#family_settled();
-    }
   }
 
   /** Notes a session that was written in another way. */
@@ -178,4 +181,9 @@ export class SavePipeline {
   #report(error: unknown, operation: string, session_id: string): void {
     this.#events.report(error, operation, { session_id });
   }
+}
+
+/** The outcome goes to whoever asked for it. */
+function ignore(): void {
+  return undefined;
 }

@@ -42,7 +42,8 @@ export class SessionWriter {
   async write(capture: Capture): Promise<ConflictEvent | undefined> {
     const pending = capture.session.take_pending(capture.given);
     try {
-      return await this.#write(capture, pending.metadata);
+      const detached = capture.timeline.detaches ? { detached: true } : {};
+      return await this.#write(capture, { ...pending.metadata, ...detached });
     } catch (error) {
       pending.restore(error);
       throw error;
@@ -116,8 +117,7 @@ export class SessionWriter {
     }
     const stored = await this.#compare(capture, record);
     if (stored.common < timeline.inherited && moved_by_us(session, record)) {
-      timeline.inherited = 0; // the cut falls into what it inherited: it has to hold all of it now
-      session.expect({ detached: true });
+      timeline.inherited = 0; // the cut falls into what it inherited
       metadata = { ...metadata, detached: true };
     }
     if (stored.common === stored.length) {

@@ -37,9 +37,12 @@ export class Timeline {
   readonly #ids: (string | undefined)[] = [];
   /** How many of the messages, at the beginning, belong to the session's parents. */
   inherited: number;
+  /** It no longer begins with what the session inherits: the session has to hold all of it. */
+  detaches: boolean;
 
-  constructor(inherited = 0) {
+  constructor(inherited = 0, detaches = false) {
     this.inherited = inherited;
+    this.detaches = detaches;
   }
 
   get length(): number {
