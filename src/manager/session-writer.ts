@@ -116,6 +116,7 @@ export class SessionWriter {
       return session.stored === undefined ? this.#rewrite(capture, null, metadata) : { common: undefined };
     }
     const stored = await this.#compare(capture, record);
+    timeline.inherited = Math.min(timeline.inherited, stored.inherited); // an earlier save may have made it whole
     if (stored.common < timeline.inherited && moved_by_us(session, record)) {
       timeline.inherited = 0; // the cut falls into what it inherited
       metadata = { ...metadata, detached: true };

@@ -72,6 +72,7 @@ each_backend((backend) => {
       conversation.turn("one");
       await manager.flush();
       store.forget_calls();
+      store.fail("load", { nth: 20, times: Infinity }, new Error("read without end"));
       await expect(manager.load("a")).rejects.toMatchObject({ name: "SessionError", code: "lineage" });
       await expect(manager.fork("a")).rejects.toMatchObject({ code: "lineage" });
       expect([manager.current_session_id, conversation.messages.length]).toEqual([id, 2]);

@@ -101,6 +101,7 @@ each_backend((backend) => {
     await stored(store, "sound", 1);
     await stored(store, "one", 2, { parent_id: "two" });
     await stored(store, "two", 3, { parent_id: "one" });
+    store.fail("load", { nth: 20, times: Infinity }, new Error("read without end"));
     const { manager, errors } = open_session(store);
     await manager.load();
     expect(manager.current_session_id).toBe("sound");
