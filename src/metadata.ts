@@ -103,15 +103,18 @@ export function metadata_difference(from: SessionMetadata, to: SessionMetadata):
 /** Metadata with all that the contract requires, however little is stored; `date` stands in for a missing one. */
 export function complete_metadata(
   metadata: MetadataPatch,
-  own: { id: string; message_count: number; date: string },
+  own: { id: string; message_count: number; date: () => string },
 ): SessionMetadata {
-  const updated_at = typeof metadata.updated_at === "string" ? metadata.updated_at : own.date;
-  const known = Object.entries(metadata).filter(([, value]) => value !== null);
-  return Object.fromEntries([
-    ...known,
-    ["id", own.id],
-    ["created_at", typeof metadata.created_at === "string" ? metadata.created_at : updated_at],
-    ["updated_at", updated_at],
-    ["message_count", own.message_count],
-  ]) as unknown as SessionMetadata;
+  const complete: { [key: string]: unknown } = { ...metadata };
+  for (const key of Object.keys(complete)) {
+    if (complete[key] === null) {
+      delete complete[key];
+    }
+  }
+  const { created_at, updated_at } = metadata;
+  complete["id"] = own.id;
+  complete["updated_at"] = typeof updated_at === "string" ? updated_at : own.date();
+  complete["created_at"] = typeof created_at === "string" ? created_at : complete["updated_at"];
+  complete["message_count"] = own.message_count;
+  return complete as unknown as SessionMetadata;
 }

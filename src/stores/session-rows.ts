@@ -41,7 +41,7 @@ export function read_row(id: string, row: StoredRow): StoredSession {
 export function read_entry(row: ListedRow): SessionMetadata {
   const { id } = row;
   const date = date_of_column(row.updated_at);
-  let metadata = complete_metadata({}, { id, message_count: 0, date });
+  let metadata = complete_metadata({}, { id, message_count: 0, date: () => date });
   try {
     metadata = read_metadata(id, row, 0);
     const message_count = row.messages === undefined ? counted(row) : read_messages(id, row.messages).length;
@@ -126,7 +126,7 @@ function read_metadata(id: string, row: Pick<ListedRow, "metadata" | "updated_at
   if (!is_object(metadata)) {
     throw damaged(id, "the metadata are no object");
   }
-  return complete_metadata(metadata, { id, message_count, date: date_of_column(row.updated_at) });
+  return complete_metadata(metadata, { id, message_count, date: () => date_of_column(row.updated_at) });
 }
 
 /** The count that the metadata claim, for rows that come without messages. */

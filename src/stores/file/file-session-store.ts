@@ -7,12 +7,13 @@ import type { SessionMetadata, SessionQuery, SessionRevision, SessionStore, Stor
 import type { FilePolicy } from "./durable-files.js";
 import type { FileLayer } from "./file-layer.js";
 import { find_form, FORMS } from "./forms.js";
+import { ListingCache } from "./listing-cache.js";
 import { NODE_FILE_LAYER } from "./node-file-layer.js";
 import { SessionAccess, storage_error, type Outcome } from "./session-access.js";
 import type { SessionFiles } from "./session-files.js";
 import { check, damaged_is_unknown, recovered_id, unless_there } from "./store-rules.js";
 import { repair_session, type FileSessionRepair } from "./repair-session.js";
-import { list_session, session_names } from "./session-listing.js";
+import { session_names } from "./session-listing.js";
 import { require_valid_id } from "./session-paths.js";
 import { read_session } from "./session-reader.js";
 import type { SessionState } from "./session-view.js";
@@ -48,6 +49,7 @@ export class FileSessionStore implements SessionStore {
   readonly #root: string;
   readonly #format: FileSessionFormat;
   readonly #access: SessionAccess;
+  readonly #listing: ListingCache;
   /** Background folds that failed: tried again when the journal has doubled, or at the next flush. */
   readonly #failed_folds = new Map<string, number>();
 
@@ -68,22 +70,21 @@ export class FileSessionStore implements SessionStore {
     this.#format = format;
     this.#root = resolve_path(root);
     this.#access = new SessionAccess(layer, policy, this.#root);
+    this.#listing = new ListingCache(layer, this.#root);
   }
 
   async list(query?: SessionQuery): Promise<SessionMetadata[]> {
     return this.#guard(undefined, async () => {
-      const entries: SessionMetadata[] = [];
+      const names = await session_names(this.#layer, this.#root, FORMS);
       let slice_began = performance.now();
-      for (const { id, form, has_journal } of await session_names(this.#layer, this.#root, FORMS)) {
-        const entry = await list_session(this.#layer, this.#access.paths(id), form, has_journal);
-        if (entry !== undefined) {
-          entries.push(entry);
+      const entries = await this.#listing.list(names, () => {
+        if (performance.now() - slice_began <= SLICE_MS) {
+          return undefined;
         }
-        if (performance.now() - slice_began > SLICE_MS) {
-          await new Promise((resolve) => setImmediate(resolve));
+        return new Promise<void>((resolve) => setImmediate(resolve)).then(() => {
           slice_began = performance.now();
-        }
-      }
+        });
+      });
       return apply_query(entries, query);
     });
   }

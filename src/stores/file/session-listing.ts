@@ -6,7 +6,7 @@ import { apply_patch, decode_last_record, type RecordHead } from "./journal.js";
 import { read_regular } from "./regular-file.js";
 import { is_valid_id, JOURNAL_ENDING, type SessionPaths } from "./session-paths.js";
 import { read_session } from "./session-reader.js";
-import { complete_metadata } from "./session-view.js";
+import { metadata_of_file } from "./session-view.js";
 import type { SnapshotForm } from "./snapshot-form.js";
 
 const TAIL_BYTES = 4096;
@@ -47,7 +47,7 @@ async function damaged_entry(
   const form = await find_form(layer, paths);
   const stamp = form && (await layer.stat(form.head_path(paths)));
   const damaged = error instanceof Error ? error.message : String(error);
-  return stamp && { ...complete_metadata({}, { id: paths.id, message_count: 0, stamp }), damaged };
+  return stamp && { ...metadata_of_file({}, { id: paths.id, message_count: 0, stamp }), damaged };
 }
 
 /** `undefined`: head and record do not suffice. */
@@ -68,13 +68,13 @@ async function list_from_ends(
     return undefined;
   }
   if (last === undefined || (last.base === head?.store.previous && last.n <= (head?.store.folded ?? 0))) {
-    return complete_metadata(metadata, { id: paths.id, message_count: stored_count, stamp });
+    return metadata_of_file(metadata, { id: paths.id, message_count: stored_count, stamp });
   }
   if (last.base !== head?.store.generation) {
     return undefined;
   }
   const message_count = last.at + last.count;
-  return complete_metadata(apply_patch(metadata, last.metadata), { id: paths.id, message_count, stamp });
+  return metadata_of_file(apply_patch(metadata, last.metadata), { id: paths.id, message_count, stamp });
 }
 
 /** `undefined`: there is no journal any more. `"unclear"`: its end does not say. */

@@ -9,7 +9,7 @@ import { decode_journal, type Journal } from "./journal.js";
 import { read_file } from "./regular-file.js";
 import type { SessionPaths } from "./session-paths.js";
 import {
-  complete_metadata,
+  metadata_of_file,
   merge_foreign,
   messages_of,
   patched,
@@ -118,7 +118,7 @@ function combine_own(
       stamp,
       head,
       journal: file && journal_state(file, relation),
-      metadata: complete_metadata(patched(head.metadata, records), { id: paths.id, message_count, stamp }),
+      metadata: metadata_of_file(patched(head.metadata, records), { id: paths.id, message_count, stamp }),
       revision: last?.revision ?? head.store.revision,
     },
     records,
@@ -146,7 +146,7 @@ function combine_foreign(
       stamp,
       head: undefined,
       journal: file && journal_state(file, relation),
-      metadata: complete_metadata(patched(metadata, merged?.records ?? []), {
+      metadata: metadata_of_file(patched(metadata, merged?.records ?? []), {
         id: paths.id,
         message_count: messages.length,
         stamp,
@@ -199,7 +199,7 @@ export async function read_foreign_history(
     message_count: _count,
     label,
     ...metadata
-  } = complete_metadata(patched(view?.state.metadata ?? {}, records), {
+  } = metadata_of_file(patched(view?.state.metadata ?? {}, records), {
     id: paths.id,
     message_count: 0,
     stamp: view?.state.stamp ?? { mtime_ns: 0n },

@@ -1,5 +1,5 @@
 import type { Message } from "@simulacra-ai/core";
-import type { MetadataPatch } from "../../metadata.js";
+import { complete_metadata, type MetadataPatch } from "../../metadata.js";
 import type { SessionMetadata } from "../../types.js";
 import type { FileStamp } from "./file-layer.js";
 import { apply_patch, type Journal, type JournalRecord } from "./journal.js";
@@ -99,21 +99,13 @@ export function merge_foreign(
   return { messages: merged, records: journal.records, is_ours: theirs.length <= ours.length };
 }
 
-/** Metadata with all that the contract requires, however little a file says. */
-export function complete_metadata(
+/** Metadata with all that the contract requires; where a file says no dates, its own counts. */
+export function metadata_of_file(
   metadata: MetadataPatch,
-  own: { id: string; message_count: number; stamp: { mtime_ns: bigint } },
+  { id, message_count, stamp }: { id: string; message_count: number; stamp: { mtime_ns: bigint } },
 ): SessionMetadata {
-  const file_date = new Date(Number(own.stamp.mtime_ns / 1_000_000n)).toISOString();
-  const updated_at = typeof metadata.updated_at === "string" ? metadata.updated_at : file_date;
-  const known = Object.entries(metadata).filter(([, value]) => value !== null);
-  return Object.fromEntries([
-    ...known,
-    ["id", own.id],
-    ["created_at", typeof metadata.created_at === "string" ? metadata.created_at : updated_at],
-    ["updated_at", updated_at],
-    ["message_count", own.message_count],
-  ]) as unknown as SessionMetadata;
+  const date = () => new Date(Number(stamp.mtime_ns / 1_000_000n)).toISOString();
+  return complete_metadata(metadata, { id, message_count, date });
 }
 
 /** The metadata after the last of these records. */

@@ -1,0 +1,168 @@
+import fs from "node:fs";
+import { join } from "node:path";
+import { describe, expect, test } from "vitest";
+import { loaded, message, outcome_of, quick_directory } from "../stores/helpers.js";
+import { append, publish, tree } from "../stores/file/files.js";
+import { DATA, expect_usable, FORMATS, HEAD, look, open, publish_lines, session } from "./files.js";
+
+const ALL = ["one", "two", "three"];
+const cut_at = (text: string) => (bytes: Buffer) => bytes.subarray(0, bytes.indexOf(text));
+const changed = (from: string, to: string) => (bytes: Buffer) => bytes.toString("latin1").replace(from, to);
+const in_bytes = (from: string, to: string) => (bytes: Buffer) => Buffer.from(changed(from, to)(bytes), "latin1");
+
+/** The files of session `s` that repair must keep. */
+function files_of(root: string): Map<string, Buffer> {
+  const names = fs.readdirSync(root).filter((name) => /^s\.(json|meta\.json|ndjson|journal)$/.test(name));
+  return new Map(names.map((name) => [join(root, name), fs.readFileSync(join(root, name))]));
+}
+
+async function repaired(root: string, expected: string[], format: (typeof FORMATS)[number]) {
+  const before = files_of(root);
+  const store = open(root, format);
+  expect(await outcome_of(store.load("s"))).toBe("corrupt");
+  const result = await store.repair("s");
+  expect(result).toMatchObject({ repaired: true, messages: expected.length });
+  const kept = new Map(result.set_aside.map((path) => [path.replace(/\.corrupt-[^/]*$/, ""), fs.readFileSync(path)]));
+  expect(kept).toEqual(before);
+  await expect_usable(root, expected, format);
+  expect(await store.repair("s")).toEqual({ repaired: false, messages: expected.length + 1, set_aside: [] });
+  expect(tree(root).filter((name) => name.endsWith(".journal") || name.endsWith(".lock"))).toEqual([]);
+}
+
+describe.each(FORMATS)("%s", (format) => {
+  const [head, data] = [HEAD[format], DATA[format]];
+
+  test.each([
+    ["in the last message", cut_at("three"), ["one", "two"]],
+    ["behind the second message", (b: Buffer) => b.subarray(0, b.indexOf('{"role"', b.indexOf("two"))), ["one", "two"]],
+    ["in the first message", cut_at("one"), []],
+    ["in the second message", cut_at('two"}'), ["one"]],
+  ])("rule 42: a snapshot that is cut %s is repaired up to there", async (_, damage, expected) => {
+    const { root, change } = await session(format);
+    change(data, damage);
+    await repaired(root, expected, format);
+    expect((await loaded(open(root, format))).metadata.label).toBe("L");
+  });
+
+  test.each([
+    ["in the text of a message", data, in_bytes('"two"', '"twO"'), ["one", "twO", "three"]],
+    ["in the syntax of a message", data, in_bytes('"text":"two"', '"text";"two"'), ["one"]],
+    ["that makes a message no UTF-8", data, in_bytes('"two"', '"tw\u00ff"'), ["one"]],
+    ["in the metadata", head, in_bytes('"L"', '"M"'), ALL],
+    ["in the syntax of the metadata", head, in_bytes('"label":', '"label";'), ALL],
+    ["in the header", head, in_bytes('"generation"', '"genEration"'), ALL],
+    ["at the very beginning", head, in_bytes("{", "["), ALL],
+  ])("rule 42: a flipped byte %s costs no more than it must", async (_, file, damage, expected) => {
+    const { root, change } = await session(format);
+    change(file, damage);
+    await repaired(root, expected, format);
+  });
+
+  test.each([
+    ["the first record", '"two"', ["one"]],
+    ["the first line", '"journal":1', ["one"]],
+    ["the syntax between records", '"revision"', ["one"]],
+  ])("rule 42: a journal that is damaged in %s counts up to there", async (_, text, expected) => {
+    const { root, change } = await session(format, false);
+    change("s.journal", in_bytes(text, `#${text.slice(1)}`));
+    await repaired(root, expected, format);
+  });
+
+  test("rule 42: a journal that is damaged in the middle counts up to there", async () => {
+    const { root, store, change } = await session(format, false);
+    await append(store, ["four"]);
+    change("s.journal", in_bytes('"three"', '"thr#e"'));
+    await repaired(root, ["one", "two"], format);
+  });
+
+  test("rule 42: a whole journal behind damaged metadata counts", async () => {
+    const { root, change } = await session(format, false);
+    change(head, in_bytes('"L"', '"M"'));
+    await repaired(root, ALL, format);
+  });
+
+  test.each([
+    ["empty", () => ""],
+    ["binary", () => Buffer.from(Array.from({ length: 5000 }, (_, n) => (n * 7919) % 256))],
+    ["zeros", (bytes: Buffer) => Buffer.alloc(bytes.length)],
+    ["null", () => "null"],
+  ])("rule 42: hopeless files (%s) become a session without messages", async (_, damage) => {
+    const { root, change } = await session(format);
+    change(head, damage);
+    change(data, damage);
+    await repaired(root, [], format);
+  });
+
+  test("rule 42: a healthy session is not touched, and a missing one not found", async () => {
+    const { root, store } = await session(format, false, { parent_id: "p" });
+    const before = look(root);
+    expect(await open(root, format).repair("s")).toEqual({ repaired: false, messages: 3, set_aside: [] });
+    expect(look(root)).toEqual(before);
+    expect(await outcome_of(store.repair("other"))).toBe("not_found");
+    expect(await outcome_of(store.repair("../s"))).toBe("invalid_id");
+    expect(look(root)).toEqual(before);
+    expect(await outcome_of(open(join(root, "missing"), format).repair("s"))).toBe("not_found");
+  });
+
+  test("rule 42: messages inside the metadata are none of the session", async () => {
+    const custom = { messages: [message("not a message of the session")] };
+    const { root, change } = await session(format, true, { custom });
+    change(data, cut_at("three"));
+    await repaired(root, ["one", "two"], format);
+    expect((await loaded(open(root, format))).metadata.custom).toEqual(custom);
+  });
+
+  test("rule 42: repair leaves no link to the damaged file of a fork", async () => {
+    const { root, change } = await session(format, true, { parent_id: "p" });
+    change(data, cut_at("three"));
+    await repaired(root, ["one", "two"], format);
+    expect(fs.statSync(join(root, "p-forks", data)).ino).toBe(fs.statSync(join(root, data)).ino);
+  });
+
+  test("rule 42: repair of a fork whose metadata are lost leaves no link to what was damaged", async () => {
+    const { root, change } = await session(format, true, { parent_id: "p" });
+    change(head, () => "");
+    change(data, () => "?");
+    expect(await open(root, format).repair("s")).toMatchObject({ repaired: true, messages: 0 });
+    expect(tree(root).filter((name) => name.startsWith("p-forks/"))).toEqual([]);
+  });
+
+  test("rule 42: a file too large to be read is repaired to what can be read: nothing", async () => {
+    const { root, path } = await session(format);
+    fs.truncateSync(path(data), 600_000_000);
+    const store = open(root, format);
+    expect(await store.repair("s")).toMatchObject({ repaired: true, messages: 0 });
+    expect(await store.load("s")).toMatchObject({ messages: [] });
+  });
+});
+
+test("rule 42: an ndjson session without its messages is repaired to none", async () => {
+  const { root, path } = await session("ndjson");
+  fs.rmSync(path("s.ndjson"));
+  await repaired(root, [], "ndjson");
+  expect((await loaded(open(root, "json"))).metadata.label).toBe("L");
+});
+
+test("rule 42: an ndjson session of another writer is repaired up to its bad line", async () => {
+  const root = quick_directory();
+  const lines = ["one", "two", "three"].map((text) => JSON.stringify(message(text)));
+  lines.splice(2, 0, '{"role":"user",');
+  publish_lines(root, "s", { label: "L" }, `\n${lines.join("\n\n")}\n`);
+  await repaired(root, ["one", "two"], "ndjson");
+});
+
+test.each([
+  ["three", ["one", "two"]],
+  ["two", ["one"]],
+  ['"messages"', []],
+  ['"custom"', []],
+])("rule 42: a file of the published package that is cut at %s is repaired up to there", async (text, expected) => {
+  const root = quick_directory();
+  const messages = ["one", "t}{\\\"wo", "three"].map((name) => message(name.startsWith("t}") ? "two" : name));
+  publish(root, "s", { label: "L {[\"", custom: { a: "}" } }, messages);
+  const bytes = fs.readFileSync(join(root, "s.json"));
+  fs.writeFileSync(join(root, "s.json"), cut_at(text)(bytes));
+  await repaired(root, expected, "json");
+  const { metadata } = await loaded(open(root, "json"));
+  expect(metadata.label).toBe(text === '"custom"' ? undefined : 'L {["');
+});
