@@ -1,5 +1,5 @@
 import { recorded_turns, type Message } from "@simulacra-ai/core";
-import { bytes_of, real_conversation, synthetic_conversation } from "./conversations.js";
+import { bytes_of, real_messages, synthetic_conversation } from "./conversations.js";
 import { counting_layer } from "./counting-layer.js";
 import { at_least, at_most, in_temporary_directory, interleave, median, ms, ratio, type Figure } from "./harness.js";
 import type { Subject } from "./harness.js";
@@ -13,7 +13,7 @@ interface Rounds {
 
 const QUICK: Rounds = { raw: 3, rewriting: 1 };
 const FOR_2_KB: Rounds = { raw: 9, rewriting: 3 };
-const FOR_REAL: Rounds = { raw: 15, rewriting: 7 };
+const FOR_REAL: Rounds = { raw: 9, rewriting: 2 };
 
 /** A turn at a time through the manager, durable, against the least that a durable save can do and against rewriting. */
 export const AUTO_SAVE: Subject = {
@@ -21,7 +21,7 @@ export const AUTO_SAVE: Subject = {
   async measure({ quick }) {
     return [
       ...(await figures_of("2,000 messages of 2 KB", synthetic_conversation(2_000), quick ? QUICK : FOR_2_KB)),
-      ...(await figures_of("real conversation", real_conversation(), quick ? QUICK : FOR_REAL)),
+      ...(await figures_of("2,000 real messages", real_messages(2_000), quick ? QUICK : FOR_REAL)),
     ];
   },
 };

@@ -7,6 +7,12 @@ export function real_conversation(): Message[] {
   return JSON.parse(readFileSync(url, "utf8")) as Message[];
 }
 
+/** So many real messages: the conversation, and again from its beginning where it is too short. */
+export function real_messages(length: number): Message[] {
+  const conversation = real_conversation();
+  return Array.from({ length }, (_, index) => conversation[index % conversation.length] as Message);
+}
+
 /** Real messages that follow one another, about `bytes` of them; which ones depends on `seed`. Long ones are left out. */
 export function real_excerpt(conversation: readonly Message[], seed: number, bytes: number): Message[] {
   const usual = conversation.filter((message) => json_line(message).length <= bytes / 5);

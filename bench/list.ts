@@ -42,17 +42,17 @@ export const LIST: Subject = {
     const { list, again, parse, blocked, rss_growth } = report;
     return [
       at_least(
-        `${what}: parsing every file / time`,
-        ratio(parse, list),
+        `${what}: parsing every file / time, from the second list of a store on`,
+        ratio(parse, again),
         10,
         " ×",
-        `${ms(median(parse))} / ${ms(median(list))}`,
+        `${ms(median(parse))} / ${ms(median(again))}`,
       ),
       for_information(
-        `${what}: the same of a store that has listed before`,
-        ratio(parse, again),
+        `${what}: the same, the first list of a store`,
+        ratio(parse, list),
         " ×",
-        `${ms(median(parse))} / ${ms(median(again))}`,
+        `${ms(median(parse))} / ${ms(median(list))}`,
       ),
       at_most(`${what}: growth of the process at its peak`, rss_growth / 1e6, 50, " MB"),
       for_information(

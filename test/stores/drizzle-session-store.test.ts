@@ -39,7 +39,7 @@ async function logged(
   return { table, adapter: observed, calls, rows, added, store: new DrizzleSessionStore(observed) };
 }
 
-test("upsert gets values: the metadata and the messages as they will be loaded, and the date of the metadata", async () => {
+test("rule 50: upsert gets values: the metadata and the messages as they will be loaded, and the date of the metadata", async () => {
   const { store, rows, calls } = await logged("json_sessions", json_adapter);
   await store.save("s", [ONE, TWO], { label: "L" });
   expect(calls).toEqual(["load", "upsert"]);
@@ -48,7 +48,7 @@ test("upsert gets values: the metadata and the messages as they will be loaded, 
   expect(session?.messages).toEqual([ONE, TWO]);
 });
 
-test("a save costs one load and one upsert where the adapter has no append", async () => {
+test("rule 50: a save costs one load and one upsert where the adapter has no append", async () => {
   const { store, calls } = await logged("json_sessions", json_adapter);
   await store.save("s", [ONE]);
   await store.save("s", [ONE, TWO]);
@@ -87,7 +87,7 @@ test("rule 22: an adapter that keeps objects and hands out its own shares none w
   expect(first?.messages).toHaveLength(1);
 });
 
-test("append gets what is new, after a load by anybody, and nothing where only metadata change", async () => {
+test("rule 50: append gets what is new, after a load by anybody, and nothing where only metadata change", async () => {
   const { store, calls, added, table, adapter } = await logged("json_sessions", full_adapter);
   await store.save("s", [ONE]);
   await store.save("s", [ONE, TWO, THREE], { label: "L" });
@@ -100,7 +100,7 @@ test("append gets what is new, after a load by anybody, and nothing where only m
   expect((await raw_row(table, "s"))?.["updated_at"]).toBe(metadata?.updated_at);
 });
 
-test("append is called whatever the order of keys in the database, and not where what is stored is no prefix", async () => {
+test("rule 50: append is called whatever the order of keys in the database, and not where what is stored is no prefix", async () => {
   const { store, calls, table } = await logged("json_sessions", full_adapter);
   const { role, id, content } = ONE;
   const date = "2024-01-01T00:00:00.000Z";
@@ -162,7 +162,7 @@ test.each<[string, () => Promise<boolean>]>([
   expect(await store.load("s")).toMatchObject({ messages: [ONE, TWO], metadata: { label: "L", message_count: 2 } });
 });
 
-test("list reads no messages where the adapter has list_metadata: rows, or the metadata alone", async () => {
+test("rule 50: list reads no messages where the adapter has list_metadata: rows, or the metadata alone", async () => {
   const { store, calls, adapter } = await logged("json_sessions", full_adapter);
   await store.save("a", [ONE], { updated_at: "2024-01-01T00:00:00.000Z" });
   await store.save("b", [ONE, TWO], { updated_at: "2024-01-02T00:00:00.000Z", parent_id: "a" });
@@ -195,7 +195,7 @@ test("rule 25: an adapter that throws at once, or something that is no error, is
   expect(await outcome_of(failing(new SessionError("conflict", "own")).save("s", []))).toBe("conflict");
 });
 
-test("columns of plain text: one damaged row harms no other", async () => {
+test("rule 50: columns of plain text: one damaged row harms no other", async () => {
   const { store, table } = await logged("text_sessions", text_adapter);
   await store.save("whole", [ONE]);
   await put_raw(table, { id: "bad", metadata: "{", messages: "[", updated_at: "2030-01-01T00:00:00.000Z" });

@@ -11,7 +11,7 @@ async function open(name: "Session" | "TextSession" = "Session") {
   return { table, prisma, store: new PrismaSessionStore(delegate_of(prisma, table)) };
 }
 
-test("a Json column gets values and a String column their text, by what the delegate tells of its model", async () => {
+test("rule 50: a Json column gets values and a String column their text, by what the delegate tells of its model", async () => {
   const { prisma, store } = await open();
   await store.save("s", [ONE], { label: "L" });
   const row = await prisma.session.findUniqueOrThrow({ where: { id: "s" } });
@@ -26,7 +26,7 @@ test("a Json column gets values and a String column their text, by what the dele
   expect(text_row.updated_at).toBe((await text.store.load("s"))?.metadata.updated_at);
 });
 
-test("list selects no messages", async () => {
+test("rule 50: list selects no messages", async () => {
   const { prisma, store } = await open();
   await store.save("s", [ONE]);
   const results: object[] = [];
@@ -45,22 +45,25 @@ test("list selects no messages", async () => {
   expect(results.map((row) => Object.keys(row).sort())).toEqual([["id", "metadata", "updated_at"]]);
 });
 
-test.each(["Session", "TextSession"] as const)("%s: dates that no column takes stay in the metadata", async (name) => {
-  const { table, store } = await open(name);
-  for (const updated_at of ["2024-01-01", "2024-01-01T00:00:00Z", "2024-01-01T02:00:00+02:00"]) {
-    await store.save("s", [], { updated_at });
-    expect((await store.load("s"))?.metadata.updated_at).toBe(updated_at);
+test.each(["Session", "TextSession"] as const)(
+  "rule 50: %s: dates that no column takes stay in the metadata",
+  async (name) => {
+    const { table, store } = await open(name);
+    for (const updated_at of ["2024-01-01", "2024-01-01T00:00:00Z", "2024-01-01T02:00:00+02:00"]) {
+      await store.save("s", [], { updated_at });
+      expect((await store.load("s"))?.metadata.updated_at).toBe(updated_at);
+      const column = (await raw_row(table, "s"))?.["updated_at"];
+      expect(new Date(column as string | number).toISOString()).toBe("2024-01-01T00:00:00.000Z");
+    }
+    const begun = new Date();
+    await store.save("s", [], { updated_at: "yesterday" });
+    expect((await store.load("s"))?.metadata.updated_at).toBe("yesterday");
     const column = (await raw_row(table, "s"))?.["updated_at"];
-    expect(new Date(column as string | number).toISOString()).toBe("2024-01-01T00:00:00.000Z");
-  }
-  const begun = new Date();
-  await store.save("s", [], { updated_at: "yesterday" });
-  expect((await store.load("s"))?.metadata.updated_at).toBe("yesterday");
-  const column = (await raw_row(table, "s"))?.["updated_at"];
-  expect(new Date(column as string | number) >= begun).toBe(true);
-});
+    expect(new Date(column as string | number) >= begun).toBe(true);
+  },
+);
 
-test("Json columns that Prisma cannot parse: each row is read alone, and the rest of the list is unharmed", async () => {
+test("rule 50: Json columns that Prisma cannot parse: each row is read alone, and the rest of the list is unharmed", async () => {
   const { table, store } = await open();
   const date = "2030-01-01T00:00:00.000Z";
   await put_raw(table, { id: "bad", metadata: "{", messages: "[]", updated_at: date });
@@ -78,7 +81,7 @@ test("Json columns that Prisma cannot parse: each row is read alone, and the res
   expect(await store.list({ limit: 1 })).toEqual([bad]);
 });
 
-test("a key that Prisma drops from values survives, in either column", async () => {
+test("rule 50: a key that Prisma drops from values survives, in either column", async () => {
   const { store } = await open();
   const hostile = JSON.parse('{"__proto__":{"a":1}}') as object;
   const message = { ...text_message("x"), extended: hostile };
@@ -88,7 +91,7 @@ test("a key that Prisma drops from values survives, in either column", async () 
   expect(JSON.stringify(session?.metadata.custom)).toBe(JSON.stringify(hostile));
 });
 
-test("inside a transaction of the application: rolled back with it", async () => {
+test("rule 50: inside a transaction of the application: rolled back with it", async () => {
   const { prisma, store } = await open();
   await store.save("s", [ONE]);
   const failed = prisma.$transaction(async (transaction) => {
@@ -101,7 +104,7 @@ test("inside a transaction of the application: rolled back with it", async () =>
   expect((await store.load("s"))?.messages).toEqual([ONE]);
 });
 
-test("a delegate of four methods and nothing else, with either kind of date", async () => {
+test("rule 50: a delegate of four methods and nothing else, with either kind of date", async () => {
   for (const date_of of [(date: string) => date, (date: string) => new Date(date)]) {
     const rows = new Map<string, PrismaSessionRow>();
     const delegate: PrismaSessionDelegate = {

@@ -20,34 +20,37 @@ const DAMAGE: [string, { metadata: string; messages: string; parses?: boolean }]
 
 /** Damaged is never missing, and never overwritten. */
 export function define_row_damage(backend: RowBackend): void {
-  test.each(DAMAGE)("%s: corrupt, listed, not overwritten, deletable", async (_, { metadata, messages, parses }) => {
-    const { store, table } = await open_store(backend);
-    await store.save("whole", [text_message("one")], { updated_at: "2024-04-01T00:00:00.000Z" });
-    const row = { id: "bad", metadata, messages, updated_at: DATE };
-    await put_raw(table, row);
+  test.each(DAMAGE)(
+    "rule 50: %s: corrupt, listed, not overwritten, deletable",
+    async (_, { metadata, messages, parses }) => {
+      const { store, table } = await open_store(backend);
+      await store.save("whole", [text_message("one")], { updated_at: "2024-04-01T00:00:00.000Z" });
+      const row = { id: "bad", metadata, messages, updated_at: DATE };
+      await put_raw(table, row);
 
-    const error = await store.load("bad").catch((reason: unknown) => reason);
-    expect(has_code(error, "corrupt")).toBe(true);
-    expect(error).toMatchObject({ session_id: "bad" });
-    expect(await outcome_of(store.save("bad", [text_message("new")]))).toBe("corrupt");
-    expect(await raw_row(table, "bad")).toEqual(row);
+      const error = await store.load("bad").catch((reason: unknown) => reason);
+      expect(has_code(error, "corrupt")).toBe(true);
+      expect(error).toMatchObject({ session_id: "bad" });
+      expect(await outcome_of(store.save("bad", [text_message("new")]))).toBe("corrupt");
+      expect(await raw_row(table, "bad")).toEqual(row);
 
-    const seen_in_list = metadata !== GOOD || !backend.lists_metadata;
-    if (backend.spoils_list && seen_in_list && !parses) {
-      expect(await outcome_of(store.list())).toBe("corrupt");
-    } else {
-      const [bad, whole] = await store.list();
-      expect(bad).toMatchObject({ id: "bad", updated_at: DATE });
-      expect([bad?.damaged !== undefined, bad?.message_count]).toEqual(seen_in_list ? [true, 0] : [false, 7]);
-      expect(whole).toEqual((await store.load("whole"))?.metadata);
-    }
+      const seen_in_list = metadata !== GOOD || !backend.lists_metadata;
+      if (backend.spoils_list && seen_in_list && !parses) {
+        expect(await outcome_of(store.list())).toBe("corrupt");
+      } else {
+        const [bad, whole] = await store.list();
+        expect(bad).toMatchObject({ id: "bad", updated_at: DATE });
+        expect([bad?.damaged !== undefined, bad?.message_count]).toEqual(seen_in_list ? [true, 0] : [false, 7]);
+        expect(whole).toEqual((await store.load("whole"))?.metadata);
+      }
 
-    expect(await store.delete("bad")).toBe(true);
-    expect(await store.load("bad")).toBeUndefined();
-    expect(await store.list()).toHaveLength(1);
-  });
+      expect(await store.delete("bad")).toBe(true);
+      expect(await store.load("bad")).toBeUndefined();
+      expect(await store.list()).toHaveLength(1);
+    },
+  );
 
-  test("little metadata are completed, the id is the row's, and the dates are the metadata's", async () => {
+  test("rule 50: little metadata are completed, the id is the row's, and the dates are the metadata's", async () => {
     const { store, table } = await open_store(backend);
     await put_raw(table, { id: "bare", metadata: "{}", messages: "[]", updated_at: DATE });
     const dates = { created_at: "2020-01-01T00:00:00Z", updated_at: "2021-01-01T00:00:00+02:00" };
