@@ -19,11 +19,11 @@ export function open(root: string, format: Format, options: FileSessionStoreOpti
 /** All there is to see of every file below a directory. */
 export function look(root: string): unknown[] {
   return tree(root).map((name) => {
-    const { mtimeNs, ctimeNs, ino, mode, nlink, size } = fs.lstatSync(join(root, name.replace(/[@/]$/, "")), {
+    const stats = fs.lstatSync(join(root, name.replace(/[@/]$/, "")), {
       bigint: true,
     });
     const bytes = /[@/]$/.test(name) ? "" : fs.readFileSync(join(root, name), "latin1");
-    return [name, mtimeNs, ctimeNs, ino, mode, nlink, size, bytes];
+    return [name, stats.mtimeNs, stats.ctimeNs, stats.ino, stats.mode, stats.nlink, stats.size, bytes];
   });
 }
 

@@ -81,6 +81,21 @@ describe.each(FORMATS)("%s", (format) => {
     await repaired(root, ALL, format);
   });
 
+  test("rule 42: a journal behind a message that can be read, but was changed, counts", async () => {
+    const { root, change } = await session(format, false);
+    change(data, in_bytes('"one"', '"onE"'));
+    await repaired(root, ["onE", "two", "three"], format);
+  });
+
+  test("rule 42: a journal that a cut snapshot already held makes up for what was cut", async () => {
+    const { root, store, path, change } = await session(format, false);
+    const journal = fs.readFileSync(path("s.journal"));
+    await store.flush();
+    fs.writeFileSync(path("s.journal"), journal);
+    change(data, (bytes) => bytes.subarray(0, bytes.indexOf("two")));
+    await repaired(root, ALL, format);
+  });
+
   test.each([
     ["empty", () => ""],
     ["binary", () => Buffer.from(Array.from({ length: 5000 }, (_, n) => (n * 7919) % 256))],
@@ -158,8 +173,8 @@ test.each([
   ['"custom"', []],
 ])("rule 42: a file of the published package that is cut at %s is repaired up to there", async (text, expected) => {
   const root = quick_directory();
-  const messages = ["one", "t}{\\\"wo", "three"].map((name) => message(name.startsWith("t}") ? "two" : name));
-  publish(root, "s", { label: "L {[\"", custom: { a: "}" } }, messages);
+  const messages = ["one", 't}{\\"wo', "three"].map((name) => message(name.startsWith("t}") ? "two" : name));
+  publish(root, "s", { label: 'L {["', custom: { a: "}" } }, messages);
   const bytes = fs.readFileSync(join(root, "s.json"));
   fs.writeFileSync(join(root, "s.json"), cut_at(text)(bytes));
   await repaired(root, expected, "json");

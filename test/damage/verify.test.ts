@@ -12,7 +12,7 @@ type Expected = Pick<FileSessionProblem, "code" | "session_id"> & { file: string
 const s = { session_id: "s" };
 
 describe.each(FORMATS)("%s", (format) => {
-  const PROBLEMS: [string, (made: Made) => unknown, Expected[]][] = [
+  const cases: [string, (made: Made) => unknown, Expected[]][] = [
     [
       "a message that was changed",
       ({ change }) => change(DATA[format], (bytes) => bytes.toString().replace("two", "TWO")),
@@ -120,7 +120,7 @@ describe.each(FORMATS)("%s", (format) => {
     ],
   ];
 
-  test.each(PROBLEMS)("rule 42: verify reports %s, and changes nothing", async (_, make, expected) => {
+  test.each(cases)("rule 42: verify reports %s, and changes nothing", async (_, make, expected) => {
     const made = await session(format);
     await made.store.save("fine", [message("fine")], { parent_id: "s" });
     expect(await made.store.verify()).toEqual([]);

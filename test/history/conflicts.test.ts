@@ -1,3 +1,4 @@
+import { deferred, type ModelRequest, type ScriptedStep } from "@simulacra-ai/core";
 import type { ConflictEvent } from "@simulacra-ai/session";
 import { describe, expect, test } from "vitest";
 import type { Backend } from "../backends.js";
@@ -131,22 +132,32 @@ each_watchful_store((backend) => {
 
   test("rule 9: a checkpoint under way keeps its state with the session that goes on", async () => {
     const { store, id, manager, second } = await open_two(backend);
-    const mine = open_session(store, { script: (request) => ({ text: `answer ${request.messages.length}` }) });
+    const [asked, gate] = [deferred(), deferred()];
+    const script = (request: ModelRequest): ScriptedStep => {
+      const last = request.messages.at(-1)?.content.at(-1);
+      if (last?.type !== "text" || !last.text.includes("Summarize")) {
+        return {};
+      }
+      asked.resolve();
+      return { text: "summary", gate: gate.promise };
+    };
+    const mine = open_session(store, { script });
     await mine.manager.load(id);
     await ask(mine.conversation, "ours");
     await mine.manager.flush();
+    const done = mine.conversation.checkpoint();
+    await asked.promise;
     await second.manager.load(id);
     second.conversation.turn("theirs");
     await second.manager.flush();
-    const done = mine.conversation.checkpoint();
-    await ask(mine.conversation, "while it runs").catch(() => undefined);
+    await ask(mine.conversation, "while it runs");
+    await mine.manager.save();
+    const fork_id = mine.manager.current_session_id!;
+    expect(fork_id).not.toBe(id);
+    gate.resolve();
     const state = await done;
     await mine.manager.flush();
-    const fork_id = mine.manager.current_session_id!;
     expect(mine.conversation.checkpoint_state).toEqual(state);
-    if (fork_id === id) {
-      throw new Error("there was no conflict");
-    }
     expect((await metadata_of(store, fork_id)).checkpoint_state).toEqual(state);
     expect(await metadata_of(store, id)).not.toHaveProperty("checkpoint_state");
     expect(manager.current_session_id).toBe(id);

@@ -2,7 +2,7 @@ import { FileSessionStore, type SessionStore } from "@simulacra-ai/session";
 import { describe } from "vitest";
 import { each_backend, type Backend } from "../backends.js";
 import { texts } from "../support/messages.js";
-import { metadata_of, open_plain, open_recording, record_of } from "../support/open-session.js";
+import { open_plain, open_recording, record_of } from "../support/open-session.js";
 import { temporary_directory } from "../support/temporary-directory.js";
 
 const NDJSON: Backend = {
@@ -14,10 +14,16 @@ const NDJSON: Backend = {
   },
 };
 
+/** The file store in both its forms; the file that holds a session's messages ends with `extension`. */
+export function each_file_store(define: (backend: Backend, extension: string) => void): void {
+  each_backend((backend) => define(backend, ".json"), ["file"]);
+  describe("on the ndjson file store", () => define(NDJSON, ".ndjson"));
+}
+
 /** Every store that notices another writer. */
 export function each_watchful_store(define: (backend: Backend) => void): void {
-  each_backend(define, ["memory", "file"]);
-  describe("on the ndjson file store", () => define(NDJSON));
+  each_backend(define, ["memory"]);
+  each_file_store(define);
 }
 
 /** Those, and one with the four basic methods alone. */
@@ -91,5 +97,3 @@ export async function fork_after(store: SessionStore, parent_id: string, count: 
   );
   return id;
 }
-
-export { metadata_of };

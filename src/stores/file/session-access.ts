@@ -74,10 +74,9 @@ export class SessionAccess {
     let outcome: Outcome<T>;
     try {
       await this.#clean(paths, lock, leftovers);
-      const is_taken_over = lock.inherited_token !== undefined;
-      const was_cut_short = is_taken_over || this.#unfinished.has(id);
-      if (is_taken_over) {
-        await files.take_over().catch(damaged_stays);
+      const was_cut_short = lock.former !== undefined || this.#unfinished.has(id);
+      if (lock.former !== undefined) {
+        await files.take_over().catch(lock.former.life === "gone" ? may_fail : damaged_stays);
       }
       outcome = await task(files, known);
       if (was_cut_short) {
@@ -136,7 +135,7 @@ export class SessionAccess {
   async #clean(paths: SessionPaths, lock: SessionLock, leftovers: Map<string, string[]>): Promise<void> {
     const tokens = leftovers.get(paths.id) ?? [];
     leftovers.delete(paths.id);
-    for (const token of [lock.inherited_token, this.#unfinished.get(paths.id)]) {
+    for (const token of [lock.former?.token, this.#unfinished.get(paths.id)]) {
       if (token !== undefined) {
         tokens.push(token);
       }
@@ -145,6 +144,11 @@ export class SessionAccess {
       await remove_if_there(this.#layer, paths.temporary(token));
     }
   }
+}
+
+/** A process that is gone writes to nothing any more: a full disk is no reason to refuse what would fit. */
+function may_fail(): void {
+  return undefined;
 }
 
 function damaged_stays(error: unknown): void {

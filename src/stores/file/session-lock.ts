@@ -15,17 +15,23 @@ export class SessionLock {
   /** Unique to this holding of the lock. */
   readonly token: string;
   /** The holder before, where this lock was taken over: what it left is to be cleaned up. */
-  readonly inherited_token: string | undefined;
+  readonly former: { token: string; life: "gone" | "unknown" } | undefined;
   readonly #layer: FileLayer;
   readonly #paths: SessionPaths;
   readonly #target: string;
 
-  private constructor(layer: FileLayer, paths: SessionPaths, token: string, target: string, inherited?: string) {
+  private constructor(
+    layer: FileLayer,
+    paths: SessionPaths,
+    token: string,
+    target: string,
+    former?: SessionLock["former"],
+  ) {
     this.#layer = layer;
     this.#paths = paths;
     this.token = token;
     this.#target = target;
-    this.inherited_token = inherited;
+    this.former = former;
   }
 
   /** Waits for the lock and takes it. Takes over at once where the holder is gone. */
@@ -58,7 +64,7 @@ export class SessionLock {
         HELD_TOKENS.add(token);
         if (await take_over(layer, paths, { dead: holder, target, waited }).finally(() => HELD_TOKENS.delete(token))) {
           HELD_TOKENS.add(token);
-          return new SessionLock(layer, paths, token, target, identity?.token);
+          return new SessionLock(layer, paths, token, target, identity && { token: identity.token, life });
         }
       }
       await new Promise((resolve) => setTimeout(resolve, wait * (0.5 + Math.random())));
