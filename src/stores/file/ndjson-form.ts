@@ -6,7 +6,7 @@ import { corrupt, is_object, parse_json } from "./corrupt.js";
 import { remove_if_there, replace_file, sync_directory, with_file } from "./durable-files.js";
 import { write_all, type FileLayer, type FileStamp } from "./file-layer.js";
 import { decode_store, encode_store, JSON_SEPARATOR, require_messages } from "./json-text.js";
-import { read_file } from "./regular-file.js";
+import { is_too_large, read_file } from "./regular-file.js";
 import type { SessionPaths } from "./session-paths.js";
 import {
   stamp_of,
@@ -48,6 +48,12 @@ export const NDJSON_FORM: SnapshotForm = {
     const data = await layer.stat(paths.file(DATA));
     const read = await read_meta(layer, paths, data);
     const { head } = read ?? {};
+    if (read && head === undefined) {
+      require_data(data, read.metadata, paths);
+    }
+    if (data && is_too_large(data)) {
+      throw corrupt(paths.file(DATA), `it has ${data.size} bytes, more than can be read`);
+    }
     if (head && (data?.size ?? 0) < head.store.size && (await layer.stat(paths.file(NEXT))) === undefined) {
       throw corrupt(paths.file(DATA), `it has ${data?.size ?? 0} bytes where ${head.store.size} were written`);
     }
@@ -62,6 +68,7 @@ export const NDJSON_FORM: SnapshotForm = {
     }
     const { stamp, head, metadata } = read;
     if (head === undefined) {
+      require_data(data?.stamp, metadata, paths);
       return { stamp, head, metadata, messages: data ? decode_lines(data.bytes, paths.file(DATA)) : [] };
     }
     const bytes =
@@ -136,6 +143,13 @@ export const NDJSON_FORM: SnapshotForm = {
     return commit(context, metadata, { ...succession, size, messages }, data);
   },
 };
+
+/** Another writer's metadata that speak of messages, without a file of them. @throws {SessionError} `corrupt`. */
+function require_data(data: FileStamp | undefined, { message_count }: FileMetadata, paths: SessionPaths): void {
+  if (data === undefined && (message_count ?? 0) > 0) {
+    throw corrupt(paths.file(DATA), `it is missing, and should have ${message_count} messages`);
+  }
+}
 
 function file_size({ store }: SnapshotHead): number {
   return store.size === 0 ? 0 : store.size + SEPARATOR.length;

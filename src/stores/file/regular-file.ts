@@ -8,6 +8,11 @@ export interface ReadFile {
   bytes: Buffer;
 }
 
+/** More than a string can hold. */
+export function is_too_large(stamp: FileStamp): boolean {
+  return stamp.size > constants.MAX_STRING_LENGTH;
+}
+
 /** Opens a regular file for reading; `undefined` where there is none. @throws {SessionError} `corrupt`. */
 export async function read_regular<T>(
   layer: FileLayer,
@@ -31,16 +36,16 @@ export async function read_regular<T>(
     if (stamp.kind !== "file") {
       throw corrupt(path, "it is not a regular file");
     }
+    if (is_too_large(stamp)) {
+      throw corrupt(path, `it has ${stamp.size} bytes, more than can be read`);
+    }
     return read(file, stamp);
   });
 }
 
-/** A whole file; `undefined` where there is none. What no string can hold is not read. */
+/** A whole file; `undefined` where there is none. @throws {SessionError} `corrupt`. */
 export async function read_file(layer: FileLayer, path: string): Promise<ReadFile | undefined> {
   return read_regular(layer, path, async (file, stamp) => {
-    if (stamp.size > constants.MAX_STRING_LENGTH) {
-      throw corrupt(path, `it has ${stamp.size} bytes, more than can be read`);
-    }
     return { stamp, bytes: await read_range(file, 0, stamp.size) };
   });
 }

@@ -33,6 +33,7 @@ export async function repair_session(files: SessionFiles, id: string): Promise<O
   const { updated_at } = salvage.metadata;
   const metadata = merge_metadata(salvage.metadata as SessionMetadata, { updated_at }, { id, message_count });
   const state = await files.write(texts, metadata, undefined, form);
+  await files.sweep_links(metadata.parent_id);
   return { result: { repaired: true, messages: message_count, set_aside }, state };
 }
 

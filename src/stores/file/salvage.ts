@@ -1,9 +1,10 @@
+import { isUtf8 } from "node:buffer";
 import type { Message } from "@simulacra-ai/core";
 import { is_object } from "./corrupt.js";
 import type { FileLayer } from "./file-layer.js";
 import { object_end, scan_metadata } from "./foreign-head.js";
 import { decode_journal, type Journal } from "./journal.js";
-import { read_file } from "./regular-file.js";
+import { is_too_large, read_file } from "./regular-file.js";
 import type { SessionPaths } from "./session-paths.js";
 import { messages_of, patched } from "./session-view.js";
 import type { FileMetadata, SnapshotForm } from "./snapshot-form.js";
@@ -20,25 +21,31 @@ export async function salvage_session(layer: FileLayer, paths: SessionPaths, for
   const head =
     form.data_path(paths) === form.head_path(paths) ? data : await read_if_possible(layer, form.head_path(paths));
   const journal_bytes = await read_if_possible(layer, paths.journal);
-  const metadata = salvage_metadata(head ?? Buffer.alloc(0), form);
+  const head_bytes = head ?? Buffer.alloc(0);
+  const metadata = salvage_metadata(head_bytes, form);
   const messages = form.format === "json" ? salvage_array(data) : salvage_lines(data);
   const journal = journal_bytes && decode_journal(journal_bytes);
-  const records = journal ? following(journal, form, messages) : [];
+  const records = journal && continues(journal, head_bytes, form, messages) ? journal.records : [];
   return { metadata: patched(metadata, records), messages: messages.concat(messages_of(records)) };
 }
 
 /** Links, directories and files too large for memory hold nothing that can be salvaged. */
 async function read_if_possible(layer: FileLayer, path: string): Promise<Buffer | undefined> {
   const stamp = await layer.stat(path);
-  return stamp?.kind === "file" ? (await read_file(layer, path))?.bytes : undefined;
+  return stamp?.kind === "file" && !is_too_large(stamp) ? (await read_file(layer, path))?.bytes : undefined;
 }
 
-/** The records that go on from the messages salvaged, if all that the journal continues is among these. */
-function following(journal: Journal, form: SnapshotForm, messages: Message[]): Journal["records"] {
-  const at = journal.records[0]?.at ?? 0;
-  const begins_there = messages.length === at;
-  const texts = messages.map((message) => JSON.stringify(message));
-  return begins_there && form.checksum(texts) === journal.header?.messages ? journal.records : [];
+/**
+ * Whether a journal goes on from the messages salvaged: they are as many as it continues, and it names the snapshot,
+ * or they are those that it continues.
+ */
+function continues(journal: Journal, head: Buffer, form: SnapshotForm, messages: Message[]): boolean {
+  if (journal.header === undefined || journal.records[0]?.at !== messages.length) {
+    return false;
+  }
+  const { base, messages: sum } = journal.header;
+  const names_snapshot = head.includes(`"generation":"${base}"`);
+  return names_snapshot || form.checksum(messages.map((message) => JSON.stringify(message))) === sum;
 }
 
 function salvage_metadata(bytes: Buffer, form: SnapshotForm): FileMetadata {
@@ -51,38 +58,55 @@ function salvage_metadata(bytes: Buffer, form: SnapshotForm): FileMetadata {
   return metadata;
 }
 
-/** The messages of a JSON file, one by one. */
+/** The messages of a JSON file, one by one. Those in the metadata are not its own. */
 function salvage_array(bytes: Buffer): Message[] {
   const messages: Message[] = [];
-  const opening = /"messages"\s*:\s*\[/.exec(bytes.toString("latin1"));
-  let at = opening === null ? bytes.length : opening.index + opening[0].length;
+  const metadata_begin = bytes.indexOf("{", bytes.indexOf('"metadata"') + 1);
+  const is_first = /^[^"]*"metadata"/.test(bytes.toString("latin1", 0, 64));
+  const from = is_first ? (object_end(bytes, metadata_begin) ?? 0) : 0;
+  const opening = /"messages"\s*:\s*\[/.exec(bytes.toString("latin1", from, from + 1024 * 1024));
+  let at = opening === null ? bytes.length : from + opening.index + opening[0].length;
   for (;;) {
-    const gap = /^[\s,]*/.exec(bytes.toString("latin1", at, at + 256))?.[0].length ?? 0;
-    const end = bytes[at + gap] === 0x7b ? object_end(bytes, at + gap) : undefined;
-    const message = end === undefined ? undefined : parse_object(bytes.subarray(at + gap, end));
-    if (message === undefined) {
+    while (is_gap(bytes[at])) {
+      at += 1;
+    }
+    const end = bytes[at] === 0x7b ? object_end(bytes, at) : undefined;
+    const message = end === undefined ? undefined : parse_object(bytes.subarray(at, end));
+    if (end === undefined || message === undefined) {
       return messages;
     }
     messages.push(message as unknown as Message);
-    at = end as number;
+    at = end;
   }
+}
+
+/** White space and commas. */
+function is_gap(byte: number | undefined): boolean {
+  return byte === 0x20 || byte === 0x0a || byte === 0x0d || byte === 0x09 || byte === 0x2c;
 }
 
 /** The messages of a file with a message a line. */
 function salvage_lines(bytes: Buffer): Message[] {
   const messages: Message[] = [];
-  for (const line of bytes.toString().split("\n")) {
-    const message = line.trim() === "" ? undefined : parse_object(Buffer.from(line));
+  for (let begin = 0; begin < bytes.length;) {
+    const newline = bytes.indexOf(0x0a, begin);
+    const end = newline < 0 ? bytes.length : newline;
+    const line = bytes.subarray(begin, end);
+    const message = parse_object(line);
     if (message !== undefined) {
       messages.push(message as unknown as Message);
-    } else if (line.trim() !== "") {
+    } else if (line.toString().trim() !== "") {
       break;
     }
+    begin = end + 1;
   }
   return messages;
 }
 
 function parse_object(bytes: Buffer): Record<string, unknown> | undefined {
+  if (!isUtf8(bytes)) {
+    return undefined;
+  }
   try {
     const value: unknown = JSON.parse(bytes.toString());
     return is_object(value) ? value : undefined;

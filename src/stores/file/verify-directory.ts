@@ -3,7 +3,7 @@ import { SessionError } from "../../errors.js";
 import type { FileLayer } from "./file-layer.js";
 import { FORMS } from "./forms.js";
 import { session_names } from "./session-listing.js";
-import { is_valid_id, JOURNAL_ENDING, SessionPaths } from "./session-paths.js";
+import { FORKS_ENDING, is_valid_id, JOURNAL_ENDING, SessionPaths } from "./session-paths.js";
 import { read_session } from "./session-reader.js";
 import type { SessionView } from "./session-view.js";
 
@@ -14,8 +14,9 @@ export interface FileSessionProblem {
    * - `foreign_journal`: another writer replaced the snapshot; the next write of the session keeps both histories
    * - `torn_journal`: a write that was never acknowledged; the next write cuts it off
    * - `orphaned_journal`: a journal without its session
+   * - `orphaned_messages`: an `.ndjson` file without its `.meta.json`
    * - `two_formats`: the session is there in both formats; `.meta.json` counts
-   * - `fork_link`: a fork is missing from its parent's folder, or the link there is outdated
+   * - `fork_link`: a fork is missing from its parent's folder, the link there is outdated, or is no fork's
    * - `set_aside`: what an earlier repair, replacement or foreign write left for a person to look at
    * - `leftover`: a temporary file or a lock of a process that may be gone
    */
@@ -24,6 +25,7 @@ export interface FileSessionProblem {
     | "foreign_journal"
     | "torn_journal"
     | "orphaned_journal"
+    | "orphaned_messages"
     | "two_formats"
     | "fork_link"
     | "set_aside"
@@ -33,21 +35,32 @@ export interface FileSessionProblem {
   session_id?: string;
 }
 
+const ORPHANS = [
+  [JOURNAL_ENDING, "orphaned_journal"],
+  [".ndjson", "orphaned_messages"],
+] as const;
+
 /** Looks at every file of a directory of sessions, reads all of it, and changes nothing. */
 export async function verify_directory(layer: FileLayer, root: string): Promise<FileSessionProblem[]> {
   const problems: FileSessionProblem[] = [];
   const sessions = await session_names(layer, root, FORMS);
   const known = new Set(sessions.map(({ id }) => id));
+  const links = new Set<string>();
   for (const { id } of sessions) {
-    problems.push(...(await verify_session(layer, new SessionPaths(root, id))));
+    problems.push(...(await verify_session(layer, new SessionPaths(root, id), links)));
   }
   for (const name of sessions.length > 0 || (await layer.real_path(root)) ? await layer.names(root) : []) {
-    problems.push(...verify_name(root, name, known));
+    problems.push(...verify_name(root, name, known), ...(await verify_folder(layer, root, name, links)));
   }
-  return problems;
+  const damaged = new Set(problems.filter(({ code }) => code === "corrupt").map(({ session_id }) => session_id));
+  return problems.filter(({ code, session_id }) => code !== "fork_link" || !damaged.has(session_id)); // whose, is unknown
 }
 
-async function verify_session(layer: FileLayer, paths: SessionPaths): Promise<FileSessionProblem[]> {
+async function verify_session(
+  layer: FileLayer,
+  paths: SessionPaths,
+  links: Set<string>,
+): Promise<FileSessionProblem[]> {
   const session_id = paths.id;
   const problems: FileSessionProblem[] = [];
   const found = await Promise.all(FORMS.map(async (form) => (await layer.stat(form.head_path(paths))) !== undefined));
@@ -71,15 +84,21 @@ async function verify_session(layer: FileLayer, paths: SessionPaths): Promise<Fi
     const message = `the last ${journal.stamp.size - journal.end} bytes are a write that was never acknowledged`;
     problems.push({ code: "torn_journal", path: paths.journal, session_id, message });
   }
-  return view === undefined ? problems : [...problems, ...(await verify_link(layer, paths, view))];
+  return view === undefined ? problems : [...problems, ...(await verify_link(layer, paths, view, links))];
 }
 
-async function verify_link(layer: FileLayer, paths: SessionPaths, view: SessionView): Promise<FileSessionProblem[]> {
+async function verify_link(
+  layer: FileLayer,
+  paths: SessionPaths,
+  view: SessionView,
+  links: Set<string>,
+): Promise<FileSessionProblem[]> {
   const { form, metadata } = view.state;
   if (!is_valid_id(metadata.parent_id)) {
     return [];
   }
   const path = paths.fork_link(metadata.parent_id, form.data_ending);
+  links.add(path);
   const link = await layer.stat(path);
   const file = await layer.stat(form.data_path(paths));
   if (link?.inode === file?.inode) {
@@ -87,6 +106,26 @@ async function verify_link(layer: FileLayer, paths: SessionPaths, view: SessionV
   }
   const message = link === undefined ? "the link to the fork is missing" : "the link leads to an older file";
   return [{ code: "fork_link", path, session_id: paths.id, message }];
+}
+
+/** What is in a folder of forks and is none of that parent. */
+async function verify_folder(
+  layer: FileLayer,
+  root: string,
+  name: string,
+  links: ReadonlySet<string>,
+): Promise<FileSessionProblem[]> {
+  const folder = join(root, name);
+  if (!name.endsWith(FORKS_ENDING) || (await layer.stat(folder))?.kind !== "directory") {
+    return [];
+  }
+  const strangers = (await layer.names(folder)).filter((entry) => !links.has(join(folder, entry)));
+  return strangers.map((entry) => ({
+    code: "fork_link",
+    path: join(folder, entry),
+    session_id: entry.replace(/\.(nd)?json$/, ""),
+    message: `${entry} in ${name} leads to no fork of that session`,
+  }));
 }
 
 function verify_name(root: string, name: string, known: ReadonlySet<string>): FileSessionProblem[] {
@@ -97,9 +136,11 @@ function verify_name(root: string, name: string, known: ReadonlySet<string>): Fi
   if (/\.[0-9a-f]{12}\.tmp$/.test(name) || name.endsWith(".lock") || name.endsWith(".ndjson.next")) {
     return [{ code: "leftover", path, message: `${name} belongs to a write under way, or to a process that is gone` }];
   }
-  const id = name.endsWith(JOURNAL_ENDING) ? name.slice(0, -JOURNAL_ENDING.length) : undefined;
-  if (id !== undefined && !known.has(id)) {
-    return [{ code: "orphaned_journal", path, message: `${name} has no session`, session_id: id }];
+  for (const [ending, code] of ORPHANS) {
+    const session_id = name.endsWith(ending) ? name.slice(0, -ending.length) : undefined;
+    if (session_id !== undefined && !known.has(session_id)) {
+      return [{ code, path, message: `${name} has no session`, session_id }];
+    }
   }
   return [];
 }
