@@ -10,16 +10,8 @@ import {
   open_session,
   record_of,
 } from "../support/open-session.js";
-import {
-  each_store,
-  each_watchful_store,
-  fork_after,
-  history_of,
-  only_other,
-  open_with_turns,
-  others_than,
-  said,
-} from "./stores.js";
+import { T, open_fork, open_loaded } from "./rewind-session.js";
+import { each_store, fork_after, history_of, only_other, open_with_turns, others_than, said } from "./stores.js";
 
 each_store((backend) => {
   test.each([
