@@ -15,7 +15,7 @@ export interface ResolvedSession {
 
 /** True where a session takes messages from its parent. */
 export function inherits(metadata: SessionMetadata): metadata is SessionMetadata & { parent_id: string } {
-  return metadata.parent_id !== undefined && !metadata.detached;
+  return (metadata.parent_id ?? undefined) !== undefined && !metadata.detached;
 }
 
 /**
@@ -72,7 +72,8 @@ export function fork_point(
   if (!inherits(metadata)) {
     return { count: 0 };
   }
-  const { fork_message_id, fork_message_count } = metadata;
+  const fork_message_id = metadata.fork_message_id ?? undefined; // stores that do not merge as ours may hold null
+  const fork_message_count = metadata.fork_message_count ?? undefined;
   const remaining = Math.min(fork_message_count ?? parent_messages.length, parent_messages.length);
   if (fork_message_id === undefined) {
     return { count: remaining };

@@ -19,6 +19,8 @@ export interface StoredState {
 export class ActiveSession {
   id: string;
   timeline: Timeline;
+  /** The same object for what goes on as one session: through a conflict, a rewind, and being loaded again. */
+  origin: object = {};
   /** `undefined`: no write has succeeded yet. */
   stored: StoredState | undefined;
   /** A parent whose id is asked for when the record is written: a conflict may have moved it by then. */

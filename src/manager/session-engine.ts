@@ -10,7 +10,7 @@ import { delete_all, doomed_sessions, release_forks } from "./delete-session.js"
 import { ManagerEmitter } from "./emitter.js";
 import { plan_fork } from "./fork-plan.js";
 import { newest_session } from "./newest-session.js";
-import { rewind_session } from "./rewind.js";
+import { rewind_latest } from "./rewind.js";
 import { SavePipeline } from "./save-pipeline.js";
 import type { Capture } from "./session-writer.js";
 import { StorePort } from "./store-port.js";
@@ -28,7 +28,7 @@ export class SessionEngine {
   readonly #options: Required<SessionManagerOptions>;
   readonly #conversation: ConversationLink;
   #session: ActiveSession | undefined;
-  readonly #checkpoints = new CheckpointWatch<ActiveSession>();
+  readonly #checkpoints = new CheckpointWatch<object>();
   /** This engine and those of all children, and of their children. */
   readonly #family: Set<SessionEngine>;
   #disposed = false;
@@ -49,7 +49,7 @@ export class SessionEngine {
     this.#conversation = new ConversationLink(conversation, {
       message_complete: (usage) => this.#message_complete(usage),
       create_child: (child) => this.#create_child(child),
-      checkpoint_begin: (child) => this.#checkpoints.begin(child, this.#session),
+      checkpoint_begin: (child) => this.#checkpoints.begin(child, this.#session?.origin),
       checkpoint_complete: (state) => this.#checkpoint_complete(state),
       dispose: () => this.dispose(),
       failed: (error, operation) => this.events.report(error, operation, { session_id: this.session_id }),
@@ -122,6 +122,9 @@ export class SessionEngine {
       const { record, messages, inherited } = resolved;
       const session = new ActiveSession(record.metadata.id, new Timeline(inherited), record.metadata);
       session.stored = { timeline: session.timeline, count: messages.length, revision: record.revision };
+      if (this.#session?.id === session.id) {
+        session.origin = this.#session.origin;
+      }
       this.pipeline.unbury([session.id]);
       this.#show(session, messages);
       this.#report_missing(resolved, session.id);
@@ -181,12 +184,13 @@ export class SessionEngine {
     return this.pipeline.enqueue(async () => {
       this.#conversation.require_idle();
       await this.pipeline.write(capture);
-      const rewound = await rewind_session(this.port, session.id, message_id);
+      const rewound = await rewind_latest(this.port, session.id, message_id);
       if (rewound === undefined) {
         return undefined;
       }
       const { metadata, messages, inherited, revision } = rewound;
       const shorter = new ActiveSession(session.id, new Timeline(inherited), metadata);
+      shorter.origin = session.origin;
       shorter.stored = { timeline: shorter.timeline, count: messages.length, revision };
       try {
         this.#show(shorter, messages);
@@ -250,7 +254,8 @@ export class SessionEngine {
 
   #checkpoint_complete(state: CheckpointState | undefined): void {
     const session = this.#session;
-    if (this.#checkpoints.began_elsewhere(state, session)) {
+    const is_here = this.#conversation.messages.some((message) => message.id === state?.message_id);
+    if (this.#checkpoints.began_elsewhere(state, session?.origin) || (state && !is_here)) {
       this.#conversation.checkpoint_state = session?.checkpoint_state;
     } else {
       this.#auto_save();

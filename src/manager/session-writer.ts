@@ -175,4 +175,5 @@ function moved_by_us(session: ActiveSession, record: StoredSession): boolean {
 
 function settle({ session, timeline, messages }: Capture, revision: string | undefined): void {
   session.stored = { timeline, count: messages.length, revision };
+  session.replaced_id = undefined;
 }

@@ -94,5 +94,12 @@ export async function metadata_of(store: SessionStore, id: string): Promise<Sess
 export async function contents_of(store: SessionStore) {
   const entries = await store.list();
   const records = await Promise.all(entries.map(({ id }) => record_of(store, id)));
-  return new Map(records.map(({ metadata, messages }) => [metadata.id, { metadata, messages }]));
+  return new Map(
+    records.map(({ metadata, messages }) => [metadata.id, { metadata: without_nulls(metadata), messages }]),
+  );
+}
+
+/** A store that merges as its author saw fit keeps the `null` of a removed key. */
+function without_nulls(metadata: SessionMetadata) {
+  return Object.fromEntries(Object.entries(metadata).filter(([, value]) => value !== null));
 }

@@ -4,6 +4,7 @@ import { is_errno, read_range, type FileLayer } from "./file-layer.js";
 import { find_form } from "./forms.js";
 import { apply_patch, decode_last_record, type RecordHead } from "./journal.js";
 import { read_regular } from "./regular-file.js";
+import { salvage_session } from "./salvage.js";
 import { is_valid_id, JOURNAL_ENDING, type SessionPaths } from "./session-paths.js";
 import { read_session } from "./session-reader.js";
 import { metadata_of_file } from "./session-view.js";
@@ -47,8 +48,33 @@ async function damaged_entry(
   const form = await find_form(layer, paths);
   const stamp = form && (await layer.stat(form.head_path(paths)));
   const damaged = error instanceof Error ? error.message : String(error);
-  return stamp && { ...metadata_of_file({}, { id: paths.id, message_count: 0, stamp }), damaged };
+  return (
+    stamp && {
+      ...metadata_of_file({}, { id: paths.id, message_count: 0, stamp }),
+      ...(await readable_lineage(layer, paths, form)),
+      damaged,
+    }
+  );
 }
+
+/** What a session inherits, where its messages are damaged and its metadata are not: its parent is not to forget it. */
+async function readable_lineage(
+  layer: FileLayer,
+  paths: SessionPaths,
+  form: SnapshotForm,
+): Promise<Partial<SessionMetadata>> {
+  try {
+    const { metadata } = await salvage_session(layer, paths, form);
+    return Object.fromEntries(Object.entries(metadata).filter(([key]) => LINEAGE.has(key)));
+  } catch (error) {
+    if (has_code(error, "corrupt") || is_errno(error, "EACCES", "EPERM", "EIO")) {
+      return {};
+    }
+    throw error;
+  }
+}
+
+const LINEAGE = new Set(["parent_id", "kind", "detached", "fork_message_id", "fork_message_count"]);
 
 /** `undefined`: head and record do not suffice. */
 async function list_from_ends(
