@@ -9,5 +9,6 @@ export default defineConfig({
     include: ["test/**/*.test.ts"],
     testTimeout: 30_000,
     retry: 0,
+    isolate: false, // files share modules, not files on disk: a third less time
   },
 });
