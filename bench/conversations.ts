@@ -7,10 +7,11 @@ export function real_conversation(): Message[] {
   return JSON.parse(readFileSync(url, "utf8")) as Message[];
 }
 
-/** So many real messages: the conversation, and again from its beginning where it is too short. */
+/** At most so many real messages, the last one an answer: the conversation, and again from its beginning. */
 export function real_messages(length: number): Message[] {
   const conversation = real_conversation();
-  return Array.from({ length }, (_, index) => conversation[index % conversation.length] as Message);
+  const messages = Array.from({ length }, (_, index) => conversation[index % conversation.length] as Message);
+  return messages.slice(0, messages.findLastIndex((message) => message.role === "assistant") + 1);
 }
 
 /** Real messages that follow one another, about `bytes` of them; which ones depends on `seed`. Long ones are left out. */

@@ -36,6 +36,8 @@ export interface FileSessionStoreOptions {
 
 /** A journal is folded into its snapshot when it outgrows it, and this. */
 const MIN_FOLD_BYTES = 64 * 1024;
+/** By so much: journal, folds and a last flush then write less than four times the messages, whenever that comes. */
+const FOLD_RATIO = 1.25;
 /** How long `list` may keep the event loop at a time. */
 const SLICE_MS = 5;
 
@@ -295,7 +297,7 @@ export class FileSessionStore implements SessionStore {
   }
 
   #fold_if_long(id: string, { journal, stamp }: SessionState): void {
-    const limit = Math.max(MIN_FOLD_BYTES, stamp.size, this.#failed_folds.get(id) ?? 0);
+    const limit = Math.max(MIN_FOLD_BYTES, FOLD_RATIO * stamp.size, this.#failed_folds.get(id) ?? 0);
     if (journal !== undefined && journal.end > limit) {
       this.#fold(id).catch(() => this.#failed_folds.set(id, 2 * journal.end)); // the journal holds everything
     }

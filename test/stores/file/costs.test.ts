@@ -61,27 +61,30 @@ test("rule 32: a change of metadata behind an append costs no rewrite", async ()
 
 test.each([
   { size: 10, limit: 64 * 1024 },
-  { size: 300_000, limit: 300_000 },
-])("rule 30: a journal is folded when it outgrows 64 KiB and the snapshot of $size bytes", async ({ size, limit }) => {
-  const layer = new HookedLayer();
-  const { root, store } = await filled(1, size, layer);
-  let { revision } = await loaded(store);
-  let before = 0;
-  for (const text of texts(200, 10_000)) {
-    ({ revision } = await store.append("s", [message(text)], { revision }));
-    await store.append("s", [], { revision }); // behind a fold, if there is one
-    const after = fs.statSync(join(root, "s.journal"), { throwIfNoEntry: false })?.size ?? 0;
-    if (after === 0) {
-      break;
+  { size: 300_000, limit: 375_000 },
+])(
+  "rule 30: a journal is folded when it outgrows 64 KiB, and by a quarter the snapshot of $size bytes",
+  async ({ size, limit }) => {
+    const layer = new HookedLayer();
+    const { root, store } = await filled(1, size, layer);
+    let { revision } = await loaded(store);
+    let before = 0;
+    for (const text of texts(200, 10_000)) {
+      ({ revision } = await store.append("s", [message(text)], { revision }));
+      await store.append("s", [], { revision }); // behind a fold, if there is one
+      const after = fs.statSync(join(root, "s.journal"), { throwIfNoEntry: false })?.size ?? 0;
+      if (after === 0) {
+        break;
+      }
+      before = after;
     }
-    before = after;
-  }
-  expect(before).toBeGreaterThan(limit - 12_000);
-  expect(before).toBeLessThan(limit + 12_000);
-  expect(tree(root)).toEqual(["s.json"]);
-  expect(parsed(root).metadata["message_count"]).toBe(parsed(root).messages.length);
-  expect((await loaded(store)).revision).toBe(revision);
-});
+    expect(before).toBeGreaterThan(limit - 12_000);
+    expect(before).toBeLessThan(limit + 12_000);
+    expect(tree(root)).toEqual(["s.json"]);
+    expect(parsed(root).metadata["message_count"]).toBe(parsed(root).messages.length);
+    expect((await loaded(store)).revision).toBe(revision);
+  },
+);
 
 test("rule 32: all folds together write a small multiple of what is appended", async () => {
   const layer = new HookedLayer();
