@@ -48,9 +48,10 @@ export const LIST: Subject = {
         " ×",
         `${ms(median(parse))} / ${ms(median(again))}`,
       ),
-      for_information(
+      at_least(
         `${what}: the same, the first list of a store`,
         ratio(parse, list),
+        10,
         " ×",
         `${ms(median(parse))} / ${ms(median(list))}`,
       ),
