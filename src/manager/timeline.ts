@@ -4,7 +4,7 @@ import type { Message } from "@simulacra-ai/core";
 export type Messages = readonly Readonly<Message>[];
 
 /** Equal as JSON holds them, whatever the order of their keys. */
-export function same_json(a: unknown, b: unknown): boolean {
+function same_json(a: unknown, b: unknown): boolean {
   const [left, right] = [JSON.stringify(a), JSON.stringify(b)];
   return left === right || isDeepStrictEqual(JSON.parse(left), JSON.parse(right));
 }

@@ -76,7 +76,7 @@ export class SessionAccess {
       await this.#clean(paths, lock, leftovers);
       const was_cut_short = lock.former !== undefined || this.#unfinished.has(id);
       if (lock.former !== undefined) {
-        await files.take_over().catch(lock.former.life === "gone" ? may_fail : damaged_stays);
+        await files.take_over().catch(lock.former.life === "gone" ? full_stays : damaged_stays);
       }
       outcome = await task(files, known);
       if (was_cut_short) {
@@ -147,8 +147,10 @@ export class SessionAccess {
 }
 
 /** A process that is gone writes to nothing any more: a full disk is no reason to refuse what would fit. */
-function may_fail(): void {
-  return undefined;
+function full_stays(error: unknown): void {
+  if (!is_errno(error, "ENOSPC", "EDQUOT")) {
+    damaged_stays(error);
+  }
 }
 
 function damaged_stays(error: unknown): void {
