@@ -16,7 +16,7 @@ export function note(text: string): void {
 }
 
 /** Prints a claim with a tick; one that does not hold ends the demo. */
-export function claim(holds: boolean, text: string): void {
+export function claim(holds: boolean, text: string): asserts holds {
   if (!holds) {
     throw new Error(`this does not hold: ${text}`);
   }

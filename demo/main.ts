@@ -1,28 +1,24 @@
 /**
  * The demo: a real conversation is recorded and its process killed; another process resumes it, and nothing that was
- * acknowledged is missing. Every line with a tick is checked; one that does not hold ends the demo with exit code 1.
+ * acknowledged is missing. It is forked and rewound, and two processes continue it at once: every history lives on.
+ * Every line with a tick is checked; one that does not hold ends the demo with exit code 1.
  *
  * Usage: npm run demo -- [--seed N] [--keep]
  */
-import { spawn, type ChildProcess, type StdioOptions } from "node:child_process";
-import { once } from "node:events";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import type { Readable } from "node:stream";
-import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { Conversation, recorded_turns, StreamingProvider, type Message } from "@simulacra-ai/core";
 import { FileSessionStore, SessionManager } from "@simulacra-ai/session";
 import { bold, claim, dim, failing_clearly, kilobytes, note, read_recording, step } from "./claims.js";
+import { end_of, start } from "./processes.js";
 import { random_numbers } from "./random.js";
 import { print_files, print_leftovers, print_tree } from "./report.js";
 import type { ResumerReport } from "./resumer.js";
-
-const REPOSITORY = fileURLToPath(new URL("..", import.meta.url));
-const PATIENCE_MS = 50_000;
-const LOADER = ["--import", import.meta.resolve("tsx")];
+import { run_rivals } from "./rivals.js";
 
 const { values: options } = parseArgs({
   options: { seed: { type: "string", default: "1" }, keep: { type: "boolean", default: false } },
@@ -42,7 +38,8 @@ try {
 async function tell(directory: string, seed: number): Promise<void> {
   const began = performance.now();
   const recording = read_recording();
-  console.log(bold(` ${recording.length} real messages: recorded, killed, resumed, forked`) + dim(`   --seed ${seed}`));
+  const title = `${recording.length} real messages: recorded, killed, resumed, forked, rewound, continued by two at once`;
+  console.log(bold(` ${title}`) + dim(`   --seed ${seed}`));
 
   step(1, "A process records the conversation, saving after every turn");
   const killed = await record_and_kill(directory, seed, recording.length);
@@ -52,22 +49,25 @@ async function tell(directory: string, seed: number): Promise<void> {
 
   const resumed = await run_resumer(directory, killed.messages);
 
-  step(9, "The sessions, as a third process lists them");
+  const rivals = await run_rivals(directory, resumed.root_id, recording);
+
+  step(11, "The sessions, as one more process lists them");
   const idle = new Conversation(new StreamingProvider());
   using manager = new SessionManager(new FileSessionStore(directory), idle, { auto_save: false });
   const entries = await manager.list();
   print_tree(entries);
   const of_kind = (kind: string) => entries.filter((entry) => entry.kind === kind).length;
   claim(
-    entries.length === 5 && of_kind("root") === 1 && of_kind("fork") === 1 && of_kind("child") === 2,
-    "5 sessions: a root, its fork, two children and a checkpoint",
+    entries.length === 7 && of_kind("root") === 1 && of_kind("fork") === 3 && of_kind("child") === 2,
+    "7 sessions: a root; three forks, of fork(), rewind() and the conflict; two children and a checkpoint",
   );
 
-  step(10, "The files");
+  step(12, "The files");
   await print_files(directory, entries);
 
-  step(11, "Bytes written: counted at each write() of the store, of the killed process to its last acknowledgement");
-  print_bytes(recording, killed.bytes + resumed.bytes_to_the_end, resumed);
+  step(13, "Bytes written: counted at each write() of the store, of the killed process to its last acknowledgement");
+  const bytes_after_it = resumed.bytes_in_all - resumed.bytes_to_the_end + rivals.bytes;
+  print_bytes(recording, killed.bytes + resumed.bytes_to_the_end, bytes_after_it);
   console.log(`\n ${bold("Everything is as it says.")} ${dim(`${((performance.now() - began) / 1000).toFixed(1)} s`)}`);
 }
 
@@ -137,25 +137,7 @@ async function run_resumer(directory: string, acknowledged: number): Promise<Res
   return report;
 }
 
-/** Another process of the demo; one that hangs is killed. */
-function start(script: string, args: string[], stdio: StdioOptions): ChildProcess {
-  return spawn(process.execPath, [...LOADER, join(REPOSITORY, "demo", script), ...args], {
-    cwd: REPOSITORY,
-    stdio,
-    signal: AbortSignal.timeout(PATIENCE_MS),
-    killSignal: "SIGKILL",
-  });
-}
-
-async function end_of(child: ChildProcess): Promise<{ code: number | null; signal: NodeJS.Signals | null }> {
-  const closed = once(child, "close").catch((cause: unknown) => {
-    throw new Error(`a process of the demo did not start, or not end in ${PATIENCE_MS / 1000} s`, { cause });
-  });
-  const [code, signal] = (await closed) as [number | null, NodeJS.Signals | null];
-  return { code, signal };
-}
-
-function print_bytes(recording: readonly Message[], written: number, resumed: ResumerReport): void {
+function print_bytes(recording: readonly Message[], written: number, after_it: number): void {
   const sizes = recording.map((message) => Buffer.byteLength(JSON.stringify(message)));
   const size = sizes.reduce((sum, of) => sum + of, 0);
   let held = 0;
@@ -168,7 +150,7 @@ function print_bytes(recording: readonly Message[], written: number, resumed: Re
   note(`written until its end         ${kilobytes(written).padStart(12)}   kill and resumption included`);
   note(`the whole file after each turn${kilobytes(rewritten).padStart(12)}   what rewriting would have come to`);
   note(
-    `written after it              ${kilobytes(resumed.bytes_in_all - resumed.bytes_to_the_end).padStart(12)}   fork, children, checkpoint`,
+    `written after it              ${kilobytes(after_it).padStart(12)}   fork, rewind, children, checkpoint, conflict`,
   );
   claim(
     written <= 4 * size,

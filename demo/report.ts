@@ -21,7 +21,7 @@ export function print_tree(entries: readonly SessionMetadata[]): void {
 
 function columns(branch: string, entry: SessionMetadata): string {
   const inherited = entry.fork_message_count === undefined ? "" : ` + ${entry.fork_message_count} inherited`;
-  const room = Math.max(0, 30 - branch.length);
+  const room = Math.max(0, 36 - branch.length);
   const label = (entry.label ?? "(no label)").padEnd(room);
   const kind = session_kind(entry).padEnd(11);
   return `${branch}${bold(label)} ${kind} ${dim(short(entry.id))} ${String(entry.message_count).padStart(5)} messages${inherited}`;
