@@ -2,7 +2,7 @@ import type { ActiveSession } from "./active-session.js";
 import type { ManagerEmitter } from "./emitter.js";
 import { SessionWriter, type Capture, type WriterOptions } from "./session-writer.js";
 import type { StorePort } from "./store-port.js";
-import { frozen_messages } from "./timeline.js";
+import { messages_event } from "./timeline.js";
 import type { ConflictEvent } from "./types.js";
 import { WriteQueue } from "../write-queue.js";
 
@@ -88,7 +88,7 @@ export class SavePipeline {
       this.#events.emit("conflict", Object.freeze(conflict));
     }
     if (this.#events.has_listeners("save")) {
-      this.#events.emit("save", Object.freeze({ id: session.id, messages: frozen_messages(messages) }));
+      this.#events.emit("save", messages_event(session.id, messages));
     }
   }
 

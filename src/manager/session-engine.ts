@@ -14,7 +14,7 @@ import { rewind_latest } from "./rewind.js";
 import { SavePipeline } from "./save-pipeline.js";
 import type { Capture } from "./session-writer.js";
 import { StorePort } from "./store-port.js";
-import { frozen_messages, Timeline, type Messages } from "./timeline.js";
+import { messages_event, Timeline, type Messages } from "./timeline.js";
 import type { DeleteOptions, ForkOptions, SaveMetadata, SessionConversation, SessionManagerOptions } from "./types.js";
 
 /**
@@ -318,7 +318,7 @@ export class SessionEngine {
     this.#activate(session);
     session.timeline.extend(this.#conversation.messages);
     if (this.events.has_listeners("load")) {
-      this.events.emit("load", Object.freeze({ id: session.id, messages: frozen_messages(messages) }));
+      this.events.emit("load", messages_event(session.id, messages));
     }
   }
 

@@ -9,8 +9,19 @@ function same_json(a: unknown, b: unknown): boolean {
   return left === right || isDeepStrictEqual(JSON.parse(left), JSON.parse(right));
 }
 
+/** What listeners are told of a session: its messages are made ready where one asks for them, O(messages). */
+export function messages_event(id: string, messages: Messages): Readonly<{ id: string; messages: Messages }> {
+  let frozen = Object.isFrozen(messages) ? undefined : frozen_messages(messages); // others may change meanwhile
+  return Object.freeze({
+    id,
+    get messages() {
+      return (frozen ??= frozen_messages(messages));
+    },
+  });
+}
+
 /** The messages as a frozen array of frozen messages; what is not frozen is copied, never frozen itself. */
-export function frozen_messages(messages: Messages): Messages {
+function frozen_messages(messages: Messages): Messages {
   if (Object.isFrozen(messages) && messages.every((message) => Object.isFrozen(message))) {
     return messages;
   }

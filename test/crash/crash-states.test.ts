@@ -23,7 +23,6 @@ test.each(SCENARIOS)(
 /** Every sync that the scenarios contain: none is there for nothing. */
 const SYNCS = [
   "sync {id}.tmp",
-  "sync {id}.ndjson",
   "sync {id}.journal",
   "datasync {id}.journal",
   "sync_directory after make directory",

@@ -1,5 +1,4 @@
 import { dirname } from "node:path";
-import { SessionError } from "../../errors.js";
 import { is_errno, type FileLayer, type OpenFile } from "./file-layer.js";
 
 /** How new files are made, and whether they are synced. */
@@ -43,45 +42,6 @@ export async function with_file<T>(file: OpenFile, use: (file: OpenFile) => Prom
   }
   await file.close();
   return result;
-}
-
-/**
- * Replaces a file in one step: everything to a temporary file, synced, renamed over the old one, the directory
- * synced. `before_rename` may still stop it. Whatever fails before the rename leaves the old file as it was.
- */
-export async function replace_file(
-  layer: FileLayer,
-  path: string,
-  options: {
-    temporary: string;
-    policy: FilePolicy;
-    write: (file: OpenFile) => Promise<void>;
-    before_rename: () => Promise<void>;
-  },
-): Promise<void> {
-  const { temporary, policy } = options;
-  const old = await layer.stat(path);
-  if (old !== undefined && old.kind !== "file") {
-    throw new SessionError("storage", `${path} is not a regular file`, { path });
-  }
-  const file = await layer.create(temporary, old?.mode ?? policy.file_mode);
-  try {
-    await with_file(file, async () => {
-      await options.write(file);
-      if (policy.durable) {
-        await file.sync();
-      }
-    });
-    await options.before_rename();
-    if (!(await rename_if_there(layer, temporary, path))) {
-      await options.before_rename(); // whoever takes a lock over removes what its holder was writing
-      throw new SessionError("storage", `${temporary} was removed by another process`, { path: temporary });
-    }
-  } catch (error) {
-    await remove_if_there(layer, temporary).catch(() => undefined); // the first error says more
-    throw error;
-  }
-  await sync_directory(layer, dirname(path), policy);
 }
 
 /** Returns whether there was such a file. */

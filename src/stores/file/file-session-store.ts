@@ -6,6 +6,7 @@ import { apply_query, merge_metadata, type MetadataPatch } from "../../metadata.
 import type { SessionMetadata, SessionQuery, SessionRevision, SessionStore, StoredSession } from "../../types.js";
 import type { FilePolicy } from "./durable-files.js";
 import type { FileLayer } from "./file-layer.js";
+import { FoldScheduler } from "./fold-scheduler.js";
 import { find_form, FORMS } from "./forms.js";
 import { ListingCache } from "./listing-cache.js";
 import { NODE_FILE_LAYER } from "./node-file-layer.js";
@@ -34,10 +35,6 @@ export interface FileSessionStoreOptions {
   directory_mode?: number;
 }
 
-/** A journal is folded into its snapshot when it outgrows it, and this. */
-const MIN_FOLD_BYTES = 64 * 1024;
-/** By so much: journal, folds and a last flush then write less than four times the messages, whenever that comes. */
-const FOLD_RATIO = 1.25;
 /** How long `list` may keep the event loop at a time. */
 const SLICE_MS = 5;
 
@@ -52,8 +49,7 @@ export class FileSessionStore implements SessionStore {
   readonly #format: FileSessionFormat;
   readonly #access: SessionAccess;
   readonly #listing: ListingCache;
-  /** Background folds that failed: tried again when the journal has doubled, or at the next flush. */
-  readonly #failed_folds = new Map<string, number>();
+  readonly #folds: FoldScheduler;
 
   /**
    * @param root - the directory; made at the first write.
@@ -72,6 +68,7 @@ export class FileSessionStore implements SessionStore {
     this.#format = format;
     this.#root = resolve_path(root);
     this.#access = new SessionAccess(layer, policy, this.#root);
+    this.#folds = new FoldScheduler(layer, policy);
     this.#listing = new ListingCache(layer, this.#root);
   }
 
@@ -109,6 +106,7 @@ export class FileSessionStore implements SessionStore {
     const given = check(id, metadata);
     const texts = messages_to_json(messages, id);
     return this.#change(id, async (files, known) => {
+      await this.#folds.give_up(id);
       const old = await this.#readable(files, known);
       const state = await this.#write(files, id, texts, given, old);
       return { result: undefined, state };
@@ -122,6 +120,7 @@ export class FileSessionStore implements SessionStore {
     return this.#change(
       id,
       async (files, known) => {
+        await this.#folds.give_up(id);
         const old = await this.#state(files, known).catch(damaged_is_unknown);
         if (old === "damaged") {
           await files.sweep_links(undefined);
@@ -157,6 +156,7 @@ export class FileSessionStore implements SessionStore {
     const given = check(id, options.metadata);
     const texts = messages_to_json(messages, id);
     return this.#change(id, async (files, known) => {
+      await this.#folds.give_up(id);
       const old = await (revision === null ? this.#state(files, known) : this.#at_revision(id, files, known, revision));
       if (old !== known) {
         await files.read_all(); // what is damaged is not to be replaced
@@ -191,6 +191,7 @@ export class FileSessionStore implements SessionStore {
       return this.#fold(id);
     }
     await this.#access.settled();
+    await this.#folds.settled();
     const sessions = await this.#guard(undefined, () => session_names(this.#layer, this.#root, FORMS));
     const errors: unknown[] = [];
     for (const { id: of, has_journal } of sessions) {
@@ -217,7 +218,10 @@ export class FileSessionStore implements SessionStore {
    */
   async repair(id: string): Promise<FileSessionRepair> {
     require_valid_id(id);
-    return this.#change(id, (files) => repair_session(files, id));
+    return this.#change(id, async (files) => {
+      await this.#folds.give_up(id);
+      return repair_session(files, id);
+    });
   }
 
   /** Adds messages and metadata: to the journal, or where a session has none and only metadata change, at once. */
@@ -230,7 +234,17 @@ export class FileSessionStore implements SessionStore {
   ): Promise<SessionState> {
     const message_count = old.metadata.message_count + texts.length;
     const state = await files.extend(old, texts, merge_metadata(old.metadata, given, { id, message_count }));
-    this.#fold_if_long(id, state);
+    this.#folds.begin_if_long(this.#access.paths(id), state, (fold, signal) =>
+      this.#change(
+        id,
+        async (files, known) => {
+          const current = await this.#state(files, known);
+          const folded = current && (await files.finish_fold(fold, current));
+          return { result: undefined, state: folded ?? current };
+        },
+        () => Promise.resolve(signal.aborted ? { result: undefined } : undefined),
+      ),
+    );
     return state;
   }
 
@@ -296,14 +310,8 @@ export class FileSessionStore implements SessionStore {
     return state;
   }
 
-  #fold_if_long(id: string, { journal, stamp }: SessionState): void {
-    const limit = Math.max(MIN_FOLD_BYTES, FOLD_RATIO * stamp.size, this.#failed_folds.get(id) ?? 0);
-    if (journal !== undefined && journal.end > limit) {
-      this.#fold(id).catch(() => this.#failed_folds.set(id, 2 * journal.end)); // the journal holds everything
-    }
-  }
-
   async #fold(id: string): Promise<void> {
+    await this.#folds.settled(id);
     const is_at_rest = async () =>
       (await this.#layer.stat(this.#access.paths(id).journal)) === undefined ? { result: undefined } : undefined;
     await this.#change(
@@ -315,7 +323,7 @@ export class FileSessionStore implements SessionStore {
           return { result: undefined, state: found };
         }
         const state = await files.fold(view, view.state.metadata);
-        this.#failed_folds.delete(id);
+        this.#folds.folded(id);
         return { result: undefined, state };
       },
       is_at_rest,

@@ -25,7 +25,7 @@ export interface RecordHead {
   count: number;
   /** The revision of the messages after it. */
   revision: string;
-  /** In what the metadata differ from the snapshot's, all changes so far. */
+  /** The metadata that have changed since the snapshot, as they are now. */
   metadata: MetadataPatch;
   /** Absent: the record was synced before it was acknowledged. */
   durable?: false;
@@ -52,6 +52,7 @@ export interface Journal {
 /** Marks the line that ends a record; no message begins with it. */
 const MARK = "#";
 const NEWLINE = 0x0a;
+const LINE_END = Buffer.from("\n");
 
 function encode_line(body: Uint8Array, json: string): { bytes: Buffer; sum: string } {
   const sum = checksum(body, json);
@@ -62,12 +63,18 @@ export function encode_header(header: JournalHeader): { bytes: Buffer; sum: stri
   return encode_line(Buffer.alloc(0), JSON.stringify(header));
 }
 
-export function encode_record(messages: readonly string[], head: RecordHead): { bytes: Buffer; sum: string } {
-  const body = messages.length === 0 ? "" : `${messages.join(JSON_SEPARATOR)}\n`;
-  return encode_line(Buffer.from(body), JSON.stringify(head));
+/** `messages`: their JSON texts, with separators between them. */
+export function encode_record(messages: Buffer, head: RecordHead): { bytes: Buffer; sum: string } {
+  const body = messages.length === 0 ? messages : Buffer.concat([messages, LINE_END]);
+  return encode_line(body, JSON.stringify(head));
 }
 
-interface Line {
+export function join_messages(texts: readonly string[]): Buffer {
+  return Buffer.from(texts.join(JSON_SEPARATOR));
+}
+
+/** A whole line and the messages before it. */
+export interface Line {
   sum: string;
   head: unknown;
   body: Buffer;
@@ -111,22 +118,32 @@ export function decode_journal(bytes: Buffer): Journal {
   }
   const records: JournalRecord[] = [];
   let { end, sum } = first;
-  for (let record = decode_record(bytes, end); record !== undefined; record = decode_record(bytes, end)) {
-    const { head, line } = record;
-    if (head.prev !== sum || head.n !== records.length + 1 || head.base !== header.base) {
+  for (let line = decode_line_at(bytes, end); line !== undefined; line = decode_line_at(bytes, end)) {
+    const record = next_record(line, { base: header.base, sum, records: records.length });
+    if (record === undefined) {
       break;
     }
-    records.push({ ...head, sum: line.sum, body: line.body });
+    records.push(record);
     ({ end, sum } = line);
   }
   return { header, sum, records, end, damage: damage_after(bytes, end) };
 }
 
-/** The record that begins at `begin` and nowhere else. */
-function decode_record(bytes: Buffer, begin: number): { head: RecordHead; line: Line } | undefined {
+/** The line whose messages begin at `begin` and nowhere else. */
+export function decode_line_at(bytes: Buffer, begin: number): Line | undefined {
   const mark = next_mark(bytes, begin);
   const line = mark < 0 ? undefined : decode_line(bytes, mark);
-  return line?.begin === begin ? { head: line.head as RecordHead, line } : undefined;
+  return line?.begin === begin ? line : undefined;
+}
+
+/** The record of a line, if it goes on where the journal has got to. */
+export function next_record(
+  line: Line,
+  at: { base: string | undefined; sum: string; records: number },
+): JournalRecord | undefined {
+  const head = line.head as RecordHead;
+  const continues = head.prev === at.sum && head.n === at.records + 1 && head.base === at.base;
+  return continues ? { ...head, sum: line.sum, body: line.body } : undefined;
 }
 
 /** Invalid bytes are a torn tail, unless a whole record follows them that was synced after they were. */
@@ -167,6 +184,19 @@ export function apply_patch(metadata: MetadataPatch, patch: MetadataPatch): Meta
   return Object.fromEntries(merged);
 }
 
-export function make_patch(snapshot: MetadataPatch, metadata: SessionMetadata): MetadataPatch {
-  return metadata_difference(snapshot as SessionMetadata, metadata);
+/**
+ * In what metadata differ from the snapshot's. What an earlier record of the journal changed is in here even where it
+ * is as before by now: so the patch holds for a snapshot too that has taken that record in.
+ */
+export function make_patch(
+  snapshot: MetadataPatch,
+  metadata: SessionMetadata,
+  changed_before: readonly string[],
+): MetadataPatch {
+  const patch = new Map<string, unknown>(Object.entries(metadata_difference(snapshot as SessionMetadata, metadata)));
+  const values = new Map<string, unknown>(Object.entries(metadata));
+  for (const key of changed_before) {
+    patch.set(key, patch.get(key) ?? values.get(key) ?? null);
+  }
+  return Object.fromEntries(patch);
 }

@@ -1,8 +1,6 @@
 import { checksum } from "./checksum.js";
-import { replace_file } from "./durable-files.js";
-import { read_range, write_all, type FileStamp, type OpenFile } from "./file-layer.js";
+import { read_range, write_all, type FileStamp } from "./file-layer.js";
 import { scan_metadata } from "./foreign-head.js";
-import { copy_checked } from "./copy-checked.js";
 import {
   decode_foreign,
   decode_head,
@@ -12,16 +10,10 @@ import {
   JSON_SUFFIX,
   require_size,
 } from "./json-text.js";
+import { MessageRegion, write_messages } from "./message-region.js";
+import { PreparedFile } from "./prepared-file.js";
 import { read_file, read_regular } from "./regular-file.js";
-import {
-  stamp_of,
-  type ChangeContext,
-  type FileMetadata,
-  type SnapshotForm,
-  type SnapshotHead,
-  type StoreHeader,
-  type WrittenSnapshot,
-} from "./snapshot-form.js";
+import { stamp_of, type SnapshotForm, type StoreHeader } from "./snapshot-form.js";
 
 const HEAD_BYTES = 4096;
 
@@ -77,50 +69,36 @@ export const JSON_FORM: SnapshotForm = {
 
   recover: () => Promise.resolve(),
 
-  async write(context, texts, metadata, succession) {
-    const region = Buffer.from(texts.join(JSON_SEPARATOR));
-    const header = { ...succession, size: region.length, messages: checksum(region) };
-    return replace(context, metadata, header, async (file, offset) => {
-      await write_all(file, region, offset);
-      return header.messages;
+  async prepare(context, content, metadata, succession) {
+    const { layer, policy, paths } = context;
+    const path = paths.file(".json");
+    const kept_size = content.kept?.store.size ?? 0;
+    const is_first = kept_size === 0;
+    const size = kept_size + Math.max(0, content.added_size - (is_first ? JSON_SEPARATOR.length : 0));
+    const header = { ...succession, size, messages: "0".repeat(16) };
+    const offset = encode_head(metadata, header).bytes.length;
+    let written: WrittenFile | undefined;
+    const file = await PreparedFile.write(context, path, async (file) => {
+      const region = new MessageRegion(file, offset, policy.durable);
+      await write_messages(region, content, { layer, path, separator: Buffer.from(JSON_SEPARATOR) });
+      await write_all(file, JSON_SUFFIX, offset + size);
+      const { bytes, store } = encode_head(metadata, { ...header, messages: region.checksum() });
+      await write_all(file, bytes, 0);
+      written = { store, stamp: await file.stat() }; // now: once it has its name, others may write to it
     });
-  },
-
-  async extend(context, head, added, metadata, succession) {
-    const parts = head.store.size === 0 ? added : [Buffer.alloc(0), ...added];
-    const tail = Buffer.concat(parts.flatMap((part, at) => (at === 0 ? [part] : [Buffer.from(JSON_SEPARATOR), part])));
-    const header = { ...succession, size: head.store.size + tail.length, messages: "0".repeat(16) };
-    return replace(context, metadata, header, async (file, offset) => {
-      await write_all(file, tail, offset + head.store.size);
-      return copy_checked(context.layer, context.paths.file(".json"), head, tail, async (chunk, position) =>
-        write_all(file, chunk, offset + position),
-      );
-    });
+    const { store, stamp } = written as unknown as WrittenFile;
+    return {
+      head: { metadata, store, offset },
+      async put_in_place(lock) {
+        await file.put_in_place(lock, path);
+        return stamp_of(stamp);
+      },
+      discard: () => file.discard(),
+    };
   },
 };
 
-/** Writes a new file whose messages `write` puts at an offset, returning their checksum; the head comes last. */
-async function replace(
-  { layer, policy, paths, lock }: ChangeContext,
-  metadata: FileMetadata,
-  header: Omit<StoreHeader, "head">,
-  write: (file: OpenFile, offset: number) => Promise<string>,
-): Promise<WrittenSnapshot> {
-  const offset = encode_head(metadata, header).bytes.length;
-  let head: SnapshotHead | undefined;
-  let stamp: FileStamp | undefined;
-  await replace_file(layer, paths.file(".json"), {
-    temporary: paths.temporary(lock.token),
-    policy,
-    write: async (file) => {
-      const messages = await write(file, offset);
-      await write_all(file, JSON_SUFFIX, offset + header.size);
-      const { bytes, store } = encode_head(metadata, { ...header, messages });
-      await write_all(file, bytes, 0);
-      head = { metadata, store, offset };
-      stamp = await file.stat(); // now: once it has its name, others may write to it
-    },
-    before_rename: () => lock.require_held(),
-  });
-  return { head: head as unknown as SnapshotHead, stamp: stamp_of(stamp as unknown as FileStamp) };
+interface WrittenFile {
+  store: StoreHeader;
+  stamp: FileStamp;
 }

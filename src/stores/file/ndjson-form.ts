@@ -1,22 +1,24 @@
 import { isUtf8 } from "node:buffer";
 import type { Message } from "@simulacra-ai/core";
 import { checksum } from "./checksum.js";
-import { copy_checked } from "./copy-checked.js";
 import { corrupt, is_object, parse_json } from "./corrupt.js";
-import { remove_if_there, replace_file, sync_directory, with_file } from "./durable-files.js";
+import { remove_if_there, sync_directory } from "./durable-files.js";
 import { write_all, type FileLayer, type FileStamp } from "./file-layer.js";
 import { decode_store, encode_store, JSON_SEPARATOR, require_messages } from "./json-text.js";
+import { MessageRegion, write_messages } from "./message-region.js";
+import { PreparedFile } from "./prepared-file.js";
 import { is_too_large, read_file } from "./regular-file.js";
 import type { SessionPaths } from "./session-paths.js";
+import type { SessionLock } from "./session-lock.js";
 import {
   stamp_of,
-  type ChangeContext,
   type FileMetadata,
+  type PrepareContext,
   type ReadHead,
+  type SnapshotContent,
   type SnapshotForm,
   type SnapshotHead,
   type StoreHeader,
-  type WrittenSnapshot,
 } from "./snapshot-form.js";
 
 const HEAD = ".meta.json";
@@ -96,53 +98,60 @@ export const NDJSON_FORM: SnapshotForm = {
     await sync_directory(layer, paths.root, policy);
   },
 
-  async write(context, texts, metadata, succession) {
-    const { layer, policy, paths, lock } = context;
-    const region = Buffer.from(texts.join(SEPARATOR));
-    const is_new = (await layer.stat(paths.file(HEAD))) === undefined;
-    let data: FileStamp | undefined;
-    await remove_if_there(layer, paths.file(NEXT));
-    await replace_file(layer, paths.file(is_new ? DATA : NEXT), {
-      temporary: paths.temporary(lock.token),
-      policy,
-      write: async (file) => {
-        await write_all(file, region, 0);
-        await write_all(file, Buffer.from(region.length > 0 ? SEPARATOR : ""), region.length);
-        data = await file.stat();
-      },
-      before_rename: () => lock.require_held(),
+  async prepare(context, content, metadata, succession) {
+    const { layer, policy, paths } = context;
+    let written: { size: number; messages: string; stamp: FileStamp } | undefined;
+    const file = await PreparedFile.write(context, paths.file(DATA), async (file) => {
+      const region = new MessageRegion(file, 0, policy.durable);
+      const lines = { ...content, added: as_lines(content.added) };
+      await write_messages(region, lines, { layer, path: paths.file(DATA), separator: Buffer.from(SEPARATOR) });
+      const { size } = region;
+      const messages = region.checksum();
+      await write_all(file, Buffer.from(size > 0 ? SEPARATOR : ""), size);
+      written = { size, messages, stamp: await file.stat() };
     });
-    const header = { ...succession, size: region.length, messages: checksum(region) };
-    const written = await commit(context, metadata, header, data as unknown as FileStamp);
-    if (!is_new) {
-      await lock.require_held();
-      await layer.rename(paths.file(NEXT), paths.file(DATA));
-      await sync_directory(layer, paths.root, policy);
-    }
-    return written;
-  },
-
-  async extend(context, head, added, metadata, succession) {
-    const { layer, policy, paths, lock } = context;
-    const lines = added.map((part) => part.toString("latin1").replaceAll(JSON_SEPARATOR, SEPARATOR)).join(SEPARATOR);
-    const first = head.store.size === 0 || lines === "" ? "" : SEPARATOR;
-    const tail = Buffer.from(first + lines, "latin1");
-    const messages = await copy_checked(layer, paths.file(DATA), head, tail, () => Promise.resolve());
-    const size = head.store.size + tail.length;
-    const data = await with_file(await layer.open(paths.file(DATA), "modify"), async (file) => {
-      if (tail.length > 0) {
-        await lock.require_held();
-        await file.truncate(head.store.size); // what another fold has left
-        await write_all(file, Buffer.concat([tail, Buffer.from(SEPARATOR)]), head.store.size);
-        if (policy.durable) {
-          await file.sync();
+    const { size, messages, stamp } = written as unknown as NonNullable<typeof written>;
+    const { text, store } = encode_meta(metadata, { ...succession, size, messages });
+    return {
+      head: { metadata, store, offset: 0 },
+      async put_in_place(lock) {
+        const is_new = (await layer.stat(paths.file(HEAD))) === undefined;
+        if (is_new) {
+          await lock.require_held();
+          await remove_if_there(layer, paths.file(NEXT));
         }
-      }
-      return file.stat();
-    });
-    return commit(context, metadata, { ...succession, size, messages }, data);
+        await file.put_in_place(lock, paths.file(is_new ? DATA : NEXT));
+        const head_stamp = await write_head({ ...context, token: lock.token }, text, lock);
+        if (!is_new) {
+          await lock.require_held();
+          await layer.rename(paths.file(NEXT), paths.file(DATA));
+          await sync_directory(layer, paths.root, policy);
+        }
+        return stamp_of(head_stamp, stamp);
+      },
+      discard: () => file.discard(),
+    };
   },
 };
+
+/** Messages as they stand in a journal, one a line. Latin 1 keeps every byte as it is. */
+async function* as_lines(pieces: SnapshotContent["added"]): AsyncGenerator<Buffer> {
+  for await (const piece of pieces) {
+    yield Buffer.from(piece.toString("latin1").replaceAll(JSON_SEPARATOR, SEPARATOR), "latin1");
+  }
+}
+
+/** The rename of this file is what counts: from then on the session is the new one. */
+async function write_head(context: PrepareContext, text: string, lock: SessionLock): Promise<FileStamp> {
+  const path = context.paths.file(HEAD);
+  let stamp: FileStamp | undefined;
+  const file = await PreparedFile.write(context, path, async (file) => {
+    await write_all(file, Buffer.from(text), 0);
+    stamp = await file.stat();
+  });
+  await file.put_in_place(lock, path);
+  return stamp as unknown as FileStamp;
+}
 
 /** Another writer's metadata that speak of messages, without a file of them. @throws {SessionError} `corrupt`. */
 function require_data(data: FileStamp | undefined, { message_count }: FileMetadata, paths: SessionPaths): void {
@@ -208,25 +217,4 @@ function decode_lines(bytes: Buffer, path: string): Message[] {
     throw corrupt(path, `it has ${lines.length} lines and ${messages.length} messages`);
   }
   return messages;
-}
-
-/** Renames the new metadata over the old: from then on the session is the new one. */
-async function commit(
-  { layer, policy, paths, lock }: ChangeContext,
-  metadata: FileMetadata,
-  header: Omit<StoreHeader, "head">,
-  data: FileStamp,
-): Promise<WrittenSnapshot> {
-  const { text, store } = encode_meta(metadata, header);
-  let stamp: FileStamp | undefined;
-  await replace_file(layer, paths.file(HEAD), {
-    temporary: paths.temporary(lock.token),
-    policy,
-    write: async (file) => {
-      await write_all(file, Buffer.from(text), 0);
-      stamp = await file.stat();
-    },
-    before_rename: () => lock.require_held(),
-  });
-  return { head: { metadata, store, offset: 0 }, stamp: stamp_of(stamp as unknown as FileStamp, data) };
 }

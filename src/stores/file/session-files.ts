@@ -1,24 +1,37 @@
 import type { Message } from "@simulacra-ai/core";
 import { SessionError, session_not_found } from "../../errors.js";
 import type { SessionMetadata } from "../../types.js";
-import { keep_aside, remove_if_there, rename_if_there, sync_directory, with_file } from "./durable-files.js";
-import { is_errno, same_stamp, write_all, type FileStamp, type OpenFile } from "./file-layer.js";
+import { keep_aside, remove_if_there, sync_directory, with_file } from "./durable-files.js";
+import { same_stamp } from "./file-layer.js";
 import { ForkLinks } from "./fork-links.js";
-import { encode_header, encode_record, make_patch } from "./journal.js";
 import { find_form, FORMS } from "./forms.js";
-import { read_foreign_history, read_session, read_state } from "./session-reader.js";
-import type { JournalState, SessionState, SessionView } from "./session-view.js";
-import type { ChangeContext, FileSessionFormat, SnapshotHead, Succession, WrittenSnapshot } from "./snapshot-form.js";
+import { join_messages, type JournalRecord } from "./journal.js";
+import { JournalFile } from "./journal-file.js";
+import { read_records } from "./journal-pieces.js";
+import { begin_journal, encode_next } from "./journal-writer.js";
 import { salvage_session, type Salvage } from "./salvage.js";
+import { succession, type PreparedFold } from "./session-fold.js";
+import { read_foreign_history, read_session, read_state } from "./session-reader.js";
+import { size_of, type JournalState, type SessionState, type SessionView } from "./session-view.js";
+import {
+  content_of,
+  type ChangeContext,
+  type FileSessionFormat,
+  type PrepareContext,
+  type PreparedSnapshot,
+  type SnapshotHead,
+} from "./snapshot-form.js";
 import { new_token } from "./token.js";
 
 /** The files of one session under their lock: every step that changes them. */
 export class SessionFiles {
   readonly #context: ChangeContext;
   readonly #links: ForkLinks;
+  readonly #journal: JournalFile;
 
   constructor(context: ChangeContext) {
     this.#context = context;
+    this.#journal = new JournalFile(context);
     this.#links = new ForkLinks(context);
   }
 
@@ -38,7 +51,12 @@ export class SessionFiles {
   async read(): Promise<SessionView | undefined> {
     const { layer, paths } = this.#context;
     await (await find_form(layer, paths))?.recover(this.#context);
-    return read_state(layer, paths);
+    const view = await read_state(layer, paths);
+    const { head, journal } = view?.state ?? {};
+    const is_cut_short = head && journal?.relation === "continues" && journal.base !== head.store.generation;
+    return is_cut_short && view
+      ? { ...view, state: { ...view.state, journal: await this.#journal.renew(head, view.records) } }
+      : view;
   }
 
   /**
@@ -74,12 +92,16 @@ export class SessionFiles {
     return read_foreign_history(layer, paths);
   }
 
+  get #own_context(): PrepareContext {
+    return { ...this.#context, token: this.#context.lock.token };
+  }
+
   async set_journal_aside(): Promise<void> {
     const { layer, policy, paths, lock } = this.#context;
     await lock.require_held();
     await keep_aside(layer, paths.journal, "conflict");
     await sync_directory(layer, paths.root, policy);
-    await this.#retire_journal(undefined);
+    await this.#journal.retire(undefined);
   }
 
   /** Replaces everything by these messages, each a JSON text; a new session is laid out in this format. */
@@ -98,9 +120,8 @@ export class SessionFiles {
     if (form === undefined) {
       throw new SessionError("invalid_input", `there is no format ${JSON.stringify(format)}`);
     }
-    return this.#commit(form, metadata, old, () =>
-      form.write(this.#context, texts, metadata, succession(old, revision)),
-    );
+    const prepared = await form.prepare(this.#own_context, content_of(texts), metadata, succession(old, revision));
+    return this.#commit(form, prepared, { metadata, revision, old });
   }
 
   /** Rewrites the snapshot with what the journal adds, and with this metadata. The messages stay what they are. */
@@ -111,24 +132,62 @@ export class SessionFiles {
       return this.write(texts, metadata, state, form.format, revision);
     }
     const added = records.filter((record) => record.count > 0).map((record) => record.body);
-    return this.#commit(form, metadata, state, () =>
-      form.extend(this.#context, head, added, metadata, succession(state, revision)),
-    );
+    const content = { kept: head, added, added_size: size_of(records) };
+    const prepared = await form.prepare(this.#own_context, content, metadata, succession(state, revision));
+    return this.#commit(form, prepared, { metadata, revision, old: state });
   }
 
+  /**
+   * Puts a fold in place that was prepared from an earlier state, while the session went on: what the journal has got
+   * since becomes the new one. `undefined`: the session is no longer the same, and the fold is not put in place.
+   */
+  async finish_fold({ snapshot, from }: PreparedFold, state: SessionState): Promise<SessionState | undefined> {
+    const { form, stamp, journal, metadata, revision } = state;
+    const is_same = stamp.key === from.stamp.key && journal?.stamp.inode === from.journal?.stamp.inode;
+    if (!is_same || journal === undefined || from.journal === undefined || journal.records < from.journal.records) {
+      await snapshot.discard();
+      return undefined;
+    }
+    const { layer, paths } = this.#context;
+    const tail: JournalRecord[] = [];
+    if (journal.records > from.journal.records) {
+      await with_file(await layer.open(paths.journal, "read"), async (file) => {
+        for await (const record of read_records(file, paths.journal, from.journal, journal)) {
+          tail.push(record);
+        }
+      });
+    }
+    return this.#commit(form, snapshot, { metadata, revision, old: state, tail });
+  }
+
+  /** `tail`: what the journal holds beyond the new snapshot. */
   async #commit(
     form: SessionState["form"],
-    metadata: SessionMetadata,
-    old: SessionState | undefined,
-    write: () => Promise<WrittenSnapshot>,
+    prepared: PreparedSnapshot,
+    {
+      metadata,
+      revision,
+      old,
+      tail = [],
+    }: Pick<SessionState, "metadata" | "revision"> & {
+      old: SessionState | undefined;
+      tail?: readonly JournalRecord[];
+    },
   ): Promise<SessionState> {
-    const { head, stamp } = await write();
-    const was_retired = await this.#retire_journal(old?.journal?.stamp);
-    if (was_retired && old === undefined) {
-      await sync_directory(this.#context.layer, this.#context.paths.root, this.#context.policy); // it may be damaged
+    const { layer, policy, paths, lock } = this.#context;
+    const { head } = prepared;
+    const stamp = await prepared.put_in_place(lock);
+    let journal: JournalState | undefined;
+    if (tail.length > 0) {
+      journal = await this.#journal.renew(head, tail);
+    } else {
+      const was_retired = await this.#journal.retire(old?.journal?.stamp);
+      if (was_retired && old === undefined) {
+        await sync_directory(layer, paths.root, policy); // it may be damaged
+      }
     }
     await this.#links.refresh(form, old?.metadata.parent_id, metadata.parent_id);
-    return { form, stamp, head, journal: undefined, metadata, revision: head.store.revision };
+    return { form, stamp, head, journal, metadata, revision };
   }
 
   /**
@@ -153,122 +212,26 @@ export class SessionFiles {
 
   async #append(state: SessionState, messages: readonly string[], metadata: SessionMetadata): Promise<SessionState> {
     const head = state.head as SnapshotHead;
-    const base = head.store.generation;
     const journal = state.journal?.relation === "continues" ? state.journal : undefined;
     if (journal === undefined && state.journal !== undefined) {
-      await this.#retire_journal(state.journal.stamp); // spent
+      await this.#journal.retire(state.journal.stamp); // spent
     }
-    const first = journal ? undefined : encode_header({ journal: 1, base, messages: head.store.messages });
+    const start = journal ? { bytes: Buffer.alloc(0), state: journal } : begin_journal(head);
     const revision = messages.length > 0 ? new_token(16) : state.revision;
-    const n = (journal?.records ?? 0) + 1;
-    const record = encode_record(messages, {
-      n,
-      base,
-      prev: journal?.sum ?? first?.sum ?? "",
+    const record = encode_next(head, start.state, join_messages(messages), {
       at: state.metadata.message_count,
       count: messages.length,
       revision,
-      metadata: make_patch(head.metadata, metadata),
-      ...(!this.#context.policy.durable && { durable: false }),
+      metadata,
+      durable: this.#context.policy.durable,
     });
     const stamp = journal
-      ? await this.#extend_journal(journal, record.bytes)
-      : await this.#begin_journal(Buffer.concat([first?.bytes ?? Buffer.alloc(0), record.bytes]));
+      ? await this.#journal.extend(journal, record.bytes)
+      : await this.#journal.begin(Buffer.concat([start.bytes, record.bytes]));
     if (state.metadata.parent_id !== metadata.parent_id) {
       await this.#links.refresh(state.form, state.metadata.parent_id, metadata.parent_id);
     }
-    return {
-      ...state,
-      metadata,
-      revision,
-      journal: { stamp, base, sum: record.sum, end: stamp.size, records: n, relation: "continues" },
-    };
-  }
-
-  async #create_journal(): Promise<OpenFile> {
-    const { layer, policy, paths, lock } = this.#context;
-    try {
-      return await layer.create(paths.journal, policy.file_mode);
-    } catch (error) {
-      if (!is_errno(error, "EEXIST")) {
-        throw error;
-      }
-      await lock.require_held(); // a writer that has lost its lock has put it there since
-      await this.#retire_journal(undefined);
-      return layer.create(paths.journal, policy.file_mode);
-    }
-  }
-
-  async #begin_journal(bytes: Buffer): Promise<FileStamp> {
-    const { layer, policy, paths } = this.#context;
-    let stamp: FileStamp | undefined;
-    try {
-      return await with_file(await this.#create_journal(), async (file) => {
-        stamp = await file.stat();
-        await write_all(file, bytes, 0);
-        if (policy.durable) {
-          await file.sync();
-        }
-        await sync_directory(layer, paths.root, policy);
-        return this.#require_ours(file);
-      });
-    } catch (error) {
-      await this.#retire_journal(stamp).catch(() => undefined); // the first error says more
-      throw error;
-    }
-  }
-
-  /**
-   * Removes the journal, if it still is this one. It is moved away first and looked at then: a writer that has lost
-   * its lock must not remove its successor's. Not synced: a journal that comes back after a power cut is done with.
-   */
-  async #retire_journal(stamp: FileStamp | undefined): Promise<boolean> {
-    const { layer, paths, lock } = this.#context;
-    const grave = paths.temporary(lock.token);
-    if (!(await rename_if_there(layer, paths.journal, grave))) {
-      return false;
-    }
-    const moved = await layer.stat(grave);
-    const is_ours = (stamp !== undefined && moved?.inode === stamp.inode) || (await lock.is_held());
-    if (!is_ours) {
-      await rename_if_there(layer, grave, paths.journal);
-      throw lock.broken();
-    }
-    await remove_if_there(layer, grave);
-    return true;
-  }
-
-  async #extend_journal({ end, stamp }: JournalState, bytes: Buffer): Promise<FileStamp> {
-    const { layer, policy, paths } = this.#context;
-    return with_file(await layer.open(paths.journal, "modify"), async (file) => {
-      if (!same_stamp(await file.stat(), stamp)) {
-        throw this.#context.lock.broken();
-      }
-      if (stamp.size > end) {
-        await file.truncate(end); // a torn tail; behind it, two records would weld into one
-      }
-      try {
-        await write_all(file, bytes, end);
-        if (policy.durable) {
-          await file.datasync();
-        }
-      } catch (error) {
-        await file.truncate(end).catch(() => undefined); // the first error says more
-        throw error;
-      }
-      return this.#require_ours(file);
-    });
-  }
-
-  /** Before a record is acknowledged: the journal is still the one of this name, and the lock still ours. */
-  async #require_ours(file: OpenFile): Promise<FileStamp> {
-    const { layer, paths, lock } = this.#context;
-    const stamp = await file.stat();
-    await lock.require_held();
-    if ((await layer.stat(paths.journal))?.inode !== stamp.inode) {
-      throw lock.broken();
-    }
-    return stamp;
+    return { ...state, metadata, revision, journal: { ...record.state, stamp } };
   }
 
   /** Removes the session. Returns whether there was one. */
@@ -321,13 +284,4 @@ export class SessionFiles {
     await sync_directory(layer, paths.root, policy);
     return kept;
   }
-}
-
-/** What a new snapshot notes of the one it replaces. */
-function succession(old: SessionState | undefined, revision: string): Succession {
-  const journal = old?.journal;
-  const is_merged = old?.head === undefined && journal?.relation === "spent";
-  const previous = old?.head?.store.generation ?? (is_merged ? (journal?.base ?? null) : null);
-  const folded = journal !== undefined && journal.base === previous ? journal.records : 0;
-  return { version: 1, generation: new_token(16), previous, folded, revision };
 }

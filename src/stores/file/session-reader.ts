@@ -14,6 +14,7 @@ import {
   messages_of,
   patched,
   relate,
+  size_of,
   type JournalState,
   type Relation,
   type SessionView,
@@ -160,7 +161,16 @@ function combine_foreign(
 
 function journal_state({ stamp, journal }: JournalFile, relation: Relation): JournalState {
   const { header, sum, end, records } = journal;
-  return { stamp, base: header?.base, sum, end, records: records.length, relation };
+  return {
+    stamp,
+    base: header?.base,
+    sum,
+    end,
+    records: records.length,
+    size: size_of(records),
+    changed: Object.keys(records.at(-1)?.metadata ?? {}),
+    relation,
+  };
 }
 
 /**

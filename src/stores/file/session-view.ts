@@ -3,6 +3,7 @@ import { complete_metadata, type MetadataPatch } from "../../metadata.js";
 import type { SessionMetadata } from "../../types.js";
 import type { FileStamp } from "./file-layer.js";
 import { apply_patch, type Journal, type JournalRecord } from "./journal.js";
+import { JSON_SEPARATOR } from "./json-text.js";
 import type { SnapshotForm, SnapshotHead, SnapshotStamp, StoreHeader } from "./snapshot-form.js";
 
 /**
@@ -21,6 +22,10 @@ export interface JournalState {
   end: number;
   /** How many records there are. */
   records: number;
+  /** Bytes of their messages, as they are in a snapshot, a separator before each record's. */
+  size: number;
+  /** The metadata that any of them has changed. */
+  changed: readonly string[];
   relation: Relation;
 }
 
@@ -67,7 +72,12 @@ export function relate(
   return next.at === message_count ? { relation: "continues", records } : { relation: "foreign", records: [] };
 }
 
-/** The messages of a record, parsed. */
+/** Bytes that the messages of these records add to a snapshot, with a separator before each record's. */
+export function size_of(records: readonly JournalRecord[]): number {
+  return records.reduce((sum, { count, body }) => sum + (count > 0 ? JSON_SEPARATOR.length + body.length : 0), 0);
+}
+
+/** The messages of records, parsed. */
 export function messages_of(records: readonly JournalRecord[]): Message[] {
   return records.flatMap((record) =>
     record.count === 0 ? [] : (JSON.parse(`[${record.body.toString()}]`) as Message[]),

@@ -1,6 +1,8 @@
 import type { Message } from "@simulacra-ai/core";
 import type { MetadataPatch } from "../../metadata.js";
 import type { FileLayer, FileStamp } from "./file-layer.js";
+import { join_messages } from "./journal.js";
+import { JSON_SEPARATOR } from "./json-text.js";
 import type { SessionLock } from "./session-lock.js";
 import type { FilePolicy } from "./durable-files.js";
 import type { SessionPaths } from "./session-paths.js";
@@ -67,9 +69,27 @@ export interface ChangeContext {
   lock: SessionLock;
 }
 
-export interface WrittenSnapshot {
+/** What it needs to write files that nobody reads yet; `token` names them. */
+export type PrepareContext = Omit<ChangeContext, "lock"> & { token: string };
+
+/** The messages of a snapshot to be. */
+export interface SnapshotContent {
+  /** The snapshot whose messages come first: they are copied as they are, and checked. */
+  kept: SnapshotHead | undefined;
+  /** Those behind them, in pieces as they stand in a journal. */
+  added: Iterable<Buffer> | AsyncIterable<Buffer>;
+  /** Bytes of these as JSON, a separator before each piece. */
+  added_size: number;
+  /** Stops the writing. */
+  signal?: AbortSignal;
+}
+
+/** A snapshot that is written, and synced, but not the session's yet. */
+export interface PreparedSnapshot {
   head: SnapshotHead;
-  stamp: SnapshotStamp;
+  /** Replaces the session's snapshot, in one step. Nothing is left of it where that fails. */
+  put_in_place(lock: SessionLock): Promise<SnapshotStamp>;
+  discard(): Promise<void>;
 }
 
 /** One layout of snapshots: everything in which the formats differ. */
@@ -94,24 +114,23 @@ export interface SnapshotForm {
   checksum(texts: readonly string[]): string;
   /** Completes what a killed writer has begun and decided. */
   recover(context: ChangeContext): Promise<void>;
-  /** Replaces the snapshot, in one step. */
-  write(
-    context: ChangeContext,
-    texts: readonly string[],
+  /** Writes a snapshot under a temporary name; needs no lock. Nothing is parsed. @throws {SessionError} `corrupt`. */
+  prepare(
+    context: PrepareContext,
+    content: SnapshotContent,
     metadata: FileMetadata,
     succession: Succession,
-  ): Promise<WrittenSnapshot>;
-  /**
-   * Replaces the snapshot, in one step, by one with more messages at the end: `added` as they stand in a journal.
-   * Nothing is parsed; the old messages are checked.
-   */
-  extend(
-    context: ChangeContext,
-    head: SnapshotHead,
-    added: readonly Buffer[],
-    metadata: FileMetadata,
-    succession: Succession,
-  ): Promise<WrittenSnapshot>;
+  ): Promise<PreparedSnapshot>;
+}
+
+/** Messages, each a JSON text, as a snapshot of their own. */
+export function content_of(texts: readonly string[]): SnapshotContent {
+  const added = texts.length === 0 ? [] : [join_messages(texts)];
+  return {
+    kept: undefined,
+    added,
+    added_size: added.reduce((sum, { length }) => sum + JSON_SEPARATOR.length + length, 0),
+  };
 }
 
 export function stamp_of(...files: FileStamp[]): SnapshotStamp {

@@ -1,0 +1,115 @@
+import { remove_if_there, rename_if_there, sync_directory, with_file } from "./durable-files.js";
+import { is_errno, same_stamp, write_all, type FileStamp, type OpenFile } from "./file-layer.js";
+import type { JournalRecord } from "./journal.js";
+import { encode_journal } from "./journal-writer.js";
+import { PreparedFile } from "./prepared-file.js";
+import type { JournalState } from "./session-view.js";
+import type { ChangeContext, SnapshotHead } from "./snapshot-form.js";
+
+/** The file of a session's journal, under the session's lock. */
+export class JournalFile {
+  readonly #context: ChangeContext;
+
+  constructor(context: ChangeContext) {
+    this.#context = context;
+  }
+
+  /** Replaces the journal by one that goes on from this snapshot, with these records: those that are not in there. */
+  async renew(head: SnapshotHead, records: readonly JournalRecord[]): Promise<JournalState> {
+    const { policy, paths, lock } = this.#context;
+    const { bytes, state } = encode_journal(head, records, policy.durable);
+    let stamp: FileStamp | undefined;
+    const file = await PreparedFile.write({ ...this.#context, token: lock.token }, paths.journal, async (file) => {
+      await write_all(file, bytes, 0);
+      stamp = await file.stat();
+    });
+    await file.put_in_place(lock, paths.journal);
+    return { ...state, stamp: stamp as unknown as FileStamp };
+  }
+
+  async #create(): Promise<OpenFile> {
+    const { layer, policy, paths, lock } = this.#context;
+    try {
+      return await layer.create(paths.journal, policy.file_mode);
+    } catch (error) {
+      if (!is_errno(error, "EEXIST")) {
+        throw error;
+      }
+      await lock.require_held(); // a writer that has lost its lock has put it there since
+      await this.retire(undefined);
+      return layer.create(paths.journal, policy.file_mode);
+    }
+  }
+
+  async begin(bytes: Buffer): Promise<FileStamp> {
+    const { layer, policy, paths } = this.#context;
+    let stamp: FileStamp | undefined;
+    try {
+      return await with_file(await this.#create(), async (file) => {
+        stamp = await file.stat();
+        await write_all(file, bytes, 0);
+        if (policy.durable) {
+          await file.sync();
+        }
+        await sync_directory(layer, paths.root, policy);
+        return this.#require_ours(file);
+      });
+    } catch (error) {
+      await this.retire(stamp).catch(() => undefined); // the first error says more
+      throw error;
+    }
+  }
+
+  /**
+   * Removes the journal, if it still is this one. It is moved away first and looked at then: a writer that has lost
+   * its lock must not remove its successor's. Not synced: a journal that comes back after a power cut is done with.
+   */
+  async retire(stamp: FileStamp | undefined): Promise<boolean> {
+    const { layer, paths, lock } = this.#context;
+    const grave = paths.temporary(lock.token);
+    if (!(await rename_if_there(layer, paths.journal, grave))) {
+      return false;
+    }
+    const moved = await layer.stat(grave);
+    const is_ours = (stamp !== undefined && moved?.inode === stamp.inode) || (await lock.is_held());
+    if (!is_ours) {
+      await rename_if_there(layer, grave, paths.journal);
+      throw lock.broken();
+    }
+    await remove_if_there(layer, grave);
+    return true;
+  }
+
+  async extend({ end, stamp }: JournalState, bytes: Buffer): Promise<FileStamp> {
+    const { layer, policy, paths } = this.#context;
+    return with_file(await layer.open(paths.journal, "modify"), async (file) => {
+      if (!same_stamp(await file.stat(), stamp)) {
+        throw this.#context.lock.broken();
+      }
+      if (stamp.size > end) {
+        await file.truncate(end); // a torn tail; behind it, two records would weld into one
+      }
+      try {
+        await write_all(file, bytes, end);
+        if (policy.durable) {
+          await file.datasync();
+        }
+      } catch (error) {
+        await file.truncate(end).catch(() => undefined); // the first error says more
+        throw error;
+      }
+      return this.#require_ours(file);
+    });
+  }
+
+  /** Before a record is acknowledged: the journal is still the one of this name, and the lock still ours. */
+  async #require_ours(file: OpenFile): Promise<FileStamp> {
+    const { layer, paths, lock } = this.#context;
+    const stamp = await file.stat();
+    await lock.require_held();
+    if ((await layer.stat(paths.journal))?.inode !== stamp.inode) {
+      throw lock.broken();
+    }
+    return stamp;
+  }
+}

@@ -1,0 +1,75 @@
+import { SessionError } from "../../errors.js";
+import { remove_if_there, rename_if_there, sync_directory, with_file } from "./durable-files.js";
+import type { OpenFile } from "./file-layer.js";
+import type { SessionLock } from "./session-lock.js";
+import type { PrepareContext } from "./snapshot-form.js";
+
+/** A file that is written, and synced, under a temporary name: its content is certain before it replaces anything. */
+export class PreparedFile {
+  readonly #context: PrepareContext;
+
+  private constructor(context: PrepareContext) {
+    this.#context = context;
+  }
+
+  /** With the mode of the file that it is to replace. Where this fails, nothing is left of it. */
+  static async write(
+    context: PrepareContext,
+    path: string,
+    write: (file: OpenFile) => Promise<void>,
+  ): Promise<PreparedFile> {
+    const { layer, policy, paths, token } = context;
+    const old = await layer.stat(path);
+    if (old !== undefined && old.kind !== "file") {
+      throw new SessionError("storage", `${path} is not a regular file`, { path });
+    }
+    const file = await layer.create(paths.temporary(token), old?.mode ?? policy.file_mode);
+    const prepared = new PreparedFile(context);
+    try {
+      await with_file(file, async () => {
+        await write(file);
+        if (policy.durable) {
+          await file.sync();
+        }
+      });
+    } catch (error) {
+      await prepared.discard();
+      throw error;
+    }
+    return prepared;
+  }
+
+  /**
+   * Gives it the name that it is meant for, in one step, and syncs the directory. What fails before the rename leaves
+   * the old file as it was, and nothing of this one.
+   * @throws {SessionError} `conflict` where the lock is not held any more.
+   */
+  async put_in_place(lock: SessionLock, path: string): Promise<void> {
+    const { layer, policy, paths, token } = this.#context;
+    const temporary = paths.temporary(lock.token);
+    const was_removed = async () => {
+      await lock.require_held(); // whoever takes a lock over removes what its holder was writing
+      return new SessionError("storage", `${temporary} was removed by another process`, { path: temporary });
+    };
+    try {
+      if (token !== lock.token && !(await rename_if_there(layer, paths.temporary(token), temporary))) {
+        throw await was_removed();
+      }
+      await lock.require_held();
+      if (!(await rename_if_there(layer, temporary, path))) {
+        throw await was_removed();
+      }
+    } catch (error) {
+      await remove_if_there(layer, temporary).catch(() => undefined); // the first error says more
+      await this.discard();
+      throw error;
+    }
+    await sync_directory(layer, paths.root, policy);
+  }
+
+  /** Removes it, if it still has its temporary name. Another error is on its way where this is called. */
+  async discard(): Promise<void> {
+    const { layer, paths, token } = this.#context;
+    await remove_if_there(layer, paths.temporary(token)).catch(() => undefined);
+  }
+}
