@@ -30,8 +30,8 @@ export function compare_sessions(
 }
 
 /** Sorts, filters and pages a list as `SessionStore.list` promises. */
-export function apply_query(entries: SessionMetadata[], query: SessionQuery = {}): SessionMetadata[] {
-  const { limit, before, parent_id, kinds } = query;
+export function apply_query(entries: SessionMetadata[], query?: SessionQuery | null): SessionMetadata[] {
+  const { limit, before, parent_id, kinds } = query ?? {};
   if (limit !== undefined && !(Number.isInteger(limit) && limit >= 0)) {
     throw new SessionError("invalid_input", `limit must be a whole number of at least 0, not ${String(limit)}`);
   }

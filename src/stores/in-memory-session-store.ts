@@ -2,6 +2,7 @@ import type { Message } from "@simulacra-ai/core";
 import { SessionError, session_not_found } from "../errors.js";
 import { messages_to_json, metadata_to_plain } from "../json.js";
 import { apply_query, merge_metadata } from "../metadata.js";
+import { revision_of } from "../revision.js";
 import type { SessionMetadata, SessionQuery, SessionRevision, SessionStore, StoredSession } from "../types.js";
 
 interface MemoryRecord {
@@ -49,7 +50,7 @@ export class InMemorySessionStore implements SessionStore {
     options: { revision: string; metadata?: Partial<SessionMetadata> },
   ): Promise<SessionRevision> {
     const added = messages_to_json(messages, id);
-    const record = this.#at_revision(id, options.revision);
+    const record = this.#at_revision(id, revision_of(options, id));
     this.#merge(id, record, options.metadata, added.length);
     if (added.length > 0) {
       for (const json of added) {
@@ -66,8 +67,9 @@ export class InMemorySessionStore implements SessionStore {
     options: { revision: string | null; metadata?: Partial<SessionMetadata> },
   ): Promise<SessionRevision> {
     const all = messages_to_json(messages, id);
-    if (options.revision !== null) {
-      this.#at_revision(id, options.revision);
+    const revision = revision_of(options, id);
+    if (revision !== null) {
+      this.#at_revision(id, revision);
     } else if (this.#records.has(id)) {
       throw new SessionError("conflict", `session ${id} exists already`, { session_id: id });
     }

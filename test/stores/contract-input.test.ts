@@ -138,4 +138,17 @@ describe.each(STORES)("$name", ({ open }) => {
     expect(metadata.custom).toEqual({ kept: 1 });
     expect(metadata).not.toHaveProperty("fn");
   });
+
+  test("rule 25: options that are missing are refused, a query that is null asks for everything", async () => {
+    const store = open();
+    await store.save("s", [message("one")]);
+    const [append, replace] = [store.append.bind(store), store.replace.bind(store)] as ((
+      id: string,
+      messages: Message[],
+    ) => Promise<unknown>)[];
+    expect(await outcome_of(append?.("s", []) ?? Promise.resolve())).toBe("invalid_input");
+    expect(await outcome_of(replace?.("s", []) ?? Promise.resolve())).toBe("invalid_input");
+    expect(await store.list(null as never)).toHaveLength(1);
+    expect((await loaded(store)).messages).toEqual([message("one")]);
+  });
 });

@@ -11,6 +11,26 @@ export function is_object(value: unknown): value is Record<string, unknown> {
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
+/** Whether JSON can be made of what was made of JSON: it reads deeper nesting than it writes. */
+export function is_writable(value: unknown): boolean {
+  try {
+    JSON.stringify(value);
+    return true;
+  } catch (error) {
+    if (error instanceof RangeError) {
+      return false;
+    }
+    throw error;
+  }
+}
+
+/** @throws {SessionError} `corrupt` where a value of another writer could not be written again. */
+export function require_writable(value: unknown, path: string): void {
+  if (!is_writable(value)) {
+    throw corrupt(path, "it is nested too deep");
+  }
+}
+
 /** @throws {SessionError} `corrupt`. */
 export function parse_json(bytes: Buffer | string, path: string): unknown {
   try {

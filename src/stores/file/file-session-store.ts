@@ -3,6 +3,7 @@ import type { Message } from "@simulacra-ai/core";
 import { has_code, SessionError, session_not_found } from "../../errors.js";
 import { messages_to_json } from "../../json.js";
 import { apply_query, merge_metadata, type MetadataPatch } from "../../metadata.js";
+import { revision_of } from "../../revision.js";
 import type { SessionMetadata, SessionQuery, SessionRevision, SessionStore, StoredSession } from "../../types.js";
 import type { FilePolicy } from "./durable-files.js";
 import type { FileLayer } from "./file-layer.js";
@@ -137,7 +138,7 @@ export class FileSessionStore implements SessionStore {
     messages: Message[],
     options: { revision: string; metadata?: Partial<SessionMetadata> },
   ): Promise<SessionRevision> {
-    const { revision } = options;
+    const revision = revision_of(options, id);
     const given = check(id, options.metadata);
     const texts = messages_to_json(messages, id);
     return this.#change(id, async (files, known) => {
@@ -152,7 +153,7 @@ export class FileSessionStore implements SessionStore {
     messages: Message[],
     options: { revision: string | null; metadata?: Partial<SessionMetadata> },
   ): Promise<SessionRevision> {
-    const { revision } = options;
+    const revision = revision_of(options, id);
     const given = check(id, options.metadata);
     const texts = messages_to_json(messages, id);
     return this.#change(id, async (files, known) => {

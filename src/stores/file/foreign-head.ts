@@ -1,4 +1,4 @@
-import { is_object } from "./corrupt.js";
+import { is_object, is_writable } from "./corrupt.js";
 import type { FileMetadata } from "./snapshot-form.js";
 
 const QUOTE = 0x22;
@@ -22,7 +22,7 @@ export function scan_metadata(bytes: Buffer): FileMetadata | "incomplete" | unde
   }
   try {
     const value: unknown = JSON.parse(bytes.toString("utf8", begin, end));
-    return is_object(value) ? value : undefined;
+    return is_object(value) && is_writable(value) ? value : undefined;
   } catch (error) {
     if (error instanceof SyntaxError) {
       return undefined;

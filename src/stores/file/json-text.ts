@@ -1,7 +1,7 @@
 import { isUtf8 } from "node:buffer";
 import type { Message } from "@simulacra-ai/core";
 import { checksum } from "./checksum.js";
-import { corrupt, is_object, parse_json } from "./corrupt.js";
+import { corrupt, is_object, parse_json, require_writable } from "./corrupt.js";
 import type { FileMetadata, SnapshotHead, StoreHeader } from "./snapshot-form.js";
 
 const METADATA_PREFIX = '{\n"metadata": ';
@@ -97,6 +97,7 @@ export function decode_foreign(bytes: Buffer, path: string): { metadata: FileMet
     throw corrupt(path, "it is not an object with metadata and a list of messages");
   }
   const { metadata, messages, store } = value;
+  require_writable(value, path);
   require_messages(messages, path);
   if (is_object(store) && !is_reformatted(store, metadata, messages)) {
     throw corrupt(path, "it is not as this package wrote it; without its `store` it is read as it is");

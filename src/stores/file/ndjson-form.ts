@@ -1,7 +1,7 @@
 import { isUtf8 } from "node:buffer";
 import type { Message } from "@simulacra-ai/core";
 import { checksum } from "./checksum.js";
-import { corrupt, is_object, parse_json } from "./corrupt.js";
+import { corrupt, is_object, parse_json, require_writable } from "./corrupt.js";
 import { remove_if_there, sync_directory } from "./durable-files.js";
 import { write_all, type FileLayer, type FileStamp } from "./file-layer.js";
 import { decode_store, encode_store, JSON_SEPARATOR, require_messages } from "./json-text.js";
@@ -71,7 +71,9 @@ export const NDJSON_FORM: SnapshotForm = {
     const { stamp, head, metadata } = read;
     if (head === undefined) {
       require_data(data?.stamp, metadata, paths);
-      return { stamp, head, metadata, messages: data ? decode_lines(data.bytes, paths.file(DATA)) : [] };
+      const messages = data ? decode_lines(data.bytes, paths.file(DATA)) : [];
+      require_writable(messages, paths.file(DATA));
+      return { stamp, head, metadata, messages };
     }
     const bytes =
       written_bytes(data?.bytes, head) ?? written_bytes((await read_file(layer, paths.file(NEXT)))?.bytes, head);
@@ -198,8 +200,9 @@ async function read_meta(
   if (!isUtf8(bytes) || !is_object(value)) {
     throw corrupt(path, "it is not an object with metadata");
   }
+  require_writable(value, path);
   const { store: _store, ...metadata } = value;
-  return { stamp, head: undefined, metadata: metadata };
+  return { stamp, head: undefined, metadata };
 }
 
 /** @throws {SessionError} `corrupt`. */
@@ -209,6 +212,7 @@ function decode_lines(bytes: Buffer, path: string): Message[] {
   }
   const lines = bytes
     .toString()
+    .replace(/^\ufeff/, "")
     .split("\n")
     .filter((line) => line.trim() !== "");
   const messages = parse_json(`[${lines.join(",")}]`, path) as unknown[];

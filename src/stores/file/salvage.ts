@@ -1,6 +1,6 @@
 import { isUtf8 } from "node:buffer";
 import type { Message } from "@simulacra-ai/core";
-import { is_object } from "./corrupt.js";
+import { is_object, is_writable } from "./corrupt.js";
 import type { FileLayer } from "./file-layer.js";
 import { object_end, scan_metadata } from "./foreign-head.js";
 import { decode_journal, type Journal } from "./journal.js";
@@ -85,10 +85,13 @@ function is_gap(byte: number | undefined): boolean {
   return byte === 0x20 || byte === 0x0a || byte === 0x0d || byte === 0x09 || byte === 0x2c;
 }
 
+const BYTE_ORDER_MARK = Buffer.from("\ufeff");
+
 /** The messages of a file with a message a line. */
 function salvage_lines(bytes: Buffer): Message[] {
   const messages: Message[] = [];
-  for (let begin = 0; begin < bytes.length;) {
+  const has_mark = bytes.subarray(0, BYTE_ORDER_MARK.length).equals(BYTE_ORDER_MARK);
+  for (let begin = has_mark ? BYTE_ORDER_MARK.length : 0; begin < bytes.length;) {
     const newline = bytes.indexOf(0x0a, begin);
     const end = newline < 0 ? bytes.length : newline;
     const line = bytes.subarray(begin, end);
@@ -109,7 +112,7 @@ function parse_object(bytes: Buffer): Record<string, unknown> | undefined {
   }
   try {
     const value: unknown = JSON.parse(bytes.toString());
-    return is_object(value) ? value : undefined;
+    return is_object(value) && is_writable(value) ? value : undefined;
   } catch (error) {
     if (error instanceof SyntaxError) {
       return undefined;

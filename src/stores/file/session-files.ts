@@ -114,7 +114,7 @@ export class SessionFiles {
   ): Promise<SessionState> {
     const found = old?.form ?? (await find_form(this.#context.layer, this.#context.paths));
     if (found === undefined) {
-      await this.#remove_all([this.#context.paths.journal]); // without a snapshot it is none of a session
+      await this.#remove_all(this.#followers()); // without a head they are none of a session
     }
     const form = found ?? FORMS.find((known) => known.format === format);
     if (form === undefined) {
@@ -238,14 +238,19 @@ export class SessionFiles {
   async remove(parent_id: string | undefined): Promise<boolean> {
     const { layer, policy, paths } = this.#context;
     await this.#links.remove(parent_id);
-    const heads = FORMS.map((form) => form.head_path(paths));
-    const rest = FORMS.flatMap((form) => form.file_paths(paths)).filter((path) => !heads.includes(path));
-    const existed = await this.#remove_all(heads);
+    const existed = await this.#remove_all(FORMS.map((form) => form.head_path(paths)));
     if (existed) {
       await sync_directory(layer, paths.root, policy); // without its journal a snapshot would be an older session
     }
-    await this.#remove_all([...rest, paths.journal]); // nothing without the head
+    await this.#remove_all(this.#followers());
     return existed;
+  }
+
+  /** The files that are nothing without a head, in whatever form. */
+  #followers(): string[] {
+    const { paths } = this.#context;
+    const heads = new Set(FORMS.map((form) => form.head_path(paths)));
+    return [...FORMS.flatMap((form) => form.file_paths(paths)), paths.journal].filter((path) => !heads.has(path));
   }
 
   /** Returns whether there were any. */
