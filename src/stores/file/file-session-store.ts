@@ -12,6 +12,7 @@ import { find_form, FORMS } from "./forms.js";
 import { ListingCache } from "./listing-cache.js";
 import { NODE_FILE_LAYER } from "./node-file-layer.js";
 import { SessionAccess, storage_error, type Outcome } from "./session-access.js";
+import { next_turn, pauses } from "./pauses.js";
 import type { SessionFiles } from "./session-files.js";
 import { check, damaged_is_unknown, recovered_id, unless_there } from "./store-rules.js";
 import { repair_session, type FileSessionRepair } from "./repair-session.js";
@@ -35,9 +36,6 @@ export interface FileSessionStoreOptions {
   /** The mode of new directories. Default `0o700`. */
   directory_mode?: number;
 }
-
-/** How long `list` may keep the event loop at a time. */
-const SLICE_MS = 5;
 
 /**
  * Sessions as JSON files in a directory: `{id}.json`, with what was appended since in `{id}.journal`, and hard links
@@ -75,16 +73,10 @@ export class FileSessionStore implements SessionStore {
 
   async list(query?: SessionQuery): Promise<SessionMetadata[]> {
     return this.#guard(undefined, async () => {
-      const names = await session_names(this.#layer, this.#root, FORMS);
-      let slice_began = performance.now();
-      const entries = await this.#listing.list(names, () => {
-        if (performance.now() - slice_began <= SLICE_MS) {
-          return undefined;
-        }
-        return new Promise<void>((resolve) => setImmediate(resolve)).then(() => {
-          slice_began = performance.now();
-        });
-      });
+      const pause = pauses();
+      const names = await session_names(this.#layer, this.#root, FORMS, pause);
+      const entries = await this.#listing.list(names, pause);
+      await next_turn();
       return apply_query(entries, query);
     });
   }

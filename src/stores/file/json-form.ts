@@ -15,7 +15,8 @@ import { PreparedFile } from "./prepared-file.js";
 import { read_file, read_regular } from "./regular-file.js";
 import { stamp_of, type SnapshotForm, type StoreHeader } from "./snapshot-form.js";
 
-const HEAD_BYTES = 4096;
+/** Usually enough for the head. */
+const HEAD_BYTES = 1024;
 
 /** One file: metadata, the store's header and the messages in one JSON object. */
 export const JSON_FORM: SnapshotForm = {

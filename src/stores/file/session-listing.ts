@@ -8,9 +8,16 @@ import { salvage_session } from "./salvage.js";
 import { is_valid_id, JOURNAL_ENDING, type SessionPaths } from "./session-paths.js";
 import { read_session } from "./session-reader.js";
 import { metadata_of_file } from "./session-view.js";
-import type { SnapshotForm } from "./snapshot-form.js";
+import { stamp_of, type SnapshotForm, type SnapshotStamp } from "./snapshot-form.js";
 
 const TAIL_BYTES = 4096;
+
+/** What a session says, and what its files were when it was read. */
+export interface ListedSession {
+  metadata: SessionMetadata;
+  /** `undefined`: it cannot be read. */
+  stamps: SnapshotStamp[] | undefined;
+}
 
 /**
  * A session's metadata from the head of its snapshot and the end of its journal; all of it is read only where these
@@ -21,14 +28,35 @@ export async function list_session(
   paths: SessionPaths,
   form: SnapshotForm,
   has_journal: boolean,
-): Promise<SessionMetadata | undefined> {
+): Promise<ListedSession | undefined> {
   try {
-    return (
-      (await list_from_ends(layer, paths, form, has_journal)) ?? (await read_session(layer, paths))?.state.metadata
-    );
+    const listed = await list_from_ends(layer, paths, form, has_journal);
+    if (listed !== undefined) {
+      return listed;
+    }
+    const stamps = await stamps_of(layer, paths, form, has_journal);
+    const metadata = (await read_session(layer, paths))?.state.metadata;
+    return metadata && { metadata, stamps };
   } catch (error) {
-    return has_code(error, "corrupt") ? list_damaged(layer, paths) : damaged_entry(layer, paths, error);
+    const is_corrupt = has_code(error, "corrupt");
+    return without_stamps(await (is_corrupt ? list_damaged(layer, paths) : damaged_entry(layer, paths, error)));
   }
+}
+
+/** What the files of a session are now; `undefined`: gone. */
+export async function stamps_of(
+  layer: FileLayer,
+  paths: SessionPaths,
+  form: SnapshotForm,
+  has_journal: boolean,
+): Promise<SnapshotStamp[] | undefined> {
+  const snapshot = await form.stamp(layer, paths);
+  const journal = has_journal ? await layer.stat(paths.journal) : undefined;
+  return snapshot && [snapshot, ...(journal ? [stamp_of(journal)] : [])];
+}
+
+function without_stamps(metadata: SessionMetadata | undefined): ListedSession | undefined {
+  return metadata && { metadata, stamps: undefined };
 }
 
 /** What seems damaged may have been read in the middle of a change. */
@@ -82,39 +110,48 @@ async function list_from_ends(
   paths: SessionPaths,
   form: SnapshotForm,
   has_journal: boolean,
-): Promise<SessionMetadata | undefined> {
-  const last = has_journal ? await read_last_record(layer, paths.journal) : undefined;
-  const read = last === "unclear" ? undefined : await form.read_head(layer, paths);
-  if (last === "unclear" || read?.metadata === undefined) {
+): Promise<ListedSession | undefined> {
+  const journal = has_journal ? await read_last_record(layer, paths.journal) : undefined;
+  const read = journal === "unclear" ? undefined : await form.read_head(layer, paths);
+  if (journal === "unclear" || read?.metadata === undefined) {
     return undefined;
   }
   const { stamp, head, metadata } = read;
+  const stamps = journal ? [stamp, journal.stamp] : [stamp];
+  const last = journal?.record;
   const stored_count = metadata.message_count;
   if (typeof stored_count !== "number" || !Number.isSafeInteger(stored_count) || stored_count < 0) {
     return undefined;
   }
   if (last === undefined || (last.base === head?.store.previous && last.n <= (head?.store.folded ?? 0))) {
-    return metadata_of_file(metadata, { id: paths.id, message_count: stored_count, stamp });
+    return { metadata: metadata_of_file(metadata, { id: paths.id, message_count: stored_count, stamp }), stamps };
   }
   if (last.base !== head?.store.generation) {
     return undefined;
   }
   const message_count = last.at + last.count;
-  return metadata_of_file(apply_patch(metadata, last.metadata), { id: paths.id, message_count, stamp });
+  const patched = apply_patch(metadata, last.metadata);
+  return { metadata: metadata_of_file(patched, { id: paths.id, message_count, stamp }), stamps };
 }
 
 /** `undefined`: there is no journal any more. `"unclear"`: its end does not say. */
-async function read_last_record(layer: FileLayer, path: string): Promise<RecordHead | "unclear" | undefined> {
-  return read_regular(layer, path, async (file, { size }) => {
+async function read_last_record(
+  layer: FileLayer,
+  path: string,
+): Promise<{ record: RecordHead; stamp: SnapshotStamp } | "unclear" | undefined> {
+  return read_regular(layer, path, async (file, stamp) => {
     for (let length = TAIL_BYTES; ; length *= 4) {
-      const begin = Math.max(0, size - length);
-      const record = decode_last_record(await read_range(file, begin, size - begin));
+      const begin = Math.max(0, stamp.size - length);
+      const record = decode_last_record(await read_range(file, begin, stamp.size - begin));
       if (record !== undefined || begin === 0) {
-        return record ?? "unclear";
+        return record ? { record, stamp: stamp_of(stamp) } : "unclear";
       }
     }
   });
 }
+
+/** Called between the steps of long work; what it returns is waited for. */
+export type Pause = () => Promise<void> | undefined;
 
 export interface SessionName {
   id: string;
@@ -127,15 +164,21 @@ export async function session_names(
   layer: FileLayer,
   root: string,
   forms: readonly SnapshotForm[],
+  pause: Pause = () => undefined,
 ): Promise<SessionName[]> {
-  const names = new Set(await names_if_there(layer, root));
+  const names = await names_if_there(layer, root);
+  const journals = new Set(names.filter((name) => name.endsWith(JOURNAL_ENDING)));
   const sessions = new Map<string, SessionName>();
   for (const form of forms) {
     const ending = form.head_ending;
     for (const name of names) {
       const id = name.endsWith(ending) ? name.slice(0, -ending.length) : undefined;
       if (id !== undefined && is_valid_id(id) && !sessions.has(id)) {
-        sessions.set(id, { id, form, has_journal: names.has(id + JOURNAL_ENDING) });
+        sessions.set(id, { id, form, has_journal: journals.has(id + JOURNAL_ENDING) });
+      }
+      const pausing = pause();
+      if (pausing !== undefined) {
+        await pausing;
       }
     }
   }

@@ -1,4 +1,4 @@
-import { join } from "node:path";
+import { join, sep } from "node:path";
 import { SessionError } from "../../errors.js";
 
 const MAX_ID_BYTES = 200;
@@ -49,18 +49,25 @@ export function require_valid_id(id: unknown, what = "session id"): asserts id i
 export class SessionPaths {
   readonly root: string;
   readonly id: string;
-  readonly journal: string;
-  readonly lock: string;
+  readonly #stem: string;
 
+  /** `root` is a resolved path. */
   constructor(root: string, id: string) {
     this.root = root;
     this.id = id;
-    this.journal = this.file(JOURNAL_ENDING);
-    this.lock = this.file(".lock");
+    this.#stem = (root.endsWith(sep) ? root : root + sep) + id;
+  }
+
+  get journal(): string {
+    return this.file(JOURNAL_ENDING);
+  }
+
+  get lock(): string {
+    return this.file(".lock");
   }
 
   file(ending: string): string {
-    return join(this.root, this.id + ending);
+    return this.#stem + ending;
   }
 
   /** A name that only the holder of the lock with this token uses. */
