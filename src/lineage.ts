@@ -11,6 +11,16 @@ export interface ResolvedSession {
   inherited: number;
   /** What the chain of parents lacks, in words; empty where it is whole. */
   missing: string[];
+  /** The session's record and those of its parents, the nearest first. */
+  chain: StoredSession[];
+}
+
+/** What says of a session where its history begins. */
+export const LINEAGE_KEYS = ["parent_id", "fork_message_id", "fork_message_count", "detached"] as const;
+
+/** True where two states of a session take the same from the same parent. */
+export function same_lineage(a: SessionMetadata, b: SessionMetadata): boolean {
+  return LINEAGE_KEYS.every((key) => (a[key] ?? undefined) === (b[key] ?? undefined));
 }
 
 /** True where a session takes messages from its parent. */
@@ -53,7 +63,7 @@ export async function resolve_session(
   }
   let messages: Message[] = [];
   let inherited = 0;
-  for (const record of chain.reverse()) {
+  for (const record of chain.toReversed()) {
     const cut = fork_point(record.metadata, messages);
     if (cut.missing !== undefined) {
       missing.push(cut.missing);
@@ -61,7 +71,7 @@ export async function resolve_session(
     inherited = cut.count;
     messages = [...messages.slice(0, cut.count), ...record.messages];
   }
-  return { record: chain.at(-1) as StoredSession, messages, inherited, missing };
+  return { record: chain[0] as StoredSession, messages, inherited, missing, chain };
 }
 
 /** How many of the parent's messages a session inherits, and what of its fork point the parent no longer holds. */

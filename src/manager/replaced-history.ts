@@ -1,37 +1,67 @@
 import { randomUUID } from "node:crypto";
-import { fork_point } from "../lineage.js";
+import { SessionError } from "../errors.js";
 import { session_kind } from "../metadata.js";
 import type { SessionMetadata, StoredSession } from "../types.js";
 import type { ActiveSession } from "./active-session.js";
+import { keep_forks_of_cut, make_whole, move_forks, parent_record, secure_fork, stranded_forks } from "./inheritance.js";
 import type { Metadata, StorePort } from "./store-port.js";
-import type { Messages } from "./timeline.js";
+import { begins_with, type Messages } from "./timeline.js";
 
 /**
  * Before the stored history of a session is replaced by one that has only the first `common` messages in common with
  * it: the old version is stored as a session of its own, and forks whose fork point is gone inherit from that. With
- * `"overwrite"` no copy is kept, and those forks take what they inherit into themselves.
+ * `"overwrite"` no copy is kept, and those forks take what they inherit into themselves. Returns what is to be done
+ * once it is replaced, for forks made meanwhile.
  */
 export async function keep_replaced_history(
   port: StorePort,
   session: ActiveSession,
   { record, common }: { record: StoredSession; common: number },
   policy: "keep" | "overwrite",
-): Promise<void> {
+): Promise<() => Promise<void>> {
+  const { id } = session;
   const { metadata, messages } = record;
-  const stranded = await stranded_forks(port, session.id, common);
+  const resolved = await port.resolve_readable(id);
+  if (resolved !== undefined && resolved.record.revision !== record.revision) {
+    throw new SessionError("conflict", `session ${id} was changed by another writer`, { session_id: id });
+  }
   const is_kept = policy === "keep" && messages.length > 0 && session_kind(metadata) !== "checkpoint";
-  if (!is_kept) {
-    for (const fork of stranded) {
-      await port.make_self_contained(fork.id);
+  if (is_kept) {
+    if (session.replaced === undefined || !is_same_version(session.replaced.messages, messages)) {
+      session.replaced = { id: randomUUID(), messages };
     }
-    return;
+    await store_version(port, session.replaced.id, metadata, messages, "replaced");
   }
-  if (session.replaced_id === undefined) {
-    const id = randomUUID();
-    await store_version(port, id, metadata, messages, "replaced");
-    session.replaced_id = id;
+  const kept_as = is_kept ? session.replaced?.id : undefined;
+  if (resolved === undefined) {
+    await require_no_forks(port, id);
+    return () => Promise.resolve();
   }
-  await move_forks(port, stranded, session.replaced_id);
+  const parent = parent_record(resolved);
+  if (kept_as !== undefined && parent !== undefined) {
+    await secure_fork(port, kept_as, parent, resolved.messages);
+  }
+  const history = resolved.messages;
+  const stranded = await stranded_forks(port, id, history, common);
+  if (kept_as !== undefined) {
+    await move_forks(port, stranded, id, kept_as);
+  } else {
+    for (const fork of stranded) {
+      await make_whole(port, fork.id, id);
+    }
+  }
+  return () => keep_forks_of_cut(port, id, { history, common, kept_as });
+}
+
+function is_same_version(a: Messages, b: Messages): boolean {
+  return a.length === b.length && begins_with(a, b);
+}
+
+/** @throws {SessionError} `corrupt` where there are forks: what they inherit cannot be read. */
+async function require_no_forks(port: StorePort, id: string): Promise<void> {
+  if ((await port.forks_of(id)).length > 0) {
+    await port.resolve(id);
+  }
 }
 
 /** Stores a version of a session under another id: the old parent, dates and messages. */
@@ -45,21 +75,5 @@ export async function store_version(
 ): Promise<void> {
   const { id: _id, message_count: _count, label_source: _source, label, ...kept } = metadata;
   const labelled = label === undefined ? {} : { label: `${label} (${suffix})`, label_source: "auto" as const };
-  await port.put(id, messages, { ...kept, ...labelled, ...changes, kind: "fork" }, null);
-}
-
-/** The forks of a session that inherit more than its first `common` messages. */
-export async function stranded_forks(port: StorePort, id: string, common: number): Promise<SessionMetadata[]> {
-  const forks = await port.forks_of(id);
-  if (forks.length === 0) {
-    return forks;
-  }
-  const history = (await port.resolve(id))?.messages ?? [];
-  return forks.filter((fork) => fork_point(fork, history).count > common);
-}
-
-export async function move_forks(port: StorePort, forks: SessionMetadata[], parent_id: string): Promise<void> {
-  for (const { id, updated_at } of forks) {
-    await port.update(id, { parent_id, updated_at });
-  }
+  await port.create(id, messages, { ...kept, ...labelled, ...changes, kind: "fork" });
 }

@@ -1,14 +1,11 @@
 import type { Message } from "@simulacra-ai/core";
 import { has_capability } from "../capabilities.js";
 import { has_code, session_not_found } from "../errors.js";
-import { inherits, resolve_session, type ResolvedSession } from "../lineage.js";
-import { session_kind } from "../metadata.js";
+import { inherits, LINEAGE_KEYS, resolve_session, type ResolvedSession } from "../lineage.js";
 import type { SessionMetadata, SessionStore, StoredSession } from "../types.js";
 import type { Messages } from "./timeline.js";
 
 export type Metadata = Partial<SessionMetadata>;
-
-const ATTEMPTS = 8;
 
 /** A store as the manager uses it: each step by the cheapest method that the store is capable of. */
 export class StorePort {
@@ -27,9 +24,26 @@ export class StorePort {
     return this.store.load(id);
   }
 
-  /** A session with all that it inherits. */
-  resolve(id: string): Promise<ResolvedSession | undefined> {
-    return resolve_session(id, (of) => this.store.load(of));
+  /**
+   * A session with all that it inherits. What is missing is looked for once more: its parents may have been moved
+   * while they were read.
+   */
+  async resolve(id: string, options: { cut_cycles?: boolean } = {}): Promise<ResolvedSession | undefined> {
+    const load = (of: string) => this.store.load(of);
+    const resolved = await resolve_session(id, load, options);
+    return resolved === undefined || resolved.missing.length === 0 ? resolved : resolve_session(id, load, options);
+  }
+
+  /** The same, as far as it can be read: `undefined` where it or a parent is damaged, too. */
+  async resolve_readable(id: string): Promise<ResolvedSession | undefined> {
+    try {
+      return await this.resolve(id, { cut_cycles: true });
+    } catch (error) {
+      if (!has_code(error, "corrupt")) {
+        throw error;
+      }
+      return undefined;
+    }
   }
 
   /**
@@ -42,6 +56,23 @@ export class StorePort {
     }
     await this.store.save(id, messages as Message[], metadata);
     return undefined;
+  }
+
+  /**
+   * Writes a new session under an id that nobody else knows. It may be there already, from an attempt whose answer was
+   * lost: then it is written over.
+   */
+  async create(id: string, messages: Messages, metadata: Metadata): Promise<string | undefined> {
+    try {
+      return await this.put(id, messages, metadata, null);
+    } catch (error) {
+      const stored = has_code(error, "conflict") ? await this.store.load(id) : undefined;
+      if (stored === undefined) {
+        throw error;
+      }
+      const stale = Object.fromEntries(LINEAGE_KEYS.filter((key) => stored.metadata[key]).map((key) => [key, null]));
+      return this.put(id, messages, { ...stale, ...metadata } as Metadata, stored.revision ?? null);
+    }
   }
 
   /**
@@ -98,40 +129,18 @@ export class StorePort {
     return entries.filter((entry) => entry.parent_id === id && inherits(entry));
   }
 
-  /** A session and all that descend from it, the deepest first; a cycle is visited once. */
-  async with_descendants(id: string): Promise<string[]> {
+  /** Sessions and all that descend from them, the deepest first; a cycle is visited once. */
+  async with_descendants(ids: readonly string[]): Promise<string[]> {
     const children = new Map<string, string[]>();
     for (const { id: child, parent_id } of await this.store.list()) {
       if (parent_id !== undefined) {
         children.set(parent_id, [...(children.get(parent_id) ?? []), child]);
       }
     }
-    const found = new Set([id]);
+    const found = new Set(ids);
     for (const ancestor of found) {
       children.get(ancestor)?.forEach((child) => found.add(child));
     }
     return [...found].reverse();
-  }
-
-  /**
-   * Writes what a fork inherits into the fork itself; its parent is named for provenance from then on. What a cycle
-   * of parents holds is taken once. Returns the new revision, if the store has such.
-   */
-  async make_self_contained(id: string): Promise<string | undefined> {
-    for (let attempt = 1; ; attempt += 1) {
-      const resolved = await resolve_session(id, (of) => this.store.load(of), { cut_cycles: true });
-      if (resolved === undefined || !inherits(resolved.record.metadata)) {
-        return resolved?.record.revision;
-      }
-      const { metadata, revision } = resolved.record;
-      const detached = { detached: true, kind: session_kind(metadata), updated_at: metadata.updated_at };
-      try {
-        return await this.put(id, resolved.messages, detached, revision ?? null);
-      } catch (error) {
-        if (!has_code(error, "conflict") || attempt === ATTEMPTS) {
-          throw error;
-        }
-      }
-    }
   }
 }

@@ -39,6 +39,11 @@ export function common_prefix(a: Messages, b: Messages): number {
   return length;
 }
 
+/** Whether a history begins with another one, by value. */
+export function begins_with(history: Messages, beginning: Messages): boolean {
+  return common_prefix(history, beginning) === beginning.length;
+}
+
 /**
  * What a conversation has held so far, as references: it only grows. A conversation that no longer continues it
  * begins a new timeline. Holds two references a message.

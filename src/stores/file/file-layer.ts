@@ -28,6 +28,11 @@ export interface OpenFile {
  */
 export interface FileLayer {
   open(path: string, how: "read" | "modify"): Promise<OpenFile>;
+  /**
+   * Opens, looks at, reads the first bytes of and closes a file, all at once; where a layer has no such operation, the
+   * single ones do it. Reads nothing of what is no regular file.
+   */
+  peek?(path: string, length: number): Promise<{ stamp: FileStamp; bytes: Buffer }>;
   /** A new file with exactly this mode; `EEXIST` where the name is taken. */
   create(path: string, mode: number): Promise<OpenFile>;
   /** `undefined` where there is nothing of this name. */

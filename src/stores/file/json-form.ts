@@ -1,5 +1,5 @@
 import { checksum } from "./checksum.js";
-import { read_range, write_all, type FileStamp } from "./file-layer.js";
+import { write_all, type FileStamp } from "./file-layer.js";
 import { scan_metadata } from "./foreign-head.js";
 import {
   decode_foreign,
@@ -12,7 +12,7 @@ import {
 } from "./json-text.js";
 import { MessageRegion, write_messages } from "./message-region.js";
 import { PreparedFile } from "./prepared-file.js";
-import { read_file, read_regular } from "./regular-file.js";
+import { read_beginning, read_file } from "./regular-file.js";
 import { stamp_of, type SnapshotForm, type StoreHeader } from "./snapshot-form.js";
 
 /** Usually enough for the head. */
@@ -34,22 +34,25 @@ export const JSON_FORM: SnapshotForm = {
 
   async read_head(layer, paths) {
     const path = paths.file(".json");
-    return read_regular(layer, path, async (file, file_stamp) => {
-      const stamp = stamp_of(file_stamp);
-      for (let length = HEAD_BYTES; ; length *= 4) {
-        const bytes = await read_range(file, 0, Math.min(length, file_stamp.size));
-        const whole = bytes.length >= file_stamp.size;
-        const head = decode_head(bytes, whole, path);
-        if (head !== undefined && head !== "incomplete") {
-          require_size(file_stamp.size, head, path);
-          return { stamp, head, metadata: head.metadata };
-        }
-        const scanned = head === undefined ? scan_metadata(bytes) : head;
-        if (scanned !== "incomplete" || whole) {
-          return { stamp, head: undefined, metadata: scanned === "incomplete" ? undefined : scanned };
-        }
+    for (let length = HEAD_BYTES; ; length *= 4) {
+      const beginning = await read_beginning(layer, path, length);
+      if (beginning === undefined) {
+        return undefined;
       }
-    });
+      const { bytes } = beginning;
+      const { size } = beginning.stamp;
+      const stamp = stamp_of(beginning.stamp);
+      const whole = bytes.length >= size;
+      const head = decode_head(bytes, whole, path);
+      if (head !== undefined && head !== "incomplete") {
+        require_size(size, head, path);
+        return { stamp, head, metadata: head.metadata };
+      }
+      const scanned = head === undefined ? scan_metadata(bytes) : head;
+      if (scanned !== "incomplete" || whole) {
+        return { stamp, head: undefined, metadata: scanned === "incomplete" ? undefined : scanned };
+      }
+    }
   },
 
   async read(layer, paths) {

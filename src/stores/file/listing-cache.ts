@@ -9,7 +9,7 @@ const SETTLED_AFTER_MS = 1000;
 
 interface CachedEntry {
   key: string;
-  json: string;
+  metadata: SessionMetadata;
 }
 
 /**
@@ -34,7 +34,7 @@ export class ListingCache {
       const paths = new SessionPaths(this.#root, id);
       const known = this.#entries.get(id);
       if (known !== undefined && known.key === key_of(await stamps_of(this.#layer, paths, form, has_journal))) {
-        found.push(JSON.parse(known.json) as SessionMetadata);
+        found.push(copy_of(known.metadata));
         entries.set(id, known);
       } else {
         const { metadata, stamps } = (await list_session(this.#layer, paths, form, has_journal)) ?? {};
@@ -42,8 +42,8 @@ export class ListingCache {
           found.push(metadata);
         }
         const key = key_of(stamps);
-        if (key !== undefined && metadata?.damaged === undefined) {
-          entries.set(id, { key, json: JSON.stringify(metadata) });
+        if (key !== undefined && metadata !== undefined && metadata.damaged === undefined) {
+          entries.set(id, { key, metadata: copy_of(metadata) });
         }
       }
       const pausing = pause();
@@ -54,6 +54,17 @@ export class ListingCache {
     this.#entries = entries;
     return found;
   }
+}
+
+/** Shares nothing with the original. Most of what metadata hold are texts and numbers. */
+function copy_of(metadata: SessionMetadata): SessionMetadata {
+  const copy: Record<string, unknown> = { ...metadata };
+  for (const [key, value] of Object.entries(copy)) {
+    if (typeof value === "object") {
+      copy[key] = JSON.parse(JSON.stringify(value));
+    }
+  }
+  return copy as unknown as SessionMetadata;
 }
 
 /** `undefined`: a file is not settled, or gone. */

@@ -23,6 +23,17 @@ export const NODE_FILE_LAYER: FileLayer = {
     return new NodeFile(fs.openSync(path, (how === "read" ? O_RDONLY : O_RDWR) | O_NOFOLLOW | O_NONBLOCK));
   },
 
+  async peek(path, length) {
+    const fd = fs.openSync(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
+    try {
+      const stamp = to_stamp(fs.fstatSync(fd, { bigint: true }));
+      const buffer = Buffer.allocUnsafe(stamp.kind === "file" ? Math.min(length, stamp.size) : 0);
+      return { stamp, bytes: buffer.subarray(0, fs.readSync(fd, buffer, 0, buffer.length, 0)) };
+    } finally {
+      fs.closeSync(fd);
+    }
+  },
+
   async create(path, mode) {
     const fd = fs.openSync(path, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, mode);
     const file = new NodeFile(fd);

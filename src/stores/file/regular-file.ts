@@ -23,24 +23,48 @@ export async function read_regular<T>(
   try {
     file = await layer.open(path, "read");
   } catch (error) {
-    if (is_errno(error, "ENOENT")) {
-      return undefined;
-    }
-    if (is_errno(error, "ELOOP", "EMLINK")) {
-      throw corrupt(path, "it is a symbolic link", error);
-    }
-    throw error;
+    return unless_missing(error, path);
   }
   return with_file(file, async () => {
     const stamp = await file.stat();
-    if (stamp.kind !== "file") {
-      throw corrupt(path, "it is not a regular file");
-    }
-    if (is_too_large(stamp)) {
-      throw corrupt(path, `it has ${stamp.size} bytes, more than can be read`);
-    }
+    require_regular(stamp, path);
     return read(file, stamp);
   });
+}
+
+/** The first bytes of a regular file, as many or all; `undefined` where there is none. @throws {SessionError} `corrupt`. */
+export async function read_beginning(layer: FileLayer, path: string, length: number): Promise<ReadFile | undefined> {
+  if (layer.peek === undefined) {
+    return read_regular(layer, path, async (file, stamp) => {
+      return { stamp, bytes: await read_range(file, 0, Math.min(length, stamp.size)) };
+    });
+  }
+  try {
+    const beginning = await layer.peek(path, length);
+    require_regular(beginning.stamp, path);
+    return beginning;
+  } catch (error) {
+    return unless_missing(error, path);
+  }
+}
+
+function unless_missing(error: unknown, path: string): undefined {
+  if (is_errno(error, "ELOOP", "EMLINK")) {
+    throw corrupt(path, "it is a symbolic link", error);
+  }
+  if (!is_errno(error, "ENOENT")) {
+    throw error;
+  }
+}
+
+/** @throws {SessionError} `corrupt`. */
+function require_regular(stamp: FileStamp, path: string): void {
+  if (stamp.kind !== "file") {
+    throw corrupt(path, "it is not a regular file");
+  }
+  if (is_too_large(stamp)) {
+    throw corrupt(path, `it has ${stamp.size} bytes, more than can be read`);
+  }
 }
 
 /** A whole file; `undefined` where there is none. @throws {SessionError} `corrupt`. */
