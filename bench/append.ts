@@ -1,6 +1,16 @@
-import { FileSessionStore } from "@simulacra-ai/session";
+import { FileSessionStore, type FileSessionFormat } from "@simulacra-ai/session";
 import { message_of_2_kb } from "./conversations.js";
-import { at_most, collect_garbage, in_temporary_directory, median, ms, ratio, time, type Subject } from "./harness.js";
+import {
+  at_most,
+  in_temporary_directory,
+  interleave,
+  keyed,
+  median,
+  pair,
+  ratio,
+  time,
+  type Subject,
+} from "./harness.js";
 
 const APPENDS = 2_000;
 const SAMPLE = 100;
@@ -8,22 +18,20 @@ const SAMPLE = 100;
 /** An append costs the same however long the history is. */
 export const APPEND: Subject = {
   name: "append",
-  async measure({ quick }) {
-    const early: number[] = [];
-    const late: number[] = [];
-    for (let round = 0; round < (quick ? 3 : 9); round += 1) {
-      collect_garbage();
-      const times = await in_temporary_directory(append_all);
-      early.push(median(times.slice(SAMPLE, 2 * SAMPLE)));
-      late.push(median(times.slice(-SAMPLE)));
-    }
-    const note = `${ms(median(late))} / ${ms(median(early))}`;
-    return [at_most("store.append: appends 1,901–2,000 / appends 101–200", ratio(late, early), 1.3, " ×", note)];
+  async measure({ quick, formats }) {
+    const ways = keyed(formats, (format) => () => in_temporary_directory((directory) => append_all(directory, format)));
+    const times = await interleave(ways, quick ? 3 : 9);
+    return formats.map((format) => {
+      const early = times[format].map((round) => median(round.slice(SAMPLE, 2 * SAMPLE)));
+      const late = times[format].map((round) => median(round.slice(-SAMPLE)));
+      const figure = `append (${format}): appends 1,901–2,000 / appends 101–200`;
+      return at_most(figure, ratio(late, early), 1.3, " ×", pair(late, early));
+    });
   },
 };
 
-async function append_all(directory: string): Promise<number[]> {
-  const store = new FileSessionStore(directory, { durable: true });
+async function append_all(directory: string, format: FileSessionFormat): Promise<number[]> {
+  const store = new FileSessionStore(directory, { format, durable: true });
   const id = "appended";
   let { revision } = await store.replace(id, [], { revision: null });
   const times: number[] = [];

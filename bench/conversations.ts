@@ -47,6 +47,19 @@ export function turn_of(index: number): RecordedTurn {
   return turn as RecordedTurn;
 }
 
+/**
+ * Two short messages that take the same memory whoever has handled them: texts in one piece, and numbers that are part of
+ * their object, which the usual timestamps are not always.
+ */
+export function short_turn(index: number): RecordedTurn {
+  const message = (role: Message["role"]) => {
+    const text = `What ${role} ${index} has to say.`;
+    const content = [{ type: "text", text, id: `${role}-${index}-text`, timestamp: index }];
+    return { role, content, id: `${role}-${index}`, timestamp: index };
+  };
+  return JSON.parse(JSON.stringify({ user: [message("user")], assistant: [message("assistant")] })) as RecordedTurn;
+}
+
 /** The bytes that these messages have as JSON lines: nothing that stores them can write fewer. */
 export function bytes_of(messages: readonly Message[]): number {
   return messages.reduce((sum, message) => sum + Buffer.byteLength(json_line(message)), 0);

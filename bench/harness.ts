@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
+import type { FileSessionFormat } from "@simulacra-ai/session";
 
 /** A part of the benchmark. */
 export interface Subject {
@@ -14,6 +15,8 @@ export interface Subject {
 export interface Scale {
   /** Fewer rounds and smaller data: to see that it runs, not for figures to quote. */
   quick: boolean;
+  /** The forms of `FileSessionStore` to measure. */
+  formats: readonly FileSessionFormat[];
 }
 
 /** One line of the table. */
@@ -51,6 +54,11 @@ export function ms(value: number): string {
   return `${rounded(value)} ms`;
 }
 
+/** The medians that a ratio is made of. */
+export function pair(numerators: readonly number[], denominators: readonly number[]): string {
+  return `${ms(median(numerators))} / ${ms(median(denominators))}`;
+}
+
 export function print_table(figures: readonly Figure[]): void {
   const rows = figures.map(({ what, measured, bound, holds }) => [
     what,
@@ -70,32 +78,40 @@ export function median(values: readonly number[]): number {
   return ((sorted[Math.floor(middle)] ?? NaN) + (sorted[Math.ceil(middle) - 1] ?? NaN)) / 2;
 }
 
+/** So many percent of the values are at most this. */
+export function percentile(values: readonly number[], percent: number): number {
+  const sorted = [...values].sort((a, b) => a - b);
+  return sorted[Math.max(0, Math.ceil((percent / 100) * sorted.length) - 1)] ?? NaN;
+}
+
 export async function time(task: () => Promise<unknown>): Promise<number> {
   const began = performance.now();
   await task();
   return performance.now() - began;
 }
 
-/** What each of several ways took, round by round. */
-export type Timings<Name extends string> = Record<Name, number[]>;
+/** One entry for each key, in their order. */
+export function keyed<Key extends string, Value>(keys: readonly Key[], make: (key: Key) => Value): Record<Key, Value> {
+  return Object.fromEntries(keys.map((key) => [key, make(key)])) as Record<Key, Value>;
+}
 
 /**
  * Runs several ways to the same end in turns, forwards and backwards, each with a heap swept before: what disturbs
- * the machine for a while disturbs them all. Each returns the milliseconds that count.
+ * the machine for a while disturbs them all. Returns what each of them returned, round by round.
  */
-export async function interleave<Name extends string>(
-  ways: Record<Name, () => Promise<number>>,
+export async function interleave<Name extends string, Result>(
+  ways: Record<Name, () => Promise<Result>>,
   rounds: number,
-): Promise<Timings<Name>> {
+): Promise<Record<Name, Result[]>> {
   const names = Object.keys(ways) as Name[];
-  const timings = Object.fromEntries(names.map((name) => [name, [] as number[]])) as Timings<Name>;
+  const results = keyed(names, (): Result[] => []);
   for (let round = 0; round < rounds; round += 1) {
     for (const name of round % 2 === 0 ? names : names.toReversed()) {
       collect_garbage();
-      timings[name].push(await ways[name]());
+      results[name].push(await ways[name]());
     }
   }
-  return timings;
+  return results;
 }
 
 /** The median of the rounds' ratios. */

@@ -3,10 +3,11 @@
  *
  * Usage: list-worker.ts DIRECTORY ROUNDS, with an IPC channel for the report.
  */
-import { readdir, readFile } from "node:fs/promises";
+import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { FileSessionStore } from "@simulacra-ai/session";
 import { collect_garbage, interleave, time } from "./harness.js";
+import { parse_file } from "./plain-reader.js";
 
 export interface ListReport {
   listed: number;
@@ -47,7 +48,7 @@ const again = () => time(() => old_store.list());
 const parse = () =>
   time(async () => {
     for (const name of await readdir(directory)) {
-      JSON.parse(await readFile(join(directory, name), "utf8"));
+      await parse_file(join(directory, name));
     }
   });
 const timings = await interleave({ list, again, parse }, Number(rounds));

@@ -1,36 +1,42 @@
 /**
  * Measures what the README says of speed: ratios, each of two things done in turns in one run.
  *
- * Usage: npm run bench -- [--only NAME] [--quick] [--check]
+ * Usage: npm run bench -- [--only NAME] [--format json|ndjson] [--quick] [--check]
  */
 import { cpus } from "node:os";
 import { parseArgs } from "node:util";
+import type { FileSessionFormat } from "@simulacra-ai/session";
 import { APPEND } from "./append.js";
 import { AUTO_SAVE } from "./auto-save.js";
+import { FOLD } from "./fold.js";
 import { print_table, type Figure } from "./harness.js";
 import { LIST } from "./list.js";
 import { LOAD } from "./load.js";
+import { MEMORY } from "./memory.js";
 
-const SUBJECTS = [AUTO_SAVE, APPEND, LIST, LOAD];
+const SUBJECTS = [AUTO_SAVE, APPEND, LIST, LOAD, FOLD, MEMORY];
+const NAMES = SUBJECTS.map(({ name }) => name);
+const FORMATS: readonly FileSessionFormat[] = ["json", "ndjson"];
 
 const { values: options } = parseArgs({
   options: {
-    only: { type: "string", multiple: true, default: SUBJECTS.map(({ name }) => name) },
+    only: { type: "string", multiple: true, default: NAMES },
+    format: { type: "string", multiple: true, default: [...FORMATS] },
     quick: { type: "boolean", default: false },
     /** Exit with 1 where a bound is missed. */
     check: { type: "boolean", default: false },
   },
 });
-const unknown = options.only.filter((name) => !SUBJECTS.some((subject) => subject.name === name));
-if (unknown.length > 0) {
-  throw new Error(`there is no ${unknown.join(", ")}; there are ${SUBJECTS.map(({ name }) => name).join(", ")}`);
-}
+const subjects = SUBJECTS.filter(({ name }) => options.only.includes(name));
+const formats = FORMATS.filter((format) => options.format.includes(format));
+require_known(options.only, NAMES);
+require_known(options.format, FORMATS);
 
 process.on("SIGINT", () => process.exit(130));
 const figures: Figure[] = [];
-for (const subject of SUBJECTS.filter(({ name }) => options.only.includes(name))) {
+for (const subject of subjects) {
   console.error(`measuring ${subject.name} …`);
-  figures.push(...(await subject.measure({ quick: options.quick })));
+  figures.push(...(await subject.measure({ quick: options.quick, formats })));
 }
 console.log(`Node ${process.version}, ${process.platform}, ${cpus().length} × ${cpus()[0]?.model ?? "unknown CPU"}\n`);
 print_table(figures);
@@ -38,4 +44,11 @@ const missed = figures.filter(({ holds }) => holds === false);
 if (options.check && missed.length > 0) {
   console.error(`\nmissed: ${missed.map(({ what }) => what).join("; ")}`);
   process.exitCode = 1;
+}
+
+function require_known(given: readonly string[], known: readonly string[]): void {
+  const unknown = given.filter((name) => !known.includes(name));
+  if (unknown.length > 0) {
+    throw new Error(`there is no ${unknown.join(", ")}; there are ${known.join(", ")}`);
+  }
 }

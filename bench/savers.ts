@@ -1,7 +1,7 @@
 import { open, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { Conversation, replay_turn, StreamingProvider, type RecordedTurn } from "@simulacra-ai/core";
-import { FileSessionStore, SessionManager } from "@simulacra-ai/session";
+import { FileSessionStore, SessionManager, type FileSessionFormat } from "@simulacra-ai/session";
 import type { FileLayer } from "../src/stores/file/file-layer.js";
 import { json_line } from "./conversations.js";
 
@@ -31,10 +31,18 @@ export async function save_turns(turns: readonly RecordedTurn[], open_saver: Ope
   return elapsed;
 }
 
+export interface Managed {
+  format: FileSessionFormat;
+  layer?: FileLayer | undefined;
+  /** The stored session to go on with; without it, a new one. */
+  session_id?: string;
+}
+
 /** What this package does, every save on the device before it counts. */
-export function with_manager(layer?: FileLayer): OpenSaver {
+export function with_manager({ format, layer, session_id }: Managed): OpenSaver {
   return async (conversation, directory) => {
-    const manager = new SessionManager(new FileSessionStore(directory, { durable: true }, layer), conversation);
+    const store = new FileSessionStore(directory, { format, durable: true }, layer);
+    const manager = new SessionManager(store, conversation);
     let stored = -1;
     let wake = () => undefined as void;
     manager.on("save", ({ messages }) => {
@@ -49,8 +57,12 @@ export function with_manager(layer?: FileLayer): OpenSaver {
         await new Promise<void>((resolve) => (wake = resolve));
       }
     };
-    manager.start_new();
-    await turn_stored(0);
+    if (session_id === undefined) {
+      manager.start_new();
+      await turn_stored(0);
+    } else {
+      await manager.load(session_id);
+    }
     return { turn_stored, close: () => manager[Symbol.asyncDispose]() };
   };
 }
@@ -58,7 +70,7 @@ export function with_manager(layer?: FileLayer): OpenSaver {
 /** The least that a durable save can do: the new bytes behind the old ones, and the device told to keep them. */
 export const raw_limit: OpenSaver = async (conversation, directory) => {
   const file = await open(join(directory, "raw.ndjson"), "a");
-  let written = 0;
+  let written = conversation.messages.length;
   return {
     async turn_stored() {
       const { messages } = conversation;
