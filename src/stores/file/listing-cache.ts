@@ -4,6 +4,8 @@ import { list_session, stamps_of, type Pause, type SessionName } from "./session
 import { SessionPaths } from "./session-paths.js";
 import type { SnapshotStamp } from "./snapshot-form.js";
 
+/** So many sessions are read at a time: what waits for the device waits together. */
+const LANES = 16;
 /** A file that was changed just now may be changed again with the same date. */
 const SETTLED_AFTER_MS = 1000;
 
@@ -30,29 +32,40 @@ export class ListingCache {
   async list(names: readonly SessionName[], pause: Pause): Promise<SessionMetadata[]> {
     const found: SessionMetadata[] = [];
     const entries = new Map<string, CachedEntry>();
-    for (const { id, form, has_journal } of names) {
-      const paths = new SessionPaths(this.#root, id);
-      const known = this.#entries.get(id);
-      if (known !== undefined && known.key === key_of(await stamps_of(this.#layer, paths, form, has_journal))) {
-        found.push(copy_of(known.metadata));
-        entries.set(id, known);
-      } else {
-        const { metadata, stamps } = (await list_session(this.#layer, paths, form, has_journal)) ?? {};
+    const rest = names.values();
+    const lane = async () => {
+      for (const name of rest) {
+        const { metadata, cached } = await this.#entry(name);
         if (metadata !== undefined) {
           found.push(metadata);
         }
-        const key = key_of(stamps);
-        if (key !== undefined && metadata !== undefined && metadata.damaged === undefined) {
-          entries.set(id, { key, metadata: copy_of(metadata) });
+        if (cached !== undefined) {
+          entries.set(name.id, cached);
+        }
+        const pausing = pause();
+        if (pausing !== undefined) {
+          await pausing;
         }
       }
-      const pausing = pause();
-      if (pausing !== undefined) {
-        await pausing;
-      }
-    }
+    };
+    await Promise.all(Array.from({ length: LANES }, lane));
     this.#entries = entries;
     return found;
+  }
+
+  /** `cached`: for the next time. */
+  async #entry({ id, form, has_journal }: SessionName): Promise<{ metadata?: SessionMetadata; cached?: CachedEntry }> {
+    const paths = new SessionPaths(this.#root, id);
+    const known = this.#entries.get(id);
+    if (known !== undefined && known.key === key_of(await stamps_of(this.#layer, paths, form, has_journal))) {
+      return { metadata: copy_of(known.metadata), cached: known };
+    }
+    const { metadata, stamps } = (await list_session(this.#layer, paths, form, has_journal)) ?? {};
+    const key = key_of(stamps);
+    if (metadata === undefined || metadata.damaged !== undefined || key === undefined) {
+      return metadata ? { metadata } : {};
+    }
+    return { metadata, cached: { key, metadata: copy_of(metadata) } };
   }
 }
 

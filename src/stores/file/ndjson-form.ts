@@ -71,8 +71,7 @@ export const NDJSON_FORM: SnapshotForm = {
     const { stamp, head, metadata } = read;
     if (head === undefined) {
       require_data(data?.stamp, metadata, paths);
-      const messages = data ? decode_lines(data.bytes, paths.file(DATA)) : [];
-      require_writable(messages, paths.file(DATA));
+      const messages = data ? decode_foreign_lines(data.bytes, paths.file(DATA)) : [];
       return { stamp, head, metadata, messages };
     }
     const bytes =
@@ -205,20 +204,29 @@ async function read_meta(
   return { stamp, head: undefined, metadata };
 }
 
-/** @throws {SessionError} `corrupt`. */
+/** A message a line; empty lines are none. @throws {SessionError} `corrupt`. */
 function decode_lines(bytes: Buffer, path: string): Message[] {
+  const text = bytes.toString();
+  const messages: unknown[] = [];
+  for (let begin = text.startsWith("\ufeff") ? 1 : 0; begin < text.length;) {
+    const newline = text.indexOf("\n", begin);
+    const end = newline < 0 ? text.length : newline;
+    const line = text.slice(begin, end);
+    if (line.trim() !== "") {
+      messages.push(parse_json(line, path));
+    }
+    begin = end + 1;
+  }
+  require_messages(messages, path);
+  return messages;
+}
+
+/** Lines of another writer: nothing is known of them. @throws {SessionError} `corrupt`. */
+function decode_foreign_lines(bytes: Buffer, path: string): Message[] {
   if (!isUtf8(bytes)) {
     throw corrupt(path, "it is not UTF-8 text");
   }
-  const lines = bytes
-    .toString()
-    .replace(/^\ufeff/, "")
-    .split("\n")
-    .filter((line) => line.trim() !== "");
-  const messages = parse_json(`[${lines.join(",")}]`, path) as unknown[];
-  require_messages(messages, path);
-  if (messages.length !== lines.length) {
-    throw corrupt(path, `it has ${lines.length} lines and ${messages.length} messages`);
-  }
+  const messages = decode_lines(bytes, path);
+  require_writable(messages, path);
   return messages;
 }

@@ -28,7 +28,7 @@ export const NODE_FILE_LAYER: FileLayer = {
     try {
       const stamp = to_stamp(fs.fstatSync(fd, { bigint: true }));
       const buffer = Buffer.allocUnsafe(stamp.kind === "file" ? Math.min(length, stamp.size) : 0);
-      return { stamp, bytes: buffer.subarray(0, fs.readSync(fd, buffer, 0, buffer.length, 0)) };
+      return { stamp, bytes: buffer.subarray(0, await read_from_cache_or_device(fd, buffer)) };
     } finally {
       fs.closeSync(fd);
     }
@@ -104,6 +104,25 @@ export const NODE_FILE_LAYER: FileLayer = {
     }
   },
 };
+
+/** A read in place that took longer had to wait for the device. */
+const SLOW_READ_MS = 0.1;
+/** So many reads after one that had to wait are left to the thread pool, where they wait together. */
+const READS_AFTER_SLOW = 32;
+let reads_to_pool = 0;
+
+async function read_from_cache_or_device(fd: number, buffer: Buffer): Promise<number> {
+  if (reads_to_pool > 0) {
+    reads_to_pool -= 1;
+    return (await read_async(fd, buffer, 0, buffer.length, 0)).bytesRead;
+  }
+  const began = performance.now();
+  const length = fs.readSync(fd, buffer, 0, buffer.length, 0);
+  if (performance.now() - began > SLOW_READ_MS) {
+    reads_to_pool = READS_AFTER_SLOW;
+  }
+  return length;
+}
 
 class NodeFile implements OpenFile {
   readonly #fd: number;
