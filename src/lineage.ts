@@ -25,7 +25,7 @@ export function same_lineage(a: SessionMetadata, b: SessionMetadata): boolean {
 
 /** True where a session takes messages from its parent. */
 export function inherits(metadata: SessionMetadata): metadata is SessionMetadata & { parent_id: string } {
-  return (metadata.parent_id ?? undefined) !== undefined && !metadata.detached;
+  return (metadata.parent_id ?? undefined) !== undefined && !metadata.detached && metadata.fork_message_count !== 0;
 }
 
 /**

@@ -78,9 +78,11 @@ export class SessionManager {
 
   /**
    * Stores the conversation as it is at the call, edits in place included, with the metadata given, and brings the
-   * at-rest form up to date. Resolves when it is stored. Costs O(all messages).
+   * at-rest form up to date. Resolves when it is stored. Costs O(all messages). With a `parent_id` the session inherits
+   * what the parent holds, up to `fork_message_id`, where the conversation begins with that; else it holds everything
+   * itself, and the parent is named for provenance.
    * @throws {SessionError} `invalid_state` where no session is active, `invalid_input` for what JSON cannot hold,
-   *   `conflict`, `storage`.
+   *   `lineage` where the session would descend from itself, `conflict`, `storage`.
    */
   async save(metadata: SaveMetadata = {}): Promise<void> {
     check_label(metadata.label);
@@ -109,10 +111,12 @@ export class SessionManager {
   }
 
   /**
-   * Goes on from an earlier message, inclusive, under the same id. What came after it lives on as a fork, with whose
-   * id this resolves (`undefined`: there was nothing after it); loading that fork is the undo.
+   * Goes on from an earlier message, inclusive, under the same id: in the session that is the current one behind what
+   * was asked for before. What came after it lives on as a fork, with whose id this resolves (`undefined`: there was
+   * nothing after it); loading that fork is the undo.
    * @throws {SessionError} `invalid_input` (unknown message), `invalid_state` (no active session, conversation busy),
-   *   `conflict`, `storage`: nothing changed.
+   *   `conflict`, `storage`: nothing changed, unless the store failed to say that it had made the change; no message is
+   *   lost then.
    */
   async rewind(message_id: string): Promise<string | undefined> {
     return this.#engine.rewind(message_id);

@@ -1,9 +1,10 @@
 import type { CheckpointState, Usage } from "@simulacra-ai/core";
-import { has_code } from "../errors.js";
+import { has_code, type SessionError } from "../errors.js";
 import { label_from_messages } from "../label.js";
 import type { MetadataPatch } from "../metadata.js";
-import type { SessionMetadata } from "../types.js";
 import { add_usage } from "../usage.js";
+import { lineage_of } from "./lineage-plan.js";
+import type { Metadata } from "./store-port.js";
 import { Timeline, type Messages } from "./timeline.js";
 
 /** What the store is known to hold of a session. */
@@ -13,6 +14,30 @@ export interface StoredState {
   count: number;
   /** Unknown: the next write compares with what is stored. */
   revision: string | undefined;
+}
+
+/** What the application says of its session with one save. */
+export interface Given {
+  metadata: MetadataPatch;
+  /** The store refused it: what was known before counts again. */
+  withdraw(): void;
+}
+
+/** Metadata that the next write is to store. */
+interface Note {
+  /** Its place among the notes; 0: counts at once, whenever the messages that it goes with were captured. */
+  at: number;
+  metadata: MetadataPatch;
+  given?: Given;
+}
+
+/** Metadata for one write. */
+export interface Taken {
+  metadata: Metadata;
+  /** What the application says of the session's parent, if it does. */
+  lineage: MetadataPatch | undefined;
+  /** The write failed: all stays pending but what an application gave and the store refused. */
+  restore(error: unknown): void;
 }
 
 /** The session that a manager holds: what its conversation has held, what is stored, what is yet to be. */
@@ -27,15 +52,18 @@ export class ActiveSession {
   parent: ActiveSession | undefined;
   checkpoint_state: CheckpointState | undefined;
   /** Where the history that the application replaced is kept, until its successor is stored. */
-  replaced_id: string | undefined;
-  #pending: MetadataPatch;
+  replaced: { id: string; messages: Messages } | undefined;
+  /** Under which id our history is stored beside another writer's, until it is. */
+  beside_id: string | undefined;
+  #pending: Note[];
+  #noted = 0;
   #known: MetadataPatch;
 
   constructor(id: string, timeline: Timeline, known: MetadataPatch, pending: MetadataPatch = {}) {
     this.id = id;
     this.timeline = timeline;
     this.#known = known;
-    this.#pending = pending;
+    this.#pending = [{ at: 0, metadata: pending }];
     this.checkpoint_state = known.checkpoint_state ?? undefined;
   }
 
@@ -52,18 +80,27 @@ export class ActiveSession {
   follow(messages: Messages): Timeline {
     const matching = this.timeline.matching(messages);
     if (matching < this.timeline.length) {
-      const { inherited, detaches } = this.timeline;
-      const cuts_inherited = matching < inherited;
-      this.timeline = new Timeline(cuts_inherited ? 0 : inherited, detaches || cuts_inherited);
+      const { inherited } = this.timeline;
+      this.timeline = new Timeline(matching < inherited ? 0 : inherited);
     }
     this.timeline.extend(messages);
     return this.timeline;
   }
 
-  /** Metadata for the next write; it stays pending until a write succeeds. */
+  /** Metadata for the next write of messages that are captured from now on; it stays pending until one succeeds. */
   note(metadata: MetadataPatch): void {
-    this.#known = { ...this.#known, ...metadata };
-    this.#pending = { ...this.#pending, ...metadata };
+    this.#noted += 1;
+    this.#note({ at: this.#noted, metadata });
+  }
+
+  /** How many notes there were so far: a capture takes no later ones with it. */
+  get noted(): number {
+    return this.#noted;
+  }
+
+  #note(note: Note): void {
+    this.#known = { ...this.#known, ...note.metadata };
+    this.#pending.push(note);
   }
 
   note_usage(turn: Usage): void {
@@ -82,25 +119,34 @@ export class ActiveSession {
   }
 
   /** What the application says of its session and a save under way is to store. */
-  expect(given: MetadataPatch): void {
-    this.#known = { ...this.#known, ...given };
-  }
-
-  /** The store refused it. */
-  unexpect(given: MetadataPatch): void {
-    const refused = new Set(Object.keys(given));
-    this.#known = Object.fromEntries(Object.entries(this.#known).filter(([key]) => !refused.has(key)));
+  expect(metadata: MetadataPatch): Given {
+    const before = new Map(Object.entries(this.#known));
+    this.#known = { ...this.#known, ...metadata };
+    const withdraw = () => {
+      const known = new Map(Object.entries(this.#known));
+      for (const [key, value] of Object.entries(metadata)) {
+        if (known.get(key) === value) {
+          known.set(key, before.get(key)); // nobody has said otherwise since
+        }
+      }
+      this.#known = Object.fromEntries(known);
+    };
+    return { metadata, withdraw };
   }
 
   note_label(label: string): void {
-    this.note({ label, label_source: "user" });
+    this.#note({ at: 0, metadata: { label, label_source: "user" } });
   }
 
   /** What another hand stored already. */
   learn_label(label: string): void {
     this.#known = { ...this.#known, label, label_source: "user" };
-    const { label: _label, label_source: _source, ...rest } = this.#pending;
-    this.#pending = rest;
+    this.#pending = this.#pending.map(
+      ({ metadata: { label: _label, label_source: _source, ...metadata }, ...note }) => ({
+        ...note,
+        metadata,
+      }),
+    );
   }
 
   /** Gives a session without a label one, once. */
@@ -141,26 +187,41 @@ export class ActiveSession {
     }
   }
 
-  /**
-   * Takes what is pending, and what one save gives, for a write. `restore` puts it back where the write failed; what a
-   * save gave is not tried again where the store refused it.
-   */
-  take_pending(given: MetadataPatch = {}): { metadata: Partial<SessionMetadata>; restore: (error: unknown) => void } {
-    const taken = this.#pending;
-    const parent = this.parent;
-    const metadata = { ...taken, ...given, ...(parent && { parent_id: parent.id }) };
-    this.#pending = {};
+  /** Takes for a write what was noted before its messages were captured, and what its save gives. */
+  take_pending({ noted, given }: { noted: number; given?: Given | undefined }): Taken {
+    const notes = this.#pending.filter(({ at }) => at <= noted);
+    this.#pending = this.#pending.filter(({ at }) => at > noted);
+    if (given !== undefined) {
+      notes.push({ at: 0, metadata: given.metadata, given });
+    }
+    const { parent } = this;
     this.parent = undefined;
+    const lineage = lineage_of(merged(notes.filter((note) => note.given)));
     return {
-      metadata: metadata as Partial<SessionMetadata>,
+      metadata: { ...merged(notes), ...(parent && { parent_id: parent.id }) } as Metadata,
+      lineage,
       restore: (error) => {
-        const is_refused = has_code(error, "invalid_input") || has_code(error, "invalid_id");
-        this.#pending = { ...taken, ...(is_refused ? {} : given), ...this.#pending };
+        const is_refused = says_refused(error) || (lineage !== undefined && says_damaged_parent(error, this.id));
+        const kept = notes.filter((note) => !(is_refused && note.given));
+        this.#pending = [...kept, ...this.#pending];
         if (is_refused) {
-          this.unexpect(given);
+          notes.forEach((note) => note.given?.withdraw());
         }
         this.parent ??= parent;
       },
     };
   }
+}
+
+/** Whether the same metadata will never be stored. */
+function says_refused(error: unknown): boolean {
+  return (["invalid_input", "invalid_id", "lineage"] as const).some((code) => has_code(error, code));
+}
+
+function says_damaged_parent(error: unknown, own_id: string): boolean {
+  return has_code(error, "corrupt") && (error as SessionError).session_id !== own_id;
+}
+
+function merged(notes: readonly Note[]): MetadataPatch {
+  return Object.assign({}, ...notes.map(({ metadata }) => metadata)) as MetadataPatch;
 }

@@ -1,32 +1,41 @@
 import { randomUUID } from "node:crypto";
 import type { MetadataPatch } from "../metadata.js";
 import { session_kind } from "../metadata.js";
+import type { StoredSession } from "../types.js";
 import type { ActiveSession } from "./active-session.js";
+import { secure_fork } from "./inheritance.js";
 import type { Capture } from "./session-writer.js";
 import type { Metadata, StorePort } from "./store-port.js";
 import type { Messages } from "./timeline.js";
 
+/** Another writer's history, where it is not ours. */
+export interface Divergence {
+  /** How many messages both have in common; `undefined`: the session is gone. */
+  common: number | undefined;
+  record?: StoredSession;
+}
+
 /**
  * Stores our history beside another writer's: as a fork from the last common message, whole where there is none, or
- * under a new id where the session is gone (`common` is `undefined`). The session goes on there. Returns the
- * revision, if the store has such.
+ * under a new id where the session is gone. The session goes on there. Returns the revision, if the store has such.
  */
 export async function store_as_fork(
   port: StorePort,
   { session, timeline, messages }: Capture,
   pending: Metadata,
-  common: number | undefined,
+  { common, record }: Divergence,
 ): Promise<string | undefined> {
-  const id = randomUUID();
+  const id = (session.beside_id ??= randomUUID());
   const metadata = {
     ...own_metadata(session, pending),
     ...(common === undefined ? orphan_lineage(session) : fork_lineage(session, messages, common)),
   };
   const inherited = common ?? 0;
-  const revision = await port.put(id, messages.slice(inherited), metadata as Metadata, null);
+  const revision = await port.create(id, messages.slice(inherited), metadata as Metadata);
+  const whole = inherited > 0 && record ? await secure_fork(port, id, record, messages) : undefined;
   session.move_to(id, metadata);
-  timeline.inherited = inherited;
-  return revision;
+  timeline.inherited = whole ? 0 : inherited;
+  return whole ? whole.revision : revision;
 }
 
 const NOT_OF_THE_FORK = new Set([

@@ -1,6 +1,10 @@
+import type { Message } from "@simulacra-ai/core";
 import { has_code, SessionError } from "../errors.js";
-import type { StoredSession } from "../types.js";
+import type { SessionMetadata, StoredSession } from "../types.js";
 import type { ConversationLink } from "./conversation-link.js";
+import type { EngineParts } from "./current-session.js";
+import { keep_forks_of_deleted, make_whole, type MadeWhole } from "./inheritance.js";
+import type { SavePipeline } from "./save-pipeline.js";
 import type { StorePort } from "./store-port.js";
 import type { DeleteOptions } from "./types.js";
 
@@ -13,42 +17,101 @@ export function require_fork_policy(policy: unknown): asserts policy is ForkPoli
   }
 }
 
-/** A session and, with `"cascade"`, all that descend from it, the deepest first. */
-export async function doomed_sessions(port: StorePort, id: string, policy: ForkPolicy): Promise<string[]> {
-  return policy === "cascade" ? port.with_descendants(id) : [id];
-}
-
 /**
- * Sees to it that no fork loses what it inherits from a session. Returns the forks that were made whole, with their
- * new revisions.
- * @throws {SessionError} `invalid_state` where the policy is to refuse.
+ * Deletes a session; the conversation of the current one is cleared. Nothing asked for of what is deleted is written
+ * any more. Returns whether there was one.
+ * @throws {SessionError} `invalid_state` where the policy is to refuse, or the conversation is busy.
  */
-export async function release_forks(
-  port: StorePort,
+export async function delete_session(
+  { port, pipeline, events, current }: EngineParts,
   id: string,
   policy: ForkPolicy,
-): Promise<Map<string, string | undefined>> {
-  const released = new Map<string, string | undefined>();
-  if (policy === "cascade") {
-    return released;
+): Promise<boolean> {
+  const doomed = policy === "cascade" ? await port.with_descendants([id]) : [id];
+  const takes_current = current.id !== undefined && doomed.includes(current.id);
+  current.require_idle_if(takes_current);
+  if (policy === "refuse") {
+    await require_no_forks(port, id);
   }
-  const forks = (await port.forks_of(id)).filter((fork) => fork.id !== id);
-  if (policy === "refuse" && forks.length > 0) {
+  if (policy !== "cascade") {
+    const released = await release_forks(port, id);
+    const whole = current.id === undefined ? undefined : released.get(current.id);
+    if (whole !== undefined) {
+      current.session?.make_self_contained(whole.revision);
+    }
+  }
+  await pipeline.bury(doomed);
+  let existed: boolean;
+  let history: Message[];
+  try {
+    history = await port.readable_history(id);
+    existed = await delete_all(port, doomed, takes_current ? current.conversation : undefined);
+  } catch (error) {
+    pipeline.unbury(doomed);
+    current.session?.forget_revision();
+    throw error;
+  } finally {
+    if (current.session && pipeline.is_deleted(current.session.id)) {
+      pipeline.forget(current.session);
+      current.activate(undefined);
+    }
+  }
+  try {
+    await (policy === "cascade" ? delete_late(port, pipeline, doomed) : keep_forks_of_deleted(port, id, history));
+  } catch (error) {
+    events.report(error, "delete", { session_id: id }); // the session itself is deleted
+  }
+  return existed;
+}
+
+/** Deletes a session that no manager holds; its forks keep what they inherit. */
+export async function delete_keeping_forks(port: StorePort, id: string): Promise<void> {
+  await release_forks(port, id);
+  const history = await port.readable_history(id);
+  await port.store.delete(id);
+  await keep_forks_of_deleted(port, id, history);
+}
+
+async function require_no_forks(port: StorePort, id: string): Promise<void> {
+  const forks = await other_forks_of(port, id);
+  if (forks.length > 0) {
     throw new SessionError("invalid_state", `session ${id} has forks that inherit from it: ${forks.length}`, {
       session_id: id,
     });
   }
-  for (const fork of forks) {
-    released.set(fork.id, await port.make_self_contained(fork.id));
+}
+
+/** Sees to it that no fork loses what it inherits from a session. Returns the forks that hold it themselves now. */
+async function release_forks(port: StorePort, id: string): Promise<Map<string, MadeWhole>> {
+  const released = new Map<string, MadeWhole>();
+  for (const fork of await other_forks_of(port, id)) {
+    const whole = await make_whole(port, fork.id, id);
+    if (whole !== undefined) {
+      released.set(fork.id, whole);
+    }
   }
   return released;
+}
+
+async function other_forks_of(port: StorePort, id: string): Promise<SessionMetadata[]> {
+  return (await port.forks_of(id)).filter((fork) => fork.id !== id);
+}
+
+/** Deletes what has come to descend from deleted sessions meanwhile. */
+async function delete_late(port: StorePort, pipeline: SavePipeline, deleted: readonly string[]): Promise<void> {
+  const gone = new Set(deleted);
+  const late = (await port.with_descendants(deleted)).filter((id) => !gone.has(id));
+  await pipeline.bury(late);
+  for (const id of late) {
+    await port.store.delete(id);
+  }
 }
 
 /**
  * Deletes sessions and, where the current one is among them, clears its conversation: all of it, or nothing where the
  * conversation turns out busy. Returns whether the last one existed.
  */
-export async function delete_all(
+async function delete_all(
   port: StorePort,
   ids: readonly string[],
   conversation: Pick<ConversationLink, "require_idle" | "clear"> | undefined,

@@ -23,6 +23,10 @@ export interface MadeWhole {
   revision: string | undefined;
 }
 
+export function changed_meanwhile(id: string): SessionError {
+  return new SessionError("conflict", `session ${id} was changed by another writer`, { session_id: id });
+}
+
 /** Runs a write that another writer may come between, again where one did; the task reads anew each time. */
 async function until_settled<T>(id: string, task: (attempt: number) => Promise<T | "again">): Promise<T> {
   for (let attempt = 1; attempt <= ATTEMPTS; attempt += 1) {
@@ -37,7 +41,12 @@ async function until_settled<T>(id: string, task: (attempt: number) => Promise<T
       }
     }
   }
-  throw new SessionError("conflict", `session ${id} is being changed by another writer`, { session_id: id });
+  throw changed_meanwhile(id);
+}
+
+async function pause(): Promise<"again"> {
+  await new Promise((resolve) => setTimeout(resolve, PATIENCE.ms));
+  return "again";
 }
 
 /** True where another writer changed or deleted what was to be written. */
@@ -68,8 +77,7 @@ export async function make_whole(port: StorePort, id: string, parent_id: string)
       return { revision: record.revision };
     }
     if (missing.length > 0 && attempt <= PATIENCE.times) {
-      await new Promise((resolve) => setTimeout(resolve, PATIENCE.ms));
-      return "again";
+      return pause();
     }
     const now = await port.load(id);
     if (now === undefined || !same_lineage(now.metadata, record.metadata)) {
@@ -81,12 +89,17 @@ export async function make_whole(port: StorePort, id: string, parent_id: string)
 
 /** Gives a fork what it inherited from a session that was cut or deleted, from memory. */
 async function give_back(port: StorePort, id: string, parent_id: string, history: readonly Message[]): Promise<void> {
-  await until_settled(id, async () => {
+  await until_settled(id, async (attempt) => {
     const record = await port.load(id);
-    if (record !== undefined && record.metadata.parent_id === parent_id && inherits(record.metadata)) {
-      const { count } = fork_point(record.metadata, history);
-      await write_whole(port, record, [...history.slice(0, count), ...record.messages]);
+    if (record === undefined || record.metadata.parent_id !== parent_id || !inherits(record.metadata)) {
+      return undefined;
     }
+    if (!is_of(record.metadata, history) && attempt <= PATIENCE.times) {
+      return pause(); // of a history that another manager has cut, and has in memory
+    }
+    const { count } = fork_point(record.metadata, history);
+    await write_whole(port, record, [...history.slice(0, count), ...record.messages]);
+    return undefined;
   });
 }
 
@@ -127,13 +140,19 @@ export async function keep_forks_of_cut(
   { history, common, kept_as }: { history: readonly Message[]; common: number; kept_as: string | undefined },
 ): Promise<void> {
   const stranded = await stranded_forks(port, id, history, common);
-  const late = stranded.filter((fork) => fork_point(fork, history).missing === undefined); // not of what came after
+  const late = stranded.filter((fork) => is_of(fork, history));
   if (kept_as !== undefined) {
     return move_forks(port, late, id, kept_as);
   }
   for (const fork of late) {
     await give_back(port, fork.id, id, history);
   }
+}
+
+/** Whether a fork is one of this history, and not of what came after it; without ids that is not always certain. */
+function is_of(fork: SessionMetadata, history: readonly Message[]): boolean {
+  const { count, missing } = fork_point(fork, history);
+  return missing === undefined && count >= (fork.fork_message_count ?? count);
 }
 
 /** After a session was deleted: forks made meanwhile hold what they inherited from it themselves. */

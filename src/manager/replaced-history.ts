@@ -1,9 +1,16 @@
 import { randomUUID } from "node:crypto";
-import { SessionError } from "../errors.js";
 import { session_kind } from "../metadata.js";
 import type { SessionMetadata, StoredSession } from "../types.js";
 import type { ActiveSession } from "./active-session.js";
-import { keep_forks_of_cut, make_whole, move_forks, parent_record, secure_fork, stranded_forks } from "./inheritance.js";
+import {
+  changed_meanwhile,
+  keep_forks_of_cut,
+  make_whole,
+  move_forks,
+  parent_record,
+  secure_fork,
+  stranded_forks,
+} from "./inheritance.js";
 import type { Metadata, StorePort } from "./store-port.js";
 import { begins_with, type Messages } from "./timeline.js";
 
@@ -16,15 +23,16 @@ import { begins_with, type Messages } from "./timeline.js";
 export async function keep_replaced_history(
   port: StorePort,
   session: ActiveSession,
-  { record, common }: { record: StoredSession; common: number },
+  { record: known, common }: { record: StoredSession; common: number },
   policy: "keep" | "overwrite",
 ): Promise<() => Promise<void>> {
   const { id } = session;
-  const { metadata, messages } = record;
   const resolved = await port.resolve_readable(id);
-  if (resolved !== undefined && resolved.record.revision !== record.revision) {
-    throw new SessionError("conflict", `session ${id} was changed by another writer`, { session_id: id });
+  const record = resolved === "damaged" ? known : resolved?.record;
+  if (record === undefined || record.revision !== known.revision) {
+    throw changed_meanwhile(id);
   }
+  const { metadata, messages } = record; // it may have been given another parent meanwhile
   const is_kept = policy === "keep" && messages.length > 0 && session_kind(metadata) !== "checkpoint";
   if (is_kept) {
     if (session.replaced === undefined || !is_same_version(session.replaced.messages, messages)) {
@@ -33,7 +41,7 @@ export async function keep_replaced_history(
     await store_version(port, session.replaced.id, metadata, messages, "replaced");
   }
   const kept_as = is_kept ? session.replaced?.id : undefined;
-  if (resolved === undefined) {
+  if (resolved === "damaged" || resolved === undefined) {
     await require_no_forks(port, id);
     return () => Promise.resolve();
   }

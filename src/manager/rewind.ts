@@ -1,7 +1,7 @@
 import { randomUUID } from "node:crypto";
 import type { Message } from "@simulacra-ai/core";
 import { has_code, session_not_found } from "../errors.js";
-import { count_through } from "../lineage.js";
+import { count_through, type ResolvedSession } from "../lineage.js";
 import type { SessionMetadata } from "../types.js";
 import { delete_keeping_forks } from "./delete-session.js";
 import { keep_forks_of_cut, move_forks, parent_record, secure_fork, stranded_forks } from "./inheritance.js";
@@ -25,11 +25,14 @@ export interface Rewound {
 }
 
 /**
- * Cuts a stored session after a message. What is cut off is stored first, as a fork; forks whose fork point is cut
- * off inherit from that one.
+ * Cuts a stored session after a message. What is cut off is stored first, as a fork with the given id; forks whose fork
+ * point is cut off inherit from that one.
  * @throws {SessionError} `not_found`, `invalid_input` where the session has no such message.
  */
-async function rewind_session(port: StorePort, id: string, message_id: string): Promise<Rewound> {
+async function rewind_session(
+  port: StorePort,
+  { id, message_id, fork_id }: { id: string; message_id: string; fork_id: string },
+): Promise<Rewound> {
   const resolved = await port.resolve(id);
   if (resolved === undefined) {
     throw session_not_found(id);
@@ -53,8 +56,7 @@ async function rewind_session(port: StorePort, id: string, message_id: string): 
     ...(loses_checkpoint && { checkpoint_state: null }),
   } as Metadata;
 
-  const fork_id = randomUUID();
-  const take_back = () => remove_tail(port, { id, fork_id, history, count });
+  const take_back = () => remove_tail(port, resolved, fork_id, count);
   let revision: string | undefined;
   try {
     if (cuts_inherited) {
@@ -79,16 +81,13 @@ async function rewind_session(port: StorePort, id: string, message_id: string): 
     fork_id,
     revision,
     undo: async () => {
-      const before = Object.entries({ ...change, updated_at: "" }).map(([key]) => [key, value_of(metadata, key)]);
-      await port.put(id, record.messages, Object.fromEntries(before) as Metadata, revision ?? null);
+      const before = new Map<string, unknown>(Object.entries(metadata));
+      const changed = [...Object.keys(change), "updated_at"].map((key) => [key, before.get(key) ?? null]);
+      await port.put(id, record.messages, Object.fromEntries(changed) as Metadata, revision ?? null);
       await take_back();
     },
     keep_late_forks: () => keep_forks_of_cut(port, id, { history, common: count, kept_as: fork_id }),
   };
-}
-
-function value_of(metadata: SessionMetadata, key: string): unknown {
-  return Object.entries(metadata).find(([name]) => name === key)?.[1] ?? null;
 }
 
 /**
@@ -97,31 +96,36 @@ function value_of(metadata: SessionMetadata, key: string): unknown {
  */
 async function remove_tail(
   port: StorePort,
-  { id, fork_id, history, count }: { id: string; fork_id: string; history: Message[]; count: number },
+  { record, messages: history }: ResolvedSession,
+  fork_id: string,
+  count: number,
 ): Promise<void> {
+  const { id } = record.metadata;
   const holds_all = async () => begins_with((await port.resolve(id))?.messages ?? [], history);
-  const moved = await port.forks_of(fork_id);
   if (await holds_all()) {
-    await move_forks(port, moved, fork_id, id);
+    await move_forks(port, await port.forks_of(fork_id), fork_id, id);
     if (await holds_all()) {
       await delete_keeping_forks(port, fork_id);
       return;
     }
     await keep_forks_of_cut(port, id, { history, common: count, kept_as: fork_id });
   }
-  const parent = await port.load(id);
-  ...
+  await secure_fork(port, fork_id, record, history);
 }
 
-/** The same, again where another writer comes between. */
+/** Cuts the newest state of a session: begins again where another writer comes between. */
 export async function rewind_latest(port: StorePort, id: string, message_id: string): Promise<Rewound> {
+  let kept_id: string | undefined;
   for (let attempt = 1; ; attempt += 1) {
+    const fork_id = randomUUID();
     try {
-      return await rewind_session(port, id, message_id);
+      const rewound = await rewind_session(port, { id, message_id, fork_id });
+      return { ...rewound, fork_id: rewound.fork_id ?? kept_id };
     } catch (error) {
       if (!has_code(error, "conflict") || attempt === ATTEMPTS) {
         throw error;
       }
+      kept_id = (await port.load(fork_id)) === undefined ? kept_id : fork_id; // what it holds may be nowhere else
     }
   }
 }

@@ -79,7 +79,7 @@ export class SavePipeline {
       this.#in_flight = writing.then(ignore, ignore);
       conflict = await writing;
     } catch (error) {
-      this.#failed.set(session, capture);
+      this.#failed.set(session, { ...capture, given: undefined }); // what was given stays pending, or was refused
       throw error;
     }
     this.#failed.delete(session);

@@ -34,16 +34,22 @@ export class StorePort {
     return resolved === undefined || resolved.missing.length === 0 ? resolved : resolve_session(id, load, options);
   }
 
-  /** The same, as far as it can be read: `undefined` where it or a parent is damaged, too. */
-  async resolve_readable(id: string): Promise<ResolvedSession | undefined> {
+  /** The same, where a damaged session or parent is no reason to give up. */
+  async resolve_readable(id: string): Promise<ResolvedSession | "damaged" | undefined> {
     try {
       return await this.resolve(id, { cut_cycles: true });
     } catch (error) {
       if (!has_code(error, "corrupt")) {
         throw error;
       }
-      return undefined;
+      return "damaged";
     }
+  }
+
+  /** What can be read of a session's history. */
+  async readable_history(id: string): Promise<Message[]> {
+    const resolved = await this.resolve_readable(id);
+    return resolved === undefined || resolved === "damaged" ? [] : resolved.messages;
   }
 
   /**
@@ -71,7 +77,7 @@ export class StorePort {
         throw error;
       }
       const stale = Object.fromEntries(LINEAGE_KEYS.filter((key) => stored.metadata[key]).map((key) => [key, null]));
-      return this.put(id, messages, { ...stale, ...metadata } as Metadata, stored.revision ?? null);
+      return this.put(id, messages, { ...stale, ...metadata }, stored.revision ?? null);
     }
   }
 

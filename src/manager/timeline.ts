@@ -53,12 +53,9 @@ export class Timeline {
   readonly #ids: (string | undefined)[] = [];
   /** How many of the messages, at the beginning, belong to the session's parents. */
   inherited: number;
-  /** It no longer begins with what the session inherits: the session has to hold all of it. */
-  detaches: boolean;
 
-  constructor(inherited = 0, detaches = false) {
+  constructor(inherited = 0) {
     this.inherited = inherited;
-    this.detaches = detaches;
   }
 
   get length(): number {

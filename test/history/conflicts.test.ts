@@ -302,6 +302,19 @@ each_watchful_store((backend) => {
     expect(await history_of(store, id)).toEqual(said("one", "theirs"));
   });
 
+  test("rule 9: a fork that is stored though its writing was reported as failed is not stored twice", async () => {
+    const { store, id, manager, conversation, conflicts, second } = await open_two(backend);
+    second.conversation.turn("theirs");
+    await second.manager.flush();
+    store.lose_answer("replace");
+    conversation.turn("ours");
+    await manager.flush();
+    expect(conflicts).toHaveLength(1);
+    expect(await store.list()).toHaveLength(2);
+    expect(await history_of(store, manager.current_session_id!)).toEqual(said("one", "ours"));
+    expect(await history_of(store, id)).toEqual(said("one", "theirs"));
+  });
+
   test("rule 9: usage and labels of ours go with the fork, and the other session keeps its own", async () => {
     const { store, id, manager, conversation, second } = await open_two(backend);
     second.conversation.turn("theirs", "t", { usage: { output_tokens: 5 } });

@@ -212,6 +212,19 @@ each_store((backend) => {
     expect(await history_of(store, id)).toEqual(said("new"));
   });
 
+  test.each([1, 2, 3])("rule 10: where the answer to write %i is lost, there is no second copy either", async (nth) => {
+    const { store, id, manager, conversation } = await open_with_turns(backend, ["one", "two"]);
+    const late = await fork_after(store, id, 4, "late");
+    conversation.clear();
+    store.lose_answer(["save", "append", "replace", "update"], { nth });
+    conversation.turn("new");
+    await manager.flush();
+    const kept = await only_other(store, id, late);
+    expect(kept.history).toEqual(said("one", "two"));
+    expect(await history_of(store, late)).toEqual(said("one", "two", "late"));
+    expect(await history_of(store, id)).toEqual(said("new"));
+  });
+
   test("rule 10: with a write that fails and messages replaced once more, nothing stored is lost", async () => {
     const { store, id, manager, conversation } = await open_with_turns(backend, ["one"]);
     store.fail_saves({ nth: 2 });

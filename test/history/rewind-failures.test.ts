@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import { turns } from "../support/messages.js";
-import { contents_of, open_plain } from "../support/open-session.js";
+import { contents_of, open_plain, record_of } from "../support/open-session.js";
 import { T, open_fork, open_loaded } from "./rewind-session.js";
 import { each_store, each_watchful_store, fork_after, history_of, others_than, said } from "./stores.js";
 
@@ -41,7 +41,74 @@ each_store((backend) => {
   });
 });
 
+each_store((backend) => {
+  test("rule 16: a cut that is reported as failed though it was made leaves the tail, and the fork of it", async () => {
+    const { store, manager, conversation } = await open_loaded(backend);
+    const late = await fork_after(store, "s", 5, "late");
+    store.lose_answer(["replace", "save"], { id: "s" });
+    await expect(manager.rewind("a1")).rejects.toThrow("connection lost");
+    const [tail = ""] = await others_than(store, "s", late);
+    expect(await history_of(store, tail)).toEqual(T(3));
+    expect(await history_of(store, late)).toEqual([...T(3).slice(0, 5), ...said("late")]);
+    conversation.turn("on");
+    await manager.save();
+    expect(await history_of(store, "s")).toEqual([...T(3), ...said("on")]);
+  });
+
+  test("rule 16: rewind() behind load() rewinds the session that is loaded then", async () => {
+    const { store, manager, conversation } = await open_loaded(backend);
+    await store.save("other", turns(2), { kind: "root" });
+    const before = await record_of(store, "s");
+    const [, fork] = await Promise.all([manager.load("other"), manager.rewind("a1")]);
+    expect(manager.current_session_id).toBe("other");
+    expect(conversation.messages).toEqual(turns(1));
+    expect(await record_of(store, "s")).toEqual(before);
+    expect(await history_of(store, fork!)).toEqual(T(2));
+  });
+
+  test("rule 16: rewind() in front of start_new() cuts nothing that it does not show", async () => {
+    const { store, manager, conversation } = await open_loaded(backend);
+    const before = await record_of(store, "s");
+    const rewound = manager.rewind("a1");
+    const id = manager.start_new();
+    await expect(rewound).rejects.toMatchObject({ code: "invalid_input" });
+    expect([manager.current_session_id, conversation.messages]).toEqual([id, []]);
+    expect(await record_of(store, "s")).toEqual(before);
+  });
+
+  test("rule 16: what is undone takes back nothing that others said of the session", async () => {
+    const { store, manager, conversation } = await open_fork(backend);
+    conversation.state = "idle";
+    const held = store.hold_answer(["replace", "save"], { id: "s" });
+    const rewound = manager.rewind("a1");
+    await held.reached;
+    await open_plain(store).manager.rename("s", "theirs");
+    conversation.state = "streaming_response";
+    held.release();
+    await expect(rewound).rejects.toMatchObject({ message: "invalid state" });
+    expect((await record_of(store, "s")).metadata.label).toBe("theirs");
+    expect(await history_of(store, "s")).toEqual([...T(2), "question f1", "answer f1"]);
+  });
+});
+
 each_watchful_store((backend) => {
+  test("rule 16: where another manager has rewound it the same way, the conversation is rewound, too", async () => {
+    const { store, manager, conversation } = await open_loaded(backend);
+    const other = open_plain(store);
+    await other.manager.load("s");
+    const held = store.hold("load");
+    const rewound = manager.rewind("a1");
+    await held.reached;
+    await other.manager.rewind("a1");
+    held.release();
+    await rewound;
+    expect(conversation.messages).toEqual(turns(1));
+    conversation.turn("on");
+    await manager.flush();
+    expect(await history_of(store, "s")).toEqual([...T(1), ...said("on")]);
+    expect((await others_than(store, "s")).length).toBeGreaterThan(0);
+  });
+
   test("rule 16: what another writer has added is cut off with the rest, and lives on", async () => {
     const { store, manager, conversation } = await open_loaded(backend);
     const other = open_plain(store);

@@ -1,0 +1,80 @@
+import { SessionError } from "../errors.js";
+import { fork_point, inherits, LINEAGE_KEYS } from "../lineage.js";
+import type { MetadataPatch } from "../metadata.js";
+import type { SessionMetadata, StoredSession } from "../types.js";
+import type { Metadata, StorePort } from "./store-port.js";
+import { begins_with, type Messages } from "./timeline.js";
+
+/** How a session is to be stored below a parent. */
+export interface LineagePlan {
+  /** How many of its messages the parent holds for it. */
+  inherited: number;
+  metadata: Metadata;
+  /** The parent, as it was when this was planned. */
+  parent?: StoredSession;
+}
+
+/** What the application says of a session's lineage; `undefined`: nothing. */
+export function lineage_of(metadata: MetadataPatch): MetadataPatch | undefined {
+  const given = LINEAGE_KEYS.filter((key) => metadata[key] !== undefined).map((key) => [key, metadata[key]]);
+  return given.length === 0 ? undefined : (Object.fromEntries(given) as MetadataPatch);
+}
+
+/**
+ * How a session of these messages is stored with the lineage that the application gives it. It inherits where the
+ * parent's history, up to the fork point, is the beginning of its own; else it holds all of it itself, and the parent is
+ * named for provenance. A parent that does not exist is named as given.
+ * @throws {SessionError} `lineage` where the session would descend from itself; what loading the parent throws.
+ */
+export async function plan_lineage(
+  port: StorePort,
+  { id, messages, stored = {} }: { id: string; messages: Messages; stored: MetadataPatch | undefined },
+  given: MetadataPatch,
+): Promise<LineagePlan> {
+  const point = fork_point_of(given, stored);
+  const target = without_nulls({ ...stored, ...given, ...point, id });
+  const metadata = { ...given, ...point } as Metadata;
+  if (target.parent_id === id) {
+    throw descends_from_itself(id);
+  }
+  if (!inherits(target)) {
+    return { inherited: 0, metadata };
+  }
+  const parent = await port.resolve(target.parent_id);
+  if (parent === undefined) {
+    return { inherited: 0, metadata: { ...metadata, fork_message_count: 0 } }; // nor from one that comes later
+  }
+  if (parent.chain.some((record) => record.metadata.id === id)) {
+    throw descends_from_itself(id);
+  }
+  const { count, missing } = fork_point(target, parent.messages);
+  if (count === 0 || missing !== undefined || !begins_with(messages, parent.messages.slice(0, count))) {
+    return { inherited: 0, metadata: { ...metadata, detached: true } };
+  }
+  const last_id = parent.messages[count - 1]?.id;
+  return {
+    inherited: count,
+    metadata: { ...metadata, fork_message_count: count, ...(last_id !== undefined && { fork_message_id: last_id }) },
+    parent: parent.record,
+  };
+}
+
+/** The fork point that is not given: as before with the same parent; with another one there is none. */
+function fork_point_of(given: MetadataPatch, stored: MetadataPatch): MetadataPatch {
+  const is_other_parent = given.parent_id !== undefined && given.parent_id !== stored.parent_id;
+  const is_other_point = given.fork_message_id !== undefined && given.fork_message_id !== stored.fork_message_id;
+  return {
+    ...(is_other_parent && given.fork_message_id === undefined && stored.fork_message_id && { fork_message_id: null }),
+    ...((is_other_parent || is_other_point) && stored.fork_message_count && { fork_message_count: null }),
+  };
+}
+
+function without_nulls(metadata: MetadataPatch): SessionMetadata {
+  return Object.fromEntries(
+    Object.entries(metadata).filter(([, value]) => value !== null),
+  ) as unknown as SessionMetadata;
+}
+
+function descends_from_itself(id: string): SessionError {
+  return new SessionError("lineage", `session ${id} cannot descend from itself`, { session_id: id });
+}
