@@ -1,3 +1,4 @@
+import type { Conversation } from "@simulacra-ai/core";
 import { SessionError } from "./errors.js";
 import { require_fork_policy } from "./manager/delete-session.js";
 import { SessionEngine } from "./manager/session-engine.js";
@@ -10,7 +11,7 @@ import type {
   SessionManagerOptions,
 } from "./manager/types.js";
 import { apply_query } from "./metadata.js";
-import type { SessionMetadata, SessionQuery, SessionStore } from "./types.js";
+import type { SessionDraft, SessionMetadata, SessionQuery, SessionStore } from "./types.js";
 
 /**
  * Makes a conversation durable: listens to it and keeps its session in a store. Everything that a manager writes
@@ -30,8 +31,16 @@ export class SessionManager {
 
   constructor(store: SessionStore, conversation: SessionConversation, options: SessionManagerOptions = {}) {
     const { auto_save = true, auto_slug = true, on_conflict = "fork", on_replace = "keep" } = options;
+    const { drafts = true, draft_interval_ms = 1000 } = options;
     this.#store = store;
-    this.#engine = new SessionEngine(store, conversation, { auto_save, auto_slug, on_conflict, on_replace });
+    this.#engine = new SessionEngine(store, conversation, {
+      auto_save,
+      auto_slug,
+      on_conflict,
+      on_replace,
+      drafts,
+      draft_interval_ms,
+    });
   }
 
   /** The session that the conversation is saved to, if one is active. */
@@ -42,6 +51,30 @@ export class SessionManager {
   /** Whether a session is active. */
   get is_loaded(): boolean {
     return this.#engine.session_id !== undefined;
+  }
+
+  /**
+   * The turn that was interrupted, or is under way: its prompt, and what there is of the answer. `undefined` as soon as
+   * the conversation holds the turn, and with stores that keep no drafts.
+   */
+  get draft(): SessionDraft | undefined {
+    return this.#engine.draft;
+  }
+
+  /**
+   * Sends the prompt of the interrupted turn again, as `send_message` of the conversation does, and resolves likewise.
+   * @throws {SessionError} `invalid_state` where there is no draft, or the conversation is busy.
+   */
+  async resume_draft(): ReturnType<Conversation["send_message"]> {
+    return this.#engine.resume_draft();
+  }
+
+  /**
+   * Drops the interrupted turn; resolves when it is removed.
+   * @throws {SessionError} `invalid_state` (no active session), `storage`.
+   */
+  async discard_draft(): Promise<void> {
+    await this.#engine.discard_draft();
   }
 
   /**

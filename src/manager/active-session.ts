@@ -2,6 +2,7 @@ import type { CheckpointState, Usage } from "@simulacra-ai/core";
 import { has_code, type SessionError } from "../errors.js";
 import { label_from_messages } from "../label.js";
 import type { MetadataPatch } from "../metadata.js";
+import type { SessionDraft } from "../types.js";
 import { add_usage } from "../usage.js";
 import { lineage_of } from "./lineage-plan.js";
 import type { Metadata } from "./store-port.js";
@@ -51,6 +52,8 @@ export class ActiveSession {
   /** A parent whose id is asked for when the record is written: a conflict may have moved it by then. */
   parent: ActiveSession | undefined;
   checkpoint_state: CheckpointState | undefined;
+  /** The turn that was interrupted, or is under way. */
+  draft: SessionDraft | undefined;
   /** Where the history that the application replaced is kept, until its successor is stored. */
   replaced: { id: string; messages: Messages } | undefined;
   /** Under which id our history is stored beside another writer's, until it is. */

@@ -1,4 +1,4 @@
-import type { CheckpointState, Conversation, Message, Usage } from "@simulacra-ai/core";
+import type { AssistantMessage, CheckpointState, Conversation, Message, Usage, UserMessage } from "@simulacra-ai/core";
 import { invalid_state } from "../errors.js";
 import type { Messages } from "./timeline.js";
 import { TurnWatch } from "./turn-watch.js";
@@ -6,7 +6,11 @@ import type { SessionConversation } from "./types.js";
 
 /** What an engine wants to hear of its conversation; payloads may be missing. */
 export interface ConversationHandlers {
+  prompt_send(prompt: UserMessage): void;
+  message_update(partial: Partial<AssistantMessage>): void;
   message_complete(usage: Usage | undefined): void;
+  /** No turn is in flight; where one was completed, `message_complete` says so next. */
+  at_rest(): void;
   create_child(child: Conversation): void;
   checkpoint_begin(child: Conversation | undefined): void;
   checkpoint_complete(state: CheckpointState | undefined): void;
@@ -27,9 +31,15 @@ export class ConversationLink {
   constructor(conversation: SessionConversation, handlers: ConversationHandlers) {
     this.#conversation = conversation;
     this.#handlers = handlers;
-    this.#turns = new TurnWatch(conversation);
+    this.#turns = new TurnWatch(conversation, () => this.#guarded("state_change", () => handlers.at_rest()));
     this.#listeners = [
       ...this.#turns.listeners(),
+      this.#listener("prompt_send", (event?: { message?: UserMessage }) => {
+        return event?.message && handlers.prompt_send(event.message);
+      }),
+      this.#listener("message_update", (event?: { message?: Partial<AssistantMessage> }) => {
+        return event?.message && handlers.message_update(event.message);
+      }),
       this.#listener("message_complete", (event?: { usage?: Usage }) => handlers.message_complete(event?.usage)),
       this.#listener("create_child", (child?: Conversation) => child && handlers.create_child(child)),
       this.#listener("checkpoint_begin", (child?: Conversation) => handlers.checkpoint_begin(child)),
@@ -86,14 +96,24 @@ export class ConversationLink {
     }
   }
 
+  /** @throws {SessionError} `invalid_state` where the conversation cannot send. */
+  send(contents: UserMessage["content"]): ReturnType<Conversation["send_message"]> {
+    if (this.#conversation.send_message === undefined) {
+      throw invalid_state();
+    }
+    return this.#conversation.send_message(contents);
+  }
+
   #listener<A extends unknown[]>(event: string, handle: (...args: A) => unknown): [string, Listener] {
-    const guarded = (...args: A) => {
-      try {
-        handle(...args);
-      } catch (error) {
-        this.#handlers.failed(error, event);
-      }
-    };
+    const guarded = (...args: A) => this.#guarded(event, () => handle(...args));
     return [event, guarded as unknown as Listener];
+  }
+
+  #guarded(event: string, handle: () => unknown): void {
+    try {
+      handle();
+    } catch (error) {
+      this.#handlers.failed(error, event);
+    }
   }
 }

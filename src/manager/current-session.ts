@@ -74,7 +74,7 @@ export class CurrentSession {
     this.activate(session);
     session.timeline.extend(this.conversation.messages);
     if (this.#events.has_listeners("load")) {
-      this.#events.emit("load", messages_event(session.id, messages));
+      this.#events.emit("load", messages_event(session.id, messages, session.draft));
     }
   }
 

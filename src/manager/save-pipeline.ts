@@ -19,6 +19,8 @@ export class SavePipeline {
   readonly #unflushed: Set<string>;
   /** Sessions deleted through this manager: nothing of them is written any more, by children either. */
   readonly #deleted: Set<string>;
+  /** Writes that go past the queue: of drafts. */
+  readonly #beside = new Set<Promise<void>>();
   /** The newest state of each session whose write failed. */
   readonly #failed = new Map<ActiveSession, Capture>();
   /** An auto-save at the end of the queue that has not begun: a newer one takes its place. */
@@ -65,6 +67,25 @@ export class SavePipeline {
       await this.write(holder.capture);
     }).catch((error: unknown) => this.#report(error, "save", capture.session.id));
     this.#waiting = holder;
+  }
+
+  /** Waits for a session that is not stored yet; what failed of it is tried again. */
+  async stored_once(session: ActiveSession): Promise<void> {
+    await this.settled();
+    const failed = this.#failed.get(session);
+    if (failed !== undefined) {
+      await this.enqueue(() => this.write(failed));
+    }
+  }
+
+  /** A write that goes past the queue, and never rejects: a flush waits for it. */
+  track(write: Promise<void>): void {
+    this.#beside.add(write);
+    this.#join_parent();
+    void write.then(() => {
+      this.#beside.delete(write);
+      this.#leave_parent();
+    });
   }
 
   /** Writes inside a task of the queue; a state that cannot be stored is kept for the next flush. */
@@ -157,6 +178,7 @@ export class SavePipeline {
         await this.write(capture).catch((error: unknown) => errors.push(error));
       }
     });
+    await Promise.all(this.#beside);
     for (const child of [...this.#busy_children]) {
       await child.#settle(errors);
     }
@@ -172,7 +194,8 @@ export class SavePipeline {
 
   #leave_parent(): void {
     const parent = this.#parent;
-    if (parent && this.#queue.is_idle && this.#failed.size === 0 && this.#busy_children.size === 0) {
+    const is_at_rest = this.#queue.is_idle && this.#beside.size === 0 && this.#failed.size === 0;
+    if (parent && is_at_rest && this.#busy_children.size === 0) {
       parent.#busy_children.delete(this);
       parent.#leave_parent();
     }

@@ -1,11 +1,12 @@
 import type { CheckpointState, Conversation, Message, Usage } from "@simulacra-ai/core";
-import { disposed, session_not_found } from "../errors.js";
+import { disposed, SessionError, session_not_found } from "../errors.js";
 import { messages_to_json, metadata_to_plain } from "../json.js";
-import type { SessionStore } from "../types.js";
+import type { SessionDraft, SessionStore } from "../types.js";
 import { ActiveSession } from "./active-session.js";
 import { CheckpointWatch } from "./checkpoint-watch.js";
 import { ConversationLink } from "./conversation-link.js";
 import { CurrentSession, report_missing, require_resolved, type EngineParts } from "./current-session.js";
+import { DraftKeeper } from "./draft-keeper.js";
 import { delete_session } from "./delete-session.js";
 import { ManagerEmitter } from "./emitter.js";
 import { fork_session } from "./fork-session.js";
@@ -26,6 +27,7 @@ export class SessionEngine implements EngineParts {
   readonly port: StorePort;
   readonly #options: Required<SessionManagerOptions>;
   readonly current: CurrentSession;
+  readonly #drafts: DraftKeeper | undefined;
   readonly #checkpoints = new CheckpointWatch<object>();
   /** This engine and those of all children, and of their children. */
   readonly #family: Set<SessionEngine>;
@@ -45,6 +47,9 @@ export class SessionEngine implements EngineParts {
     this.#family = parent ? parent.#family : new Set();
     this.#family.add(this);
     const link = new ConversationLink(conversation, {
+      prompt_send: (prompt) => this.#drafts?.prompt_sent(prompt),
+      message_update: (partial) => this.#drafts?.answer_updated(partial),
+      at_rest: () => this.#drafts?.turn_may_have_ended(),
       message_complete: (usage) => this.#message_complete(usage),
       create_child: (child) => this.#create_child(child),
       checkpoint_begin: (child) => this.#checkpoints.begin(child, this.current.session?.origin),
@@ -53,6 +58,7 @@ export class SessionEngine implements EngineParts {
       failed: (error, operation) => this.events.report(error, operation, { session_id: this.session_id }),
     });
     this.current = new CurrentSession(link, this.events, options);
+    this.#drafts = options.auto_save && options.drafts ? new DraftKeeper(this, options.draft_interval_ms) : undefined;
   }
 
   get session_id(): string | undefined {
@@ -107,6 +113,7 @@ export class SessionEngine implements EngineParts {
       const { record, messages, inherited } = resolved;
       const session = new ActiveSession(record.metadata.id, new Timeline(inherited), record.metadata);
       session.stored = { timeline: session.timeline, count: messages.length, revision: record.revision };
+      session.draft = record.draft && Object.freeze(record.draft);
       if (this.current.session?.id === session.id) {
         session.origin = this.current.session.origin;
       }
@@ -171,6 +178,7 @@ export class SessionEngine implements EngineParts {
       this.#disposed = true;
       void this.pipeline.settled().then(() => this.#family.delete(this));
       this.current.conversation.detach();
+      this.#drafts?.turn_abandoned();
       this.events.emit("dispose");
     }
   }
@@ -186,7 +194,27 @@ export class SessionEngine implements EngineParts {
     }
   }
 
+  get draft(): SessionDraft | undefined {
+    return this.current.session?.draft;
+  }
+
+  async resume_draft(): ReturnType<Conversation["send_message"]> {
+    this.#require_open();
+    const { draft } = this.current.require();
+    if (draft === undefined) {
+      throw new SessionError("invalid_state", "there is no draft", { session_id: this.session_id });
+    }
+    this.current.conversation.require_idle();
+    return this.current.conversation.send(draft.prompt.content);
+  }
+
+  async discard_draft(): Promise<void> {
+    const session = this.current.require();
+    await (this.#drafts ?? new DraftKeeper(this, 0)).discard(session);
+  }
+
   #message_complete(usage: Usage | undefined): void {
+    this.#drafts?.turn_completed();
     if (usage) {
       this.current.session?.note_usage(usage);
     }
@@ -208,7 +236,8 @@ export class SessionEngine implements EngineParts {
       return;
     }
     const checkpoint = child.is_checkpoint;
-    const options = { ...this.#options, auto_slug: this.#options.auto_slug && !checkpoint };
+    const { auto_slug, drafts } = this.#options;
+    const options = { ...this.#options, auto_slug: auto_slug && !checkpoint, drafts: drafts && !checkpoint };
     const engine = new SessionEngine(this.port.store, child, options, this);
     const session = ActiveSession.create(
       checkpoint ? { kind: "checkpoint", detached: true, is_checkpoint: true } : { kind: "child", detached: true },

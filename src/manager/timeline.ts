@@ -1,5 +1,6 @@
 import { isDeepStrictEqual } from "node:util";
 import type { Message } from "@simulacra-ai/core";
+import type { SessionDraft } from "../types.js";
 
 export type Messages = readonly Readonly<Message>[];
 
@@ -10,13 +11,18 @@ function same_json(a: unknown, b: unknown): boolean {
 }
 
 /** What listeners are told of a session: its messages are made ready where one asks for them, O(messages). */
-export function messages_event(id: string, messages: Messages): Readonly<{ id: string; messages: Messages }> {
+export function messages_event(
+  id: string,
+  messages: Messages,
+  draft?: SessionDraft,
+): Readonly<{ id: string; messages: Messages; draft?: SessionDraft }> {
   let frozen = Object.isFrozen(messages) ? undefined : frozen_messages(messages); // others may change meanwhile
   return Object.freeze({
     id,
     get messages() {
       return (frozen ??= frozen_messages(messages));
     },
+    ...(draft && { draft }),
   });
 }
 

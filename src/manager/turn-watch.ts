@@ -8,12 +8,15 @@ type Listener = (...args: unknown[]) => void;
  */
 export class TurnWatch {
   readonly #conversation: SessionConversation;
+  readonly #on_end: () => void;
   readonly #waiting = new Set<() => void>();
   #sent = false;
   #gone = false;
 
-  constructor(conversation: SessionConversation) {
+  /** `on_end` is called wherever a turn may have ended. */
+  constructor(conversation: SessionConversation, on_end: () => void) {
     this.#conversation = conversation;
+    this.#on_end = on_end;
   }
 
   get in_flight(): boolean {
@@ -43,6 +46,7 @@ export class TurnWatch {
 
   #ended(): void {
     this.#sent = false;
+    this.#on_end();
     for (const resolve of this.#waiting) {
       resolve();
     }

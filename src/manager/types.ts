@@ -1,8 +1,8 @@
 import type { Conversation, LifecycleErrorEvent, Message } from "@simulacra-ai/core";
 import type { SessionError } from "../errors.js";
-import type { SessionMetadata } from "../types.js";
+import type { SessionDraft, SessionMetadata } from "../types.js";
 
-type OptionalMembers = "state" | "checkpoint_state" | "is_checkpoint";
+type OptionalMembers = "state" | "checkpoint_state" | "is_checkpoint" | "send_message";
 
 // eslint-disable-next-line @typescript-eslint/no-explicit-any -- each event has arguments of its own
 type ConversationListener = (...args: any[]) => void;
@@ -31,6 +31,13 @@ export interface SessionManagerOptions {
    * keeps no copy.
    */
   on_replace?: "keep" | "overwrite";
+  /**
+   * Keep the turn under way beside the session, in stores that can: its prompt before the model is asked, and of the
+   * answer what there is. With `auto_save` only. Default `true`.
+   */
+  drafts?: boolean;
+  /** How often the unfinished answer is stored at most, in milliseconds. Default 1,000. */
+  draft_interval_ms?: number;
 }
 
 export interface DeleteOptions {
@@ -59,6 +66,11 @@ export interface SessionSnapshot {
   readonly messages: readonly Readonly<Message>[];
 }
 
+/** What `load` put into the conversation, and the turn that was interrupted, if one was. */
+export interface LoadEvent extends SessionSnapshot {
+  readonly draft?: SessionDraft;
+}
+
 /** Our history and another writer's both live on. */
 export interface ConflictEvent {
   /** The session that another writer changed or deleted. */
@@ -70,7 +82,7 @@ export interface ConflictEvent {
 
 export interface SessionManagerEvents {
   /** Stored messages are now the conversation's. */
-  load: [event: SessionSnapshot];
+  load: [event: LoadEvent];
   /** This state is stored. */
   save: [event: SessionSnapshot];
   /** Something failed that no caller waits for; of children, too (`context.session_id` says whose). */

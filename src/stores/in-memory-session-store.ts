@@ -1,15 +1,25 @@
 import type { Message } from "@simulacra-ai/core";
+import { draft_to_json, holds_prompt } from "../draft.js";
 import { SessionError, session_not_found } from "../errors.js";
 import { messages_to_json, metadata_to_plain } from "../json.js";
 import { apply_query, merge_metadata } from "../metadata.js";
 import { revision_of } from "../revision.js";
-import type { SessionMetadata, SessionQuery, SessionRevision, SessionStore, StoredSession } from "../types.js";
+import type {
+  SessionDraft,
+  SessionMetadata,
+  SessionQuery,
+  SessionRevision,
+  SessionStore,
+  StoredSession,
+} from "../types.js";
 
 interface MemoryRecord {
   metadata: SessionMetadata;
   /** The JSON text of each message: what is handed out is parsed anew. */
   messages: string[];
   revision: string;
+  /** As JSON. */
+  draft: string | undefined;
 }
 
 /**
@@ -27,17 +37,16 @@ export class InMemorySessionStore implements SessionStore {
 
   async load(id: string): Promise<StoredSession | undefined> {
     const record = this.#records.get(id);
-    return (
-      record && {
-        metadata: copy_of(record.metadata),
-        messages: record.messages.map((json) => JSON.parse(json) as Message),
-        revision: record.revision,
-      }
-    );
+    if (record === undefined) {
+      return undefined;
+    }
+    const messages = record.messages.map((json) => JSON.parse(json) as Message);
+    const draft = draft_of(record, messages);
+    return { metadata: copy_of(record.metadata), messages, revision: record.revision, ...(draft && { draft }) };
   }
 
   async save(id: string, messages: Message[], metadata?: Partial<SessionMetadata>): Promise<void> {
-    this.#put(id, messages_to_json(messages, id), metadata);
+    this.#put(id, messages, messages_to_json(messages, id), metadata);
   }
 
   async delete(id: string): Promise<boolean> {
@@ -57,6 +66,7 @@ export class InMemorySessionStore implements SessionStore {
         record.messages.push(json);
       }
       record.revision = this.#next_revision();
+      record.draft = draft_of(record, messages) && record.draft;
     }
     return { revision: record.revision };
   }
@@ -73,7 +83,7 @@ export class InMemorySessionStore implements SessionStore {
     } else if (this.#records.has(id)) {
       throw new SessionError("conflict", `session ${id} exists already`, { session_id: id });
     }
-    return { revision: this.#put(id, all, options.metadata) };
+    return { revision: this.#put(id, messages, all, options.metadata) };
   }
 
   async update(id: string, metadata: Partial<SessionMetadata>): Promise<boolean> {
@@ -83,6 +93,16 @@ export class InMemorySessionStore implements SessionStore {
     }
     this.#merge(id, record, metadata);
     return true;
+  }
+
+  async set_draft(id: string, draft: SessionDraft | undefined): Promise<void> {
+    const text = draft_to_json(draft, id);
+    const record = this.#records.get(id);
+    if (record !== undefined) {
+      record.draft = text;
+    } else if (text !== undefined) {
+      throw session_not_found(id);
+    }
   }
 
   #at_revision(id: string, revision: string): MemoryRecord {
@@ -96,14 +116,21 @@ export class InMemorySessionStore implements SessionStore {
     return record;
   }
 
-  #put(id: string, messages: string[], metadata: Partial<SessionMetadata> | undefined): string {
+  #put(
+    id: string,
+    messages: readonly Message[],
+    texts: string[],
+    metadata: Partial<SessionMetadata> | undefined,
+  ): string {
     if (typeof id !== "string" || id === "") {
       throw new SessionError("invalid_id", "a session id must be a string that is not empty");
     }
     const given = metadata_to_plain(metadata, id);
-    const merged = merge_metadata(this.#records.get(id)?.metadata, given, { id, message_count: messages.length });
+    const old = this.#records.get(id);
+    const merged = merge_metadata(old?.metadata, given, { id, message_count: texts.length });
     const revision = this.#next_revision();
-    this.#records.set(id, { metadata: merged, messages, revision });
+    const draft = old && draft_of(old, messages) && old.draft;
+    this.#records.set(id, { metadata: merged, messages: texts, revision, draft });
     return revision;
   }
 
@@ -116,6 +143,12 @@ export class InMemorySessionStore implements SessionStore {
     const message_count = record.messages.length + added;
     record.metadata = merge_metadata(record.metadata, metadata_to_plain(metadata, id), { id, message_count });
   }
+}
+
+/** The draft of a record, unless its turn is among these messages. */
+function draft_of({ draft: json }: MemoryRecord, messages: readonly Message[]): SessionDraft | undefined {
+  const draft = json === undefined ? undefined : (JSON.parse(json) as SessionDraft);
+  return draft && !holds_prompt(messages, draft) ? draft : undefined;
 }
 
 /** As deep as JSON goes. */

@@ -1,147 +1,101 @@
-import { pick } from "../stores/helpers.js";
+import { createHash } from "node:crypto";
+import { CrashedFile, type Fate } from "./crashed-file.js";
 import { MemoryDisk, ROOT_INODE } from "./memory-disk.js";
 import { resized, written, type EntryChange, type LogEntry } from "./recording-layer.js";
 
-const BLOCK = 4096;
+/** What a device holds: names and bytes. What the inodes are besides, the living disk says. */
+export class Holdings {
+  readonly directories: Map<number, Map<string, number>>;
+  readonly files: Map<number, Buffer>;
 
-type Fate = "kept" | "dropped" | "torn";
+  constructor(directories: Holdings["directories"], files: Holdings["files"]) {
+    this.directories = directories;
+    this.files = files;
+  }
 
-/** What has not been synced of one file. */
-interface Contents {
-  synced: Buffer;
-  /** With everything that was written since. */
-  newest: Buffer;
-}
-
-/** What a device holds for certain at one moment, and what it may hold besides. */
-export class CrashMoment {
-  readonly #files = new Map<number, Contents>();
-  readonly #directories = new Map<number, Map<string, number>>([[ROOT_INODE, new Map()]]);
-  #pending: EntryChange[][] = [];
-
-  /** One more operation of the log has happened. */
-  advance(entry: LogEntry): void {
-    switch (entry.kind) {
-      case "write": {
-        const contents = this.#contents(entry.inode);
-        contents.newest = written(contents.newest, entry.position, entry.data);
-        break;
+  static of(disk: MemoryDisk): Holdings {
+    const holdings = new Holdings(new Map(), new Map());
+    for (const [inode, node] of disk.nodes) {
+      if (node.kind === "directory") {
+        holdings.directories.set(inode, new Map(node.entries));
+      } else if (node.kind === "file") {
+        holdings.files.set(inode, node.data);
       }
-      case "truncate": {
-        const contents = this.#contents(entry.inode);
-        contents.newest = resized(contents.newest, entry.size);
-        break;
-      }
-      case "sync": {
-        const contents = this.#contents(entry.inode);
-        contents.synced = contents.newest;
-        break;
-      }
-      case "entries":
-        this.#pending.push(entry.changes);
-        break;
-      case "sync_directory": {
-        const touches = (changes: EntryChange[]) => changes.some(({ directory }) => directory === entry.directory);
-        this.#pending.filter(touches).forEach((changes) => apply(this.#directories, changes));
-        this.#pending = this.#pending.filter((changes) => !touches(changes));
+    }
+    return holdings;
+  }
+
+  copy(): Holdings {
+    const directories = new Map([...this.directories].map(([inode, entries]) => [inode, new Map(entries)]));
+    return new Holdings(directories, new Map(this.files));
+  }
+
+  bytes(inode: number): Buffer {
+    return this.files.get(inode) ?? Buffer.alloc(0);
+  }
+
+  apply(entry: LogEntry): void {
+    if (entry.kind === "write") {
+      this.files.set(entry.inode, written(this.bytes(entry.inode), entry.position, entry.data));
+    } else if (entry.kind === "truncate") {
+      this.files.set(entry.inode, resized(this.bytes(entry.inode), entry.size));
+    } else if (entry.kind === "entries") {
+      this.change(entry.changes);
+    }
+  }
+
+  change(changes: readonly EntryChange[]): void {
+    for (const { directory, name, inode } of changes) {
+      const entries = this.directories.get(directory) ?? new Map<string, number>();
+      this.directories.set(directory, entries);
+      if (inode === undefined) {
+        entries.delete(name);
+      } else {
+        entries.set(name, inode);
       }
     }
   }
 
-  #contents(inode: number): Contents {
-    let contents = this.#files.get(inode);
-    if (contents === undefined) {
-      contents = { synced: Buffer.alloc(0), newest: Buffer.alloc(0) };
-      this.#files.set(inode, contents);
-    }
-    return contents;
+  /** Every inode that a name leads to, directories before what is in them. */
+  reachable(from = ROOT_INODE): number[] {
+    const below = [...(this.directories.get(from)?.values() ?? [])];
+    return [from, ...below.flatMap((inode) => this.reachable(inode))];
   }
 
-  /** What the device may hold after a crash now: chosen combinations of all that was not synced. */
-  *states(live: MemoryDisk, random: () => number): Generator<MemoryDisk> {
-    const count = this.#pending.length;
-    const choices = Array.from({ length: count + 1 }, (_, kept) => this.#pending.slice(0, kept));
-    for (let n = 0; count > 1 && n < 8; n += 1) {
-      choices.push(this.#pending.filter(() => random() < 0.5));
-    }
-    const is_dirty = [...this.#files.values()].some(({ synced, newest }) => !synced.equals(newest));
-    const fates: (() => Fate)[] = [() => "kept"];
-    if (is_dirty) {
-      fates.push(
-        () => "dropped",
-        () => "torn",
-        () => pick(random, ["kept", "dropped", "torn"]),
-        () => pick(random, ["kept", "dropped", "torn"]),
-      );
-    }
-    for (const changes of choices) {
-      for (const fate of fates) {
-        yield this.#state(live, changes, fate);
-      }
-    }
+  /** The same for what a reader could not tell apart. */
+  key(): string {
+    const keys = this.reachable().map((inode) => {
+      const entries = this.directories.get(inode);
+      const bytes = this.files.get(inode);
+      const names = entries && [...entries].map(([name, to]) => `${name}:${to}`).join();
+      return `${inode} ${names ?? ""} ${bytes ? hash_of(bytes) : ""}`;
+    });
+    return keys.join("\n");
   }
 
-  #state(live: MemoryDisk, changes: EntryChange[][], fate: () => Fate): MemoryDisk {
-    const directories = new Map([...this.#directories].map(([inode, entries]) => [inode, new Map(entries)]));
-    changes.forEach((change) => apply(directories, change));
+  /** As the machine finds it when it has booted again. */
+  disk(live: MemoryDisk): MemoryDisk {
     const disk = new MemoryDisk();
-    const add = (inode: number): void => {
+    for (const inode of this.reachable()) {
       const node = live.node(inode);
       if (node.kind === "directory") {
-        const entries = directories.get(inode) ?? new Map<string, number>();
-        disk.put(inode, { ...node, entries });
-        [...entries.values()].forEach(add);
+        disk.put(inode, { ...node, entries: new Map(this.directories.get(inode)) });
       } else if (node.kind === "link") {
         disk.put(inode, { ...node, target: of_another_boot(node.target) });
       } else {
-        disk.put(inode, { ...node, data: crashed(this.#contents(inode), fate) });
+        disk.put(inode, { ...node, data: this.bytes(inode) });
       }
-    };
-    add(ROOT_INODE);
+    }
     return disk;
   }
 }
 
-function apply(directories: Map<number, Map<string, number>>, changes: EntryChange[]): void {
-  for (const { directory, name, inode } of changes) {
-    const entries = directories.get(directory) ?? new Map<string, number>();
-    directories.set(directory, entries);
-    if (inode === undefined) {
-      entries.delete(name);
-    } else {
-      entries.set(name, inode);
-    }
-  }
-}
+const hashes = new WeakMap<Buffer, string>();
 
-/** Each block as it was, as it was to be, or the one up to the middle of the difference and the other behind it. */
-function crashed({ synced, newest }: Contents, fate: () => Fate): Buffer {
-  if (synced.equals(newest)) {
-    return synced;
-  }
-  const size_fate = fate();
-  const size = size_fate === "dropped" ? synced.length : newest.length;
-  const [from, to] = [resized(synced, size), resized(newest, size)];
-  const result = Buffer.from(from);
-  for (let begin = 0; begin < size; begin += BLOCK) {
-    const end = Math.min(begin + BLOCK, size);
-    const block_fate = fate();
-    if (block_fate !== "dropped") {
-      to.copy(result, begin, begin, block_fate === "kept" ? end : middle_of_difference(from, to, begin, end));
-    }
-  }
-  return result;
-}
-
-function middle_of_difference(a: Buffer, b: Buffer, begin: number, end: number): number {
-  let [first, last] = [begin, end];
-  while (first < last && a[first] === b[first]) {
-    first += 1;
-  }
-  while (last > first && a[last - 1] === b[last - 1]) {
-    last -= 1;
-  }
-  return Math.floor((first + last) / 2);
+function hash_of(bytes: Buffer): string {
+  const known = hashes.get(bytes) ?? createHash("sha1").update(bytes).digest("base64");
+  hashes.set(bytes, known);
+  return known;
 }
 
 /** A crash of the machine: whoever held a lock did so before it booted. */
@@ -149,4 +103,122 @@ function of_another_boot(lock: string): string {
   const parts = lock.split(".");
   parts[2] = "b007";
   return parts.join(".");
+}
+
+/** How many of the combinations of what was not synced are looked at. */
+export interface Depth {
+  /** With up to so many changes of names, every subset of them. */
+  changes: number;
+  /** With up to so many combinations of the fates of all blocks, every one. */
+  fates: number;
+  /** Where there are more: so many at random. */
+  samples: number;
+}
+
+/** A device that keeps any part of what was not synced. */
+export class StrictDevice {
+  readonly #synced: Holdings;
+  readonly #files = new Map<number, CrashedFile>();
+  #pending: EntryChange[][] = [];
+
+  constructor(initial: MemoryDisk) {
+    this.#synced = Holdings.of(initial);
+  }
+
+  /** One more operation of the log has happened. */
+  advance(entry: LogEntry): void {
+    if (entry.kind === "write" || entry.kind === "truncate") {
+      const file = this.#files.get(entry.inode) ?? new CrashedFile(this.#synced.bytes(entry.inode));
+      const newest = file.newest;
+      file.newest = entry.kind === "write" ? written(newest, entry.position, entry.data) : resized(newest, entry.size);
+      this.#files.set(entry.inode, file);
+    } else if (entry.kind === "sync") {
+      const file = this.#files.get(entry.inode);
+      if (file !== undefined) {
+        this.#synced.files.set(entry.inode, file.newest);
+        this.#files.delete(entry.inode);
+      }
+    } else if (entry.kind === "entries") {
+      this.#pending.push(entry.changes);
+    } else if (entry.kind === "sync_directory") {
+      const touches = (changes: EntryChange[]) => changes.some(({ directory }) => directory === entry.directory);
+      this.#pending.filter(touches).forEach((changes) => this.#synced.change(changes));
+      this.#pending = this.#pending.filter((changes) => !touches(changes));
+    }
+  }
+
+  /** What it may hold after a crash now. */
+  *states(random: () => number, depth: Depth): Generator<Holdings> {
+    for (const changes of this.#choices(random, depth)) {
+      const holdings = this.#synced.copy();
+      changes.forEach((change) => holdings.change(change));
+      const reachable = new Set(holdings.reachable());
+      const dirty = [...this.#files].filter(([inode]) => reachable.has(inode));
+      const counts = dirty.map(([, file]) => file.parts);
+      for (const fates of combinations(counts, random, depth)) {
+        const state = new Holdings(holdings.directories, new Map(holdings.files)); // the names are only read from here on
+        dirty.forEach(([inode, file], index) => state.files.set(inode, file.after(fates[index] ?? [])));
+        yield state;
+      }
+    }
+  }
+
+  /** Sets of changes of names that may have reached the device. */
+  #choices(random: () => number, depth: Depth): EntryChange[][][] {
+    const pending = this.#pending;
+    const count = pending.length;
+    if (count <= depth.changes) {
+      return Array.from({ length: 2 ** count }, (_, set) => pending.filter((_, bit) => (set >> bit) & 1));
+    }
+    const choices = Array.from({ length: count + 1 }, (_, kept) => pending.slice(0, kept));
+    choices.push(...pending.map((_, left_out) => pending.filter((_, n) => n !== left_out)));
+    for (let n = 0; n < depth.samples; n += 1) {
+      choices.push(pending.filter(() => random() < 0.5));
+    }
+    return choices;
+  }
+}
+
+/** A device at one moment, for those who look at a few of its states only. */
+export class CrashMoment {
+  readonly #device = new StrictDevice(new MemoryDisk());
+
+  advance(entry: LogEntry): void {
+    this.#device.advance(entry);
+  }
+
+  *states(live: MemoryDisk, random: () => number): Generator<MemoryDisk> {
+    for (const state of this.#device.states(random, { changes: 2, fates: 1, samples: 2 })) {
+      yield state.disk(live);
+    }
+  }
+}
+
+const FATES: readonly Fate[] = ["kept", "dropped", "torn"];
+
+/** Fates for the parts of several files: all combinations where there are few. */
+function* combinations(counts: number[], random: () => number, depth: Depth): Generator<Fate[][]> {
+  const total = counts.reduce((sum, count) => sum + count, 0);
+  const deal = (fate: (part: number, file: number) => Fate): Fate[][] => {
+    let part = 0;
+    return counts.map((count, file) => Array.from({ length: count }, () => fate(part++, file)));
+  };
+  if (3 ** total <= depth.fates) {
+    for (let n = 0; n < 3 ** total; n += 1) {
+      yield deal((part) => FATES[Math.floor(n / 3 ** part) % 3] ?? "kept");
+    }
+    return;
+  }
+  for (const fate of FATES) {
+    yield deal(() => fate);
+  }
+  for (let one = 0; counts.length > 1 && one < counts.length; one += 1) {
+    yield deal((_, file) => (file === one ? "kept" : "dropped"));
+    yield deal((_, file) => (file === one ? "dropped" : "kept"));
+  }
+  for (let n = 0; n < depth.samples; n += 1) {
+    const kept = Math.floor(random() * total);
+    yield deal((part) => (part < kept ? "kept" : part > kept ? "dropped" : "torn"));
+    yield deal(() => FATES[Math.floor(random() * 3)] ?? "kept");
+  }
 }

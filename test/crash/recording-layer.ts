@@ -9,14 +9,32 @@ export interface EntryChange {
   inode: number | undefined;
 }
 
-/** What reaches the device only when it is synced, and the syncs. */
+/** What a user of the store asks for: it is under way from its beginning to its end, and acknowledged then. */
+export interface Change {
+  name: string;
+  /** Asked of the store, not a step of a scenario. */
+  is_traced: boolean;
+  /** The sessions that it changes, as they are afterwards; known when it has ended. */
+  after: Map<string, string>;
+  /** The fork links as they have to be afterwards; `undefined`: that is known of steps only. */
+  links?: string;
+}
+
+/** What reaches the device only when it is synced, the syncs, and between them what is asked for and acknowledged. */
 export type LogEntry = { label: string } & (
   | { kind: "write"; inode: number; position: number; data: Buffer }
   | { kind: "truncate"; inode: number; size: number }
   | { kind: "sync"; inode: number }
   | { kind: "entries"; changes: EntryChange[] }
   | { kind: "sync_directory"; directory: number }
+  | { kind: "begin" | "end"; change: Change }
 );
+
+interface Hold {
+  label: string;
+  arrive: () => void;
+  passed: Promise<void>;
+}
 
 type Unstamped = Node extends infer Kind ? (Kind extends Node ? Omit<Kind, "mtime"> : never) : never;
 
@@ -36,18 +54,44 @@ function role_of(path: string): string {
   );
 }
 
-/** A file system in memory that logs what it is asked to change, and may drop syncs of chosen labels. */
+/** A file system in memory that logs what it is asked to change. */
 export class RecordingLayer implements FileLayer {
   readonly log: LogEntry[] = [];
   readonly disk: MemoryDisk;
-  /** Every label of a sync that was seen. */
-  readonly sync_labels = new Set<string>();
-  readonly #drops: (label: string) => boolean;
   readonly #last_change = new Map<number, string>();
+  #hold: Hold | undefined;
 
-  constructor(disk = new MemoryDisk(), drops: (label: string) => boolean = () => false) {
+  constructor(disk = new MemoryDisk()) {
     this.disk = disk;
-    this.#drops = drops;
+  }
+
+  /** The next operation of this label waits, before it does anything, until it is let go. */
+  hold(label: string): { reached: Promise<void>; let_go: () => void } {
+    let [arrive, let_go] = [() => {}, () => {}];
+    const reached = new Promise<void>((resolve) => (arrive = resolve));
+    const passed = new Promise<void>((resolve) => (let_go = resolve));
+    this.#hold = { label, arrive, passed };
+    return { reached, let_go };
+  }
+
+  /** Where nothing is held this costs no turn of the event loop. */
+  #pass(label: string): Promise<void> | undefined {
+    const hold = this.#hold;
+    if (hold?.label !== label) {
+      return undefined;
+    }
+    this.#hold = undefined;
+    hold.arrive();
+    return hold.passed;
+  }
+
+  /** Resolves when nothing goes on behind the scenes any more. */
+  async quiet(): Promise<void> {
+    for (let length = -1; length !== this.log.length;) {
+      length = this.log.length;
+      await new Promise((resolve) => setImmediate(resolve));
+      await new Promise((resolve) => setImmediate(resolve));
+    }
   }
 
   #existing(path: string): { inode: number; node: Node } {
@@ -84,11 +128,9 @@ export class RecordingLayer implements FileLayer {
     return made;
   }
 
-  #sync(entry: LogEntry): void {
-    this.sync_labels.add(entry.label);
-    if (!this.#drops(entry.label)) {
-      this.log.push(entry);
-    }
+  async #sync(entry: LogEntry): Promise<void> {
+    await this.#pass(entry.label);
+    this.log.push(entry);
   }
 
   /** What another program does in one step: a new file under this name, synced. */
@@ -115,6 +157,7 @@ export class RecordingLayer implements FileLayer {
       stat: async () => stamp_of(inode, disk.node(inode)),
       read: async (buffer, position) => file().data.copy(buffer, 0, position, position + buffer.length),
       write: async (data, position) => {
+        await this.#pass(`write ${role}`);
         const node = file();
         const copy = Buffer.from(data);
         log.push({ kind: "write", label: `write ${role}`, inode, position, data: copy });
@@ -130,7 +173,7 @@ export class RecordingLayer implements FileLayer {
       },
       sync: async () => this.#sync({ kind: "sync", label: `sync ${role}`, inode }),
       datasync: async () => this.#sync({ kind: "sync", label: `datasync ${role}`, inode }),
-      close: async () => undefined,
+      close: async () => this.#pass(`close ${role}`),
     };
   }
 
@@ -143,13 +186,14 @@ export class RecordingLayer implements FileLayer {
   }
 
   async create(path: string, mode: number): Promise<OpenFile> {
+    await this.#pass(`create ${role_of(path)}`);
     return this.#open_file(this.#make("create", path, { kind: "file", mode, data: Buffer.alloc(0) }), path);
   }
 
   async stat(path: string): Promise<FileStamp | undefined> {
     try {
-      const { inode, node } = this.#existing(path);
-      return stamp_of(inode, node);
+      const { inode } = this.disk.find(path);
+      return inode === undefined ? undefined : stamp_of(inode, this.disk.node(inode));
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code === "ENOENT") {
         return undefined;
@@ -180,6 +224,7 @@ export class RecordingLayer implements FileLayer {
   }
 
   async rename(from: string, to: string): Promise<void> {
+    await this.#pass(`rename to ${role_of(to)}`);
     const { inode } = this.#existing(from);
     const [source, target] = [this.disk.find(from), this.disk.find(to)];
     if (target.inode === inode) {
@@ -221,7 +266,7 @@ export class RecordingLayer implements FileLayer {
   async sync_directory(path: string): Promise<void> {
     const directory = path === "/" ? ROOT_INODE : this.#existing(path).inode;
     const after = this.#last_change.get(directory) ?? "nothing";
-    this.#sync({ kind: "sync_directory", label: `sync_directory after ${after}`, directory });
+    return this.#sync({ kind: "sync_directory", label: `sync_directory after ${after}`, directory });
   }
 }
 

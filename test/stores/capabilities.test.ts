@@ -20,8 +20,14 @@ function four_methods(): SessionStore {
 }
 
 test("rule 24: a class has the methods that it defines beside save and load", () => {
-  expect(capabilities_of(new InMemorySessionStore())).toEqual(["append", "replace", "update"]);
-  expect(capabilities_of(new FileSessionStore("nowhere"))).toEqual(["append", "replace", "update", "flush"]);
+  expect(capabilities_of(new InMemorySessionStore())).toEqual(["append", "replace", "update", "set_draft"]);
+  expect(capabilities_of(new FileSessionStore("nowhere"))).toEqual([
+    "append",
+    "replace",
+    "update",
+    "flush",
+    "set_draft",
+  ]);
   expect(capabilities_of(four_methods())).toEqual([]);
 });
 
@@ -73,7 +79,7 @@ test("rule 24: a subclass that leaves save and load alone keeps everything", () 
     }
     async flush() {}
   }
-  expect(capabilities_of(new Lists())).toEqual(["append", "replace", "update", "flush"]);
+  expect(capabilities_of(new Lists())).toEqual(["append", "replace", "update", "flush", "set_draft"]);
 });
 
 test("rule 24: own properties are nearest", () => {
@@ -84,7 +90,7 @@ test("rule 24: own properties are nearest", () => {
   expect(capabilities_of(patched)).toEqual(["append"]);
 
   const disabled = Object.assign(new InMemorySessionStore(), { append: undefined }) as unknown as SessionStore;
-  expect(capabilities_of(disabled)).toEqual(["replace", "update"]);
+  expect(capabilities_of(disabled)).toEqual(["replace", "update", "set_draft"]);
 });
 
 test("rule 24: wrapper objects have what they define themselves", () => {
@@ -93,12 +99,12 @@ test("rule 24: wrapper objects have what they define themselves", () => {
   expect(capabilities_of(plain)).toEqual(["append"]);
 
   const over = Object.create(inner) as SessionStore;
-  expect(capabilities_of(over)).toEqual(["append", "replace", "update"]);
+  expect(capabilities_of(over)).toEqual(["append", "replace", "update", "set_draft"]);
   over.load = (id) => inner.load(id);
   expect(capabilities_of(over)).toEqual([]);
 
   const through = new Proxy(inner, {});
-  expect(capabilities_of(through)).toEqual(["append", "replace", "update"]);
+  expect(capabilities_of(through)).toEqual(["append", "replace", "update", "set_draft"]);
 
   const bare = Object.assign(Object.create(null) as object, four_methods(), {
     update: async () => true,

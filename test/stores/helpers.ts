@@ -13,7 +13,7 @@ import type { Message } from "@simulacra-ai/core";
 import { onTestFinished } from "vitest";
 
 /** A store with every capability that all of ours have. */
-export type FullStore = SessionStore & Required<Pick<SessionStore, "append" | "replace" | "update">>;
+export type FullStore = SessionStore & Required<Pick<SessionStore, "append" | "replace" | "update" | "set_draft">>;
 
 /** The stores whose behaviour must be one and the same. */
 export const STORES: { name: string; open: () => FullStore }[] = [

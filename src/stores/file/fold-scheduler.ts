@@ -1,4 +1,5 @@
-import type { FilePolicy } from "./durable-files.js";
+import { SessionError } from "../../errors.js";
+import { remove_if_there, type FilePolicy } from "./durable-files.js";
 import type { FileLayer } from "./file-layer.js";
 import { can_fold, prepare_fold, type PreparedFold } from "./session-fold.js";
 import type { SessionPaths } from "./session-paths.js";
@@ -30,6 +31,8 @@ export class FoldScheduler {
   readonly #running = new Map<string, RunningFold>();
   /** Folds that failed: tried again when the journal has doubled, or at the next flush. */
   readonly #failed = new Map<string, number>();
+  /** Tokens of temporary files that could not be removed, by session. */
+  readonly #left = new Map<string, Set<string>>();
 
   constructor(layer: FileLayer, policy: FilePolicy) {
     this.#layer = layer;
@@ -56,17 +59,23 @@ export class FoldScheduler {
       })
       .then(
         () => void this.#failed.delete(id),
-        () => void (abort.signal.aborted || this.#failed.set(id, 2 * state.journal.end)),
+        (error: unknown) => {
+          if (is_failure(error) && !abort.signal.aborted) {
+            this.#failed.set(id, 2 * state.journal.end);
+          }
+          return this.#remove(paths, context.token);
+        },
       )
       .finally(() => this.#running.delete(id));
     this.#running.set(id, { abort, prepared: preparing.catch(() => undefined), ended });
   }
 
-  /** Under the session's lock: gives a fold under way up. Nothing is left of it. */
-  async give_up(id: string): Promise<void> {
-    const running = this.#running.get(id);
+  /** Under the session's lock: gives a fold under way up. Nothing is left of it, or of those before. */
+  async give_up(paths: SessionPaths): Promise<void> {
+    const running = this.#running.get(paths.id);
     running?.abort.abort();
     await (await running?.prepared)?.snapshot.discard();
+    await this.#remove_left(paths);
   }
 
   /** Resolves when the folds under way have ended: of one session, or all. */
@@ -75,8 +84,36 @@ export class FoldScheduler {
     await Promise.all(running.map(([, { ended }]) => ended));
   }
 
-  /** The session was folded otherwise. */
-  folded(id: string): void {
-    this.#failed.delete(id);
+  /** Under the session's lock: the session was folded otherwise. */
+  async folded(paths: SessionPaths): Promise<void> {
+    this.#failed.delete(paths.id);
+    await this.#remove_left(paths);
   }
+
+  async #remove_left(paths: SessionPaths): Promise<void> {
+    for (const token of this.#left.get(paths.id) ?? []) {
+      await this.#remove(paths, token);
+    }
+  }
+
+  /** What cannot be removed now is remembered until the next change. */
+  async #remove(paths: SessionPaths, token: string): Promise<void> {
+    const left = this.#left.get(paths.id) ?? new Set();
+    try {
+      await remove_if_there(this.#layer, paths.temporary(token));
+      left.delete(token);
+    } catch {
+      left.add(token);
+    }
+    if (left.size > 0) {
+      this.#left.set(paths.id, left);
+    } else {
+      this.#left.delete(paths.id);
+    }
+  }
+}
+
+/** Another process may take the file of a fold for what a dead one has left; that says nothing of the next fold. */
+function is_failure(error: unknown): boolean {
+  return !(error instanceof SessionError) || error.cause !== undefined;
 }

@@ -47,12 +47,17 @@ export class JournalFile {
     try {
       return await with_file(await this.#create(), async (file) => {
         stamp = await file.stat();
-        await write_all(file, bytes, 0);
-        if (policy.durable) {
-          await file.sync();
+        try {
+          await write_all(file, bytes, 0);
+          if (policy.durable) {
+            await file.sync();
+          }
+          await sync_directory(layer, paths.root, policy);
+          return await this.#require_ours(file);
+        } catch (error) {
+          await file.truncate(0).catch(() => undefined); // the first error says more
+          throw error;
         }
-        await sync_directory(layer, paths.root, policy);
-        return this.#require_ours(file);
       });
     } catch (error) {
       await this.retire(stamp).catch(() => undefined); // the first error says more

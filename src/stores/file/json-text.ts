@@ -116,9 +116,11 @@ export function require_messages(messages: unknown[], path: string): asserts mes
 /** Another tool has laid the file out anew, and changed nothing. */
 function is_reformatted(store: Record<string, unknown>, metadata: unknown, messages: unknown[]): boolean {
   const texts = messages.map((message) => JSON.stringify(message));
+  return is_reformatted_head(store, metadata) && store["messages"] === checksum(texts.join(JSON_SEPARATOR));
+}
+
+/** The same of metadata alone. */
+export function is_reformatted_head(store: Record<string, unknown>, metadata: unknown): boolean {
   const { head, ...header } = store;
-  return (
-    head === checksum(JSON.stringify(metadata), JSON.stringify(header).slice(0, -1)) &&
-    store["messages"] === checksum(texts.join(JSON_SEPARATOR))
-  );
+  return head === checksum(JSON.stringify(metadata), JSON.stringify(header).slice(0, -1));
 }

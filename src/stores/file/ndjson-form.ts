@@ -4,7 +4,7 @@ import { checksum } from "./checksum.js";
 import { corrupt, is_object, parse_json, require_writable } from "./corrupt.js";
 import { remove_if_there, sync_directory } from "./durable-files.js";
 import { write_all, type FileLayer, type FileStamp } from "./file-layer.js";
-import { decode_store, encode_store, JSON_SEPARATOR, require_messages } from "./json-text.js";
+import { decode_store, encode_store, is_reformatted_head, JSON_SEPARATOR, require_messages } from "./json-text.js";
 import { MessageRegion, write_messages } from "./message-region.js";
 import { PreparedFile } from "./prepared-file.js";
 import { is_too_large, read_file } from "./regular-file.js";
@@ -177,6 +177,11 @@ function encode_meta(metadata: FileMetadata, header: Omit<StoreHeader, "head">):
   return { text: `${json.slice(0, -1)}${STORE_PREFIX}${text}}\n`, store };
 }
 
+/** Whether a value is a store's header, under whatever key. */
+function is_header(value: unknown): value is StoreHeader & Record<string, unknown> {
+  return is_object(value) && "generation" in value && "head" in value;
+}
+
 async function read_meta(
   layer: FileLayer,
   paths: SessionPaths,
@@ -200,8 +205,11 @@ async function read_meta(
     throw corrupt(path, "it is not an object with metadata");
   }
   require_writable(value, path);
-  const { store: _store, ...metadata } = value;
-  return { stamp, head: undefined, metadata };
+  const { store, ...metadata } = value;
+  if (Object.values(metadata).some(is_header) || (is_header(store) && !is_reformatted_head(store, metadata))) {
+    throw corrupt(path, "it is not as this package wrote it; without its `store` it is read as it is");
+  }
+  return { stamp, head: is_header(store) ? { metadata, store, offset: 0 } : undefined, metadata };
 }
 
 /** A message a line; empty lines are none. @throws {SessionError} `corrupt`. */

@@ -4,7 +4,7 @@ import type { OpenFile } from "./file-layer.js";
 import type { SessionLock } from "./session-lock.js";
 import type { PrepareContext } from "./snapshot-form.js";
 
-/** A file that is written, and synced, under a temporary name: its content is certain before it replaces anything. */
+/** A file that is written and synced under a temporary name: its content is certain before it replaces anything. */
 export class PreparedFile {
   readonly #context: PrepareContext;
 
@@ -28,9 +28,7 @@ export class PreparedFile {
     try {
       await with_file(file, async () => {
         await write(file);
-        if (policy.durable) {
-          await file.sync();
-        }
+        await file.sync(); // whatever the policy: renamed before its content is there, it would replace it by nothing
       });
     } catch (error) {
       await prepared.discard();

@@ -58,15 +58,36 @@ function salvage_metadata(bytes: Buffer, form: SnapshotForm): FileMetadata {
   return metadata;
 }
 
-/** The messages of a JSON file, one by one. Those in the metadata are not its own. */
+/** The messages of a JSON file. Those in the metadata are not its own. */
 function salvage_array(bytes: Buffer): Message[] {
-  const messages: Message[] = [];
   const metadata_begin = bytes.indexOf("{", bytes.indexOf('"metadata"') + 1);
   const is_first = /^[^"]*"metadata"/.test(bytes.toString("latin1", 0, 64));
   const from = is_first ? (object_end(bytes, metadata_begin) ?? 0) : 0;
   const opening = /"messages"\s*:\s*\[/.exec(bytes.toString("latin1", from, from + 1024 * 1024));
-  let at = opening === null ? bytes.length : from + opening.index + opening[0].length;
-  for (;;) {
+  return salvage_objects(
+    bytes,
+    opening === null ? line_begin(bytes, MESSAGES_LINE) : from + opening.index + opening[0].length,
+  );
+}
+
+/** In a file of ours the messages begin with this line. */
+const MESSAGES_LINE = 4;
+
+function line_begin(bytes: Buffer, line: number): number {
+  let begin = 0;
+  for (let n = 0; n < line; n += 1) {
+    begin = bytes.indexOf(0x0a, begin) + 1;
+    if (begin === 0) {
+      return bytes.length;
+    }
+  }
+  return begin;
+}
+
+/** Objects one behind the other, up to the first that is none. */
+function salvage_objects(bytes: Buffer, begin: number): Message[] {
+  const messages: Message[] = [];
+  for (let at = begin; ;) {
     while (is_gap(bytes[at])) {
       at += 1;
     }
@@ -89,21 +110,8 @@ const BYTE_ORDER_MARK = Buffer.from("\ufeff");
 
 /** The messages of a file with a message a line. */
 function salvage_lines(bytes: Buffer): Message[] {
-  const messages: Message[] = [];
   const has_mark = bytes.subarray(0, BYTE_ORDER_MARK.length).equals(BYTE_ORDER_MARK);
-  for (let begin = has_mark ? BYTE_ORDER_MARK.length : 0; begin < bytes.length;) {
-    const newline = bytes.indexOf(0x0a, begin);
-    const end = newline < 0 ? bytes.length : newline;
-    const line = bytes.subarray(begin, end);
-    const message = parse_object(line);
-    if (message !== undefined) {
-      messages.push(message as unknown as Message);
-    } else if (line.toString().trim() !== "") {
-      break;
-    }
-    begin = end + 1;
-  }
-  return messages;
+  return salvage_objects(bytes, has_mark ? BYTE_ORDER_MARK.length : 0);
 }
 
 function parse_object(bytes: Buffer): Record<string, unknown> | undefined {

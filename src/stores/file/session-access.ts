@@ -75,8 +75,8 @@ export class SessionAccess {
     try {
       await this.#clean(paths, lock, leftovers);
       const was_cut_short = lock.former !== undefined || this.#unfinished.has(id);
-      if (lock.former !== undefined) {
-        await files.take_over().catch(lock.former.life === "gone" ? full_stays : damaged_stays);
+      if (was_cut_short) {
+        await files.take_over().catch(lock.former?.life === "unknown" ? damaged_stays : full_stays);
       }
       outcome = await task(files, known);
       if (was_cut_short) {

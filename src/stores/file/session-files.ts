@@ -60,13 +60,14 @@ export class SessionFiles {
   }
 
   /**
-   * After a lock was taken over: what its former holder, should it live after all, may still write to is no longer
+   * After a lock was taken over, or a change failed: what the lock's former holder, should it live after all, may still write to is no longer
    * the session's. Links that it left in folders of other parents are removed.
    */
   async take_over(): Promise<void> {
     const view = await this.read();
     if (view?.state.journal?.relation === "continues") {
       await this.fold(view, view.state.metadata);
+      await this.sync_names(); // the journal may hold what was never synced: it is not to come back
     }
   }
 
@@ -80,6 +81,12 @@ export class SessionFiles {
     const { layer, paths } = this.#context;
     await (await find_form(layer, paths))?.recover(this.#context);
     return read_session(layer, paths);
+  }
+
+  /** The names in the directory are on the device as they are. */
+  async sync_names(): Promise<void> {
+    const { layer, policy, paths } = this.#context;
+    await sync_directory(layer, paths.root, policy);
   }
 
   async require_lock(): Promise<void> {
@@ -174,16 +181,19 @@ export class SessionFiles {
       tail?: readonly JournalRecord[];
     },
   ): Promise<SessionState> {
-    const { layer, policy, paths, lock } = this.#context;
+    const { lock } = this.#context;
     const { head } = prepared;
+    if (old !== undefined && old.metadata.parent_id !== metadata.parent_id) {
+      await this.sync_names(); // the lock is there after a power cut, too: whoever takes it over looks for old links
+    }
     const stamp = await prepared.put_in_place(lock);
     let journal: JournalState | undefined;
     if (tail.length > 0) {
       journal = await this.#journal.renew(head, tail);
     } else {
       const was_retired = await this.#journal.retire(old?.journal?.stamp);
-      if (was_retired && old === undefined) {
-        await sync_directory(layer, paths.root, policy); // it may be damaged
+      if (was_retired && old?.journal?.relation !== "continues") {
+        await this.sync_names(); // it may be damaged, and no later snapshot names the one that it continued
       }
     }
     await this.#links.refresh(form, old?.metadata.parent_id, metadata.parent_id);
@@ -215,6 +225,9 @@ export class SessionFiles {
     const journal = state.journal?.relation === "continues" ? state.journal : undefined;
     if (journal === undefined && state.journal !== undefined) {
       await this.#journal.retire(state.journal.stamp); // spent
+    }
+    if (state.metadata.parent_id !== metadata.parent_id) {
+      await this.sync_names(); // as before a snapshot
     }
     const start = journal ? { bytes: Buffer.alloc(0), state: journal } : begin_journal(head);
     const revision = messages.length > 0 ? new_token(16) : state.revision;
@@ -250,7 +263,8 @@ export class SessionFiles {
   #followers(): string[] {
     const { paths } = this.#context;
     const heads = new Set(FORMS.map((form) => form.head_path(paths)));
-    return [...FORMS.flatMap((form) => form.file_paths(paths)), paths.journal].filter((path) => !heads.has(path));
+    const all = [...FORMS.flatMap((form) => form.file_paths(paths)), paths.journal, paths.draft];
+    return all.filter((path) => !heads.has(path));
   }
 
   /** Returns whether there were any. */

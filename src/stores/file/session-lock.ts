@@ -3,7 +3,7 @@ import { checksum } from "./checksum.js";
 import { remove_if_there } from "./durable-files.js";
 import { is_errno, type FileLayer } from "./file-layer.js";
 import { life_of, own_identity, type ProcessIdentity } from "./process-identity.js";
-import type { SessionPaths } from "./session-paths.js";
+import type { LockPlace } from "./session-paths.js";
 import { new_token } from "./token.js";
 
 /** A lock whose holder cannot be asked is broken when it has not changed for so long, by the waiter's own clock. */
@@ -17,12 +17,12 @@ export class SessionLock {
   /** The holder before, where this lock was taken over: what it left is to be cleaned up. */
   readonly former: { token: string; life: "gone" | "unknown" } | undefined;
   readonly #layer: FileLayer;
-  readonly #paths: SessionPaths;
+  readonly #paths: LockPlace;
   readonly #target: string;
 
   private constructor(
     layer: FileLayer,
-    paths: SessionPaths,
+    paths: LockPlace,
     token: string,
     target: string,
     former?: SessionLock["former"],
@@ -35,7 +35,7 @@ export class SessionLock {
   }
 
   /** Waits for the lock and takes it. Takes over at once where the holder is gone. */
-  static async acquire(layer: FileLayer, paths: SessionPaths): Promise<SessionLock> {
+  static async acquire(layer: FileLayer, paths: LockPlace): Promise<SessionLock> {
     const token = new_token(12);
     const target = encode(own_identity(), token);
     let seen = { target: "", since: 0 };
@@ -153,7 +153,7 @@ async function read_target(layer: FileLayer, path: string): Promise<string | und
  */
 async function take_over(
   layer: FileLayer,
-  paths: SessionPaths,
+  paths: LockPlace,
   { dead, target, waited }: { dead: string; target: string; waited: number },
 ): Promise<boolean> {
   const claim = paths.temporary(checksum("claim", dead).slice(0, 12));

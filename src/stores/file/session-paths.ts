@@ -7,6 +7,7 @@ const WINDOWS_RESERVED = /^(con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³]|conin\
 const FORBIDDEN = /[/\\\u0000-\u001f\u007f-\u009f]/;
 
 export const JOURNAL_ENDING = ".journal";
+export const DRAFT_ENDING = ".draft";
 export const TEMPORARY_ENDING = ".tmp";
 export const FORKS_ENDING = "-forks";
 
@@ -45,8 +46,15 @@ export function require_valid_id(id: unknown, what = "session id"): asserts id i
   }
 }
 
+/** Where a lock is, and names that only its holder uses. */
+export interface LockPlace {
+  readonly id: string;
+  readonly lock: string;
+  temporary(token: string): string;
+}
+
 /** Where the files of a session are. */
-export class SessionPaths {
+export class SessionPaths implements LockPlace {
   readonly root: string;
   readonly id: string;
   readonly #stem: string;
@@ -64,6 +72,15 @@ export class SessionPaths {
 
   get lock(): string {
     return this.file(".lock");
+  }
+
+  get draft(): string {
+    return this.file(DRAFT_ENDING);
+  }
+
+  /** Where the lock is under which a draft is changed. */
+  get draft_lock(): LockPlace {
+    return { id: this.id, lock: this.file(".draft-lock"), temporary: (token) => this.temporary(token) };
   }
 
   file(ending: string): string {

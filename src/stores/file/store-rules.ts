@@ -11,12 +11,6 @@ export function recovered_id(id: string, sum: string): string {
   return [hex.slice(0, 8), hex.slice(8, 12), hex.slice(12, 16), hex.slice(16, 20), hex.slice(20, 32)].join("-");
 }
 
-export function unless_there(error: unknown): void {
-  if (!has_code(error, "conflict")) {
-    throw error;
-  }
-}
-
 /** @throws {SessionError} `invalid_id`, `invalid_input`. */
 export function check(id: string, metadata: Partial<SessionMetadata> | undefined): MetadataPatch {
   require_valid_id(id);

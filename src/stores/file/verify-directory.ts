@@ -2,8 +2,9 @@ import { join } from "node:path";
 import { SessionError } from "../../errors.js";
 import type { FileLayer } from "./file-layer.js";
 import { FORMS } from "./forms.js";
+import { read_draft } from "./session-drafts.js";
 import { session_names } from "./session-listing.js";
-import { FORKS_ENDING, is_valid_id, JOURNAL_ENDING, SessionPaths } from "./session-paths.js";
+import { DRAFT_ENDING, FORKS_ENDING, is_valid_id, JOURNAL_ENDING, SessionPaths } from "./session-paths.js";
 import { read_session } from "./session-reader.js";
 import type { SessionView } from "./session-view.js";
 
@@ -15,6 +16,8 @@ export interface FileSessionProblem {
    * - `torn_journal`: a write that was never acknowledged; the next write cuts it off
    * - `orphaned_journal`: a journal without its session
    * - `orphaned_messages`: an `.ndjson` file without its `.meta.json`
+   * - `corrupt_draft`: the draft of a session cannot be read; the next one replaces it
+   * - `orphaned_draft`: a draft without its session
    * - `two_formats`: the session is there in both formats; `.meta.json` counts
    * - `fork_link`: a fork is missing from its parent's folder, the link there is outdated, or is no fork's
    * - `set_aside`: what an earlier repair, replacement or foreign write left for a person to look at
@@ -26,6 +29,8 @@ export interface FileSessionProblem {
     | "torn_journal"
     | "orphaned_journal"
     | "orphaned_messages"
+    | "corrupt_draft"
+    | "orphaned_draft"
     | "two_formats"
     | "fork_link"
     | "set_aside"
@@ -38,6 +43,7 @@ export interface FileSessionProblem {
 const ORPHANS = [
   [JOURNAL_ENDING, "orphaned_journal"],
   [".ndjson", "orphaned_messages"],
+  [DRAFT_ENDING, "orphaned_draft"],
 ] as const;
 
 /** Looks at every file of a directory of sessions, reads all of it, and changes nothing. */
@@ -67,6 +73,12 @@ async function verify_session(
   if (found.every(Boolean)) {
     const path = paths.file(".json");
     problems.push({ code: "two_formats", path, session_id, message: `${path} is not read: .meta.json counts` });
+  }
+  try {
+    await read_draft(layer, paths);
+  } catch (error) {
+    const message = error instanceof Error ? error.message : String(error);
+    problems.push({ code: "corrupt_draft", path: paths.draft, session_id, message });
   }
   let view: SessionView | undefined;
   try {
@@ -133,7 +145,7 @@ function verify_name(root: string, name: string, known: ReadonlySet<string>): Fi
   if (/\.(corrupt|conflict)-\d{8}T\d{9}Z(-\d+)?$/.test(name)) {
     return [{ code: "set_aside", path, message: `${name} was kept for a person to look at` }];
   }
-  if (/\.[0-9a-f]{12}\.tmp$/.test(name) || name.endsWith(".lock") || name.endsWith(".ndjson.next")) {
+  if (/\.[0-9a-f]{12}\.tmp$/.test(name) || /\.(draft-)?lock$/.test(name) || name.endsWith(".ndjson.next")) {
     return [{ code: "leftover", path, message: `${name} belongs to a write under way, or to a process that is gone` }];
   }
   for (const [ending, code] of ORPHANS) {

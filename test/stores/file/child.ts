@@ -6,17 +6,13 @@ import { HookedLayer, type Operation } from "./hooked-layer.js";
 export interface Task {
   root: string;
   /** Run one after another; each prints its name when it has ended. */
-  steps: ("save" | "append" | "update" | "flush" | "delete" | "many" | "watch")[];
-  /** Ends itself, by a signal that cannot be caught, before the nth operation of the last step. */
-  kill_at?: number;
+  steps: ("append" | "watch")[];
   /** Prints `held` and waits for a line before the first operation of this name in the last step. */
   hold_before?: string;
-  name?: string;
 }
 
 const task = JSON.parse(process.argv[2] ?? "") as Task;
 const is_last = { value: false };
-let count = 0;
 
 /** A process that is killed leaves to the system what it has written: syncs would only take time. */
 const layer = new HookedLayer((operation) => (is_last.value ? before(operation) : undefined), { syncs: false });
@@ -24,10 +20,6 @@ const store = new FileSessionStore(task.root, {}, layer);
 const input = process.stdin[Symbol.asyncIterator]();
 
 async function before({ name }: Operation): Promise<void> {
-  count += 1;
-  if (count === task.kill_at) {
-    process.kill(process.pid, "SIGKILL");
-  }
   if (name === task.hold_before) {
     task.hold_before = "";
     console.log("held");
@@ -41,19 +33,6 @@ function text(words: string) {
 
 async function revision(): Promise<string> {
   return (await store.load("s"))?.revision ?? "";
-}
-
-async function append_many(): Promise<void> {
-  for (let n = 0; n < 100;) {
-    try {
-      await store.append("s", [text(`${task.name} ${n}`)], { revision: await revision() });
-      n += 1;
-    } catch (error) {
-      if ((error as { code?: string }).code !== "conflict") {
-        throw error;
-      }
-    }
-  }
 }
 
 /** Loads and lists until something is written to its input; prints what it saw that must not be. */
@@ -82,12 +61,7 @@ async function watch(): Promise<void> {
 }
 
 const STEPS: Record<Task["steps"][number], () => Promise<unknown>> = {
-  save: () => store.save("s", [text("saved"), text("by the child")]),
   append: async () => store.append("s", [text("appended by the child")], { revision: await revision() }),
-  update: () => store.update("s", { label: "by the child" }),
-  flush: () => store.flush("s"),
-  delete: () => store.delete("s"),
-  many: append_many,
   watch,
 };
 
@@ -96,5 +70,4 @@ for (const [n, step] of task.steps.entries()) {
   await STEPS[step]();
   console.log(step);
 }
-console.log(`operations ${count}`);
 process.stdin.destroy();

@@ -1,121 +1,16 @@
 import fs from "node:fs";
 import { join } from "node:path";
-import { FileSessionStore, SessionError } from "@simulacra-ai/session";
+import { FileSessionStore } from "@simulacra-ai/session";
 import { expect, test } from "vitest";
 import { loaded, message, outcome_of, quick_directory } from "../helpers.js";
-import { append, content, texts_in, tree, with_journal } from "./files.js";
-import { HookedLayer, system_error, type Operation } from "./hooked-layer.js";
-import { timeless } from "./recovery.js";
-
-interface Case {
-  name: string;
-  prepare: (store: FileSessionStore) => Promise<unknown>;
-  act: (store: FileSessionStore, revision: string) => Promise<unknown>;
-}
-
-const save_fork = (store: FileSessionStore) => store.save("s", [message("one")], { parent_id: "p" });
-const journal = async (store: FileSessionStore) => {
-  await save_fork(store);
-  await append(store, ["two"]);
-};
-
-const CASES: Case[] = [
-  { name: "a first save", prepare: async () => undefined, act: save_fork },
-  { name: "a save", prepare: journal, act: (store) => store.save("s", [message("saved")], { parent_id: "q" }) },
-  {
-    name: "a first append",
-    prepare: save_fork,
-    act: (store, revision) => store.append("s", [message("new")], { revision }),
-  },
-  { name: "an append", prepare: journal, act: (store, revision) => store.append("s", [message("new")], { revision }) },
-  { name: "an update", prepare: save_fork, act: (store) => store.update("s", { label: "L" }) },
-  { name: "an update behind an append", prepare: journal, act: (store) => store.update("s", { label: "L" }) },
-  { name: "a fold", prepare: journal, act: (store) => store.flush("s") },
-  { name: "a delete", prepare: journal, act: (store) => store.delete("s") },
-];
-
-/** How the nth operation goes wrong, and whether everything behind it does too. */
-const FAULTS: { fault: string; fails: (operation: Operation, n: number) => void | number }[] = [
-  { fault: "fails once", fails: (operation, n) => fail_if(operation.n === n, n % 3 === 0 ? "ENOSPC" : "EIO") },
-  { fault: "and all behind it fail", fails: (operation, n) => fail_if(operation.n >= n, "EIO") },
-  { fault: "finds the disk full, after a part was written", fails: fill_up },
-];
+import { append, texts_in, tree, with_journal } from "./files.js";
+import { HookedLayer, system_error } from "./hooked-layer.js";
 
 function fail_if(is_now: boolean, code: string): void {
   if (is_now) {
     throw system_error(code);
   }
 }
-
-/** From the nth operation on a write writes seven bytes, and the next one nothing. */
-function fill_up({ n: now, name }: Operation, n: number): void | number {
-  if (name === "file.write" && now >= n) {
-    fail_if(now > n, "ENOSPC");
-    return 7;
-  }
-}
-
-/** A store whose session is as `prepare` leaves it, over a layer that is about to fail. */
-async function prepared({ prepare }: Case) {
-  const root = join(quick_directory(), "root");
-  const layer = new HookedLayer(undefined, { syncs: false });
-  const store = new FileSessionStore(root, {}, layer);
-  await prepare(store);
-  const { revision } = (await store.load("s")) ?? { revision: "" };
-  layer.forget();
-  return { root, layer, store, revision: revision ?? "" };
-}
-
-/** Whoever waits for a lock that nobody holds would do so for ten seconds. */
-function give_up_waiting(layer: HookedLayer): void {
-  let attempts = 0;
-  layer.hook = ({ name }) => {
-    attempts += name === "symlink" ? 1 : 0;
-    if (attempts > 4) {
-      throw new Error("it waits for a lock that nobody holds");
-    }
-  };
-}
-
-const COMBINED = CASES.flatMap((one) => FAULTS.map((fault) => ({ ...one, ...fault })));
-
-test.each(COMBINED)("rule 41: $name in which any operation $fault", async ({ fails, ...one }) => {
-  const wrong: string[] = [];
-  const whole = await prepared(one);
-  const old = timeless(await content(whole.root));
-  await one.act(whole.store, whole.revision);
-  const after = timeless(await content(whole.root));
-  const count = whole.layer.operations.length;
-  for (let n = 1; n <= count; n += 1) {
-    const { root, layer, store, revision } = await prepared(one);
-    layer.hook = (operation) => fails(operation, n);
-    const error: unknown = await one.act(store, revision).then(
-      () => undefined,
-      (reason: unknown) => reason,
-    );
-    const { name, path } = layer.operations[n - 1] ?? { name: "", path: "" };
-    const check = (is_right: boolean, what: string) => {
-      if (!is_right) {
-        wrong.push(`${n} ${name} ${path.slice(root.length)}: ${what}`);
-      }
-    };
-    const code = error instanceof SessionError ? error.code : String(error);
-    check(error === undefined || code === "storage" || code === "conflict", `it ends with ${code}`);
-    check(code !== "storage" || (error as Error).cause instanceof Error, "the cause is missing");
-    const found = timeless(await content(root));
-    check(found === after || (error !== undefined && found === old), `${code}, and there is ${found}`);
-    give_up_waiting(layer);
-    const next = await outcome_of(store.save("s", [message("next")], { parent_id: "r" }));
-    check(next === "done", `the next save: ${next}`);
-    if (next === "done") {
-      const names = tree(root).join();
-      check(names === "r-forks/,r-forks/s.json,s.json", `the next save leaves ${names}`);
-      check((await texts_in(root)).join() === "next", "the next save is not whole");
-    }
-    check(layer.opened === layer.closed, `${layer.opened - layer.closed} files are still open`);
-  }
-  expect(wrong).toEqual([]);
-});
 
 test("rule 41: short writes and reads are gone on with", async () => {
   const root = quick_directory();

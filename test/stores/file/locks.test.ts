@@ -169,22 +169,6 @@ test("rule 40: two stores of one process lose nothing, whatever else they do", a
   expect(tree(root)).toEqual(["s.json"]);
 });
 
-test("rule 40: two processes with a hundred appends each lose nothing", async () => {
-  const root = temporary_directory();
-  await new FileSessionStore(root).save("s", []);
-  const children = ["first", "second"].map((name) => start_child({ root, steps: ["many"], name }));
-  const flushes = Array.from({ length: 20 }, () => new FileSessionStore(root).flush("s"));
-  await Promise.all(flushes);
-  for (const { lines, errors } of await Promise.all(children.map(({ ended }) => ended))) {
-    expect(errors).toBe("");
-    expect(lines[0]).toBe("many");
-  }
-  expect_all(await texts_in(root), ["first", "second"], 100);
-  await new FileSessionStore(root).flush();
-  expect_all(await texts_in(root), ["first", "second"], 100);
-  expect(tree(root)).toEqual(["s.json"]);
-});
-
 test("rule 40: of two saves at once one is the last, and neither is torn", async () => {
   const root = temporary_directory();
   const stores = [new FileSessionStore(root), new FileSessionStore(root), new FileSessionStore(root)];

@@ -1,0 +1,26 @@
+import { SessionError } from "./errors.js";
+import type { SessionDraft } from "./types.js";
+
+/** Whether the turn of a draft is among these messages: the draft is void then. */
+export function holds_prompt(messages: readonly { id?: string }[], { prompt }: SessionDraft): boolean {
+  return prompt.id !== undefined && messages.some(({ id }) => id === prompt.id);
+}
+
+/**
+ * A draft as it will be stored; `undefined`: there is to be none.
+ * @throws {SessionError} `invalid_input` for what is no draft, or what JSON cannot hold.
+ */
+export function draft_to_json(draft: SessionDraft | undefined, session_id: string): string | undefined {
+  if (draft === undefined) {
+    return undefined;
+  }
+  const { prompt, partial, updated_at } = (draft as SessionDraft | null) ?? ({} as Partial<SessionDraft>);
+  if (typeof prompt !== "object" || prompt === null || typeof updated_at !== "string") {
+    throw new SessionError("invalid_input", "a draft has a prompt and an updated_at", { session_id });
+  }
+  try {
+    return JSON.stringify({ prompt, ...(partial !== undefined && { partial }), updated_at });
+  } catch (error) {
+    throw new SessionError("invalid_input", "the draft cannot be written as JSON", { cause: error, session_id });
+  }
+}

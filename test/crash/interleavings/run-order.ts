@@ -1,0 +1,120 @@
+import { FileSessionStore } from "../../../src/stores/file/file-session-store.js";
+import type { FileSessionFormat } from "../../../src/stores/file/snapshot-form.js";
+import { RecordingLayer } from "../recording-layer.js";
+import { Actor } from "./actor.js";
+import { ActorLayer, type SeenAs } from "./actor-layer.js";
+import { judge_aftermath, judge_answers } from "./judge.js";
+import type { Call, Session } from "./history.js";
+import { Scheduler, type Guide, type Order } from "./scheduler.js";
+
+export const ROOT = "/sessions";
+
+export interface Scenario {
+  name: string;
+  /** What is there before; nobody is interrupted. */
+  setup(actors: Actor[], disk: RecordingLayer): Promise<void>;
+  scripts: ((actor: Actor) => Promise<void>)[];
+  /** What the others find out about each actor; without it, that they live. */
+  seen_as?: SeenAs[];
+  /** All sessions; without it, `s`. */
+  ids?: string[];
+}
+
+/** What there is while the actors are at it. */
+export interface World {
+  scenario: Scenario;
+  format: FileSessionFormat;
+  disk: RecordingLayer;
+  scheduler: Scheduler;
+  calls: Call[];
+  /** The sessions as they were when the actors began. */
+  start: Map<string, Session>;
+}
+
+export interface Options {
+  /** For tests of the explorer: from when the actors begin, their disk is not as it should be. */
+  spoil?: (layer: ActorLayer) => void;
+  /** Called before each operation. */
+  watch?: (step: number, world: World) => void;
+}
+
+export interface Run {
+  order: Order;
+  /** What is wrong. */
+  problems: string[];
+  world: World;
+}
+
+const OBSERVER = 90;
+
+/** Of the other format. */
+const NEVER_THERE = { json: /\.(meta\.json|ndjson|ndjson\.next)$/, ndjson: /\/[^.]+\.json$/ };
+
+export function ids_of({ ids = ["s"] }: Scenario): readonly string[] {
+  return ids;
+}
+
+/** Lets the actors of a scenario run in one order, and judges what they were answered and what they left. */
+export async function run_order(
+  scenario: Scenario,
+  format: FileSessionFormat,
+  guide: Omit<Guide, "before"> & { victim?: { actor: number; at: number } },
+  { spoil, watch }: Options = {},
+): Promise<Run> {
+  const scheduler = new Scheduler({ has_stopped_holder: scenario.seen_as?.includes("unknown") ?? false });
+  const world: World = { scenario, format, disk: new RecordingLayer(), scheduler, calls: [], start: new Map() };
+  const actors = scenario.scripts.map((_, number) => actor_of_world(world, number));
+  await scenario.setup(
+    actors.map(({ actor }) => actor),
+    world.disk,
+  );
+  actors.forEach(({ layer }) => spoil?.(layer));
+  await note_start(world);
+
+  const ended = new Set<number>();
+  const begin = actors.map(({ actor }, number) => () => {
+    const end = () => void ended.add(number);
+    void scenario.scripts[number]?.(actor).then(end, end);
+  });
+  const before = (step: number) => {
+    watch?.(step, world);
+    return guide.victim?.at === step ? guide.victim.actor : undefined;
+  };
+  const has_ended = () => actors.every((_, number) => ended.has(number) || scheduler.is_dead(number));
+  const order = await scheduler.run(begin, { ...guide, before }, has_ended);
+  const problems = order.problem === undefined ? [] : [order.problem];
+  if (!order.was_known && problems.length === 0) {
+    const is_open = actors.some(({ layer }, number) => layer.opened !== layer.closed && !scheduler.is_dead(number));
+    problems.push(...(is_open ? ["a file was left open"] : []));
+    problems.push(...(await judge_answers(world, observer_of(world))));
+    problems.push(...(await judge_aftermath(world.disk, observer_of({ ...world, calls: [] }), ids_of(scenario))));
+  }
+  return { order, problems, world };
+}
+
+function actor_of_world(world: World, number: number): { actor: Actor; layer: ActorLayer } {
+  const { disk, scheduler, scenario, format } = world;
+  const seen_as = (actor: number): SeenAs =>
+    scheduler.is_dead(actor) ? "gone" : (scenario.seen_as?.[actor] ?? "alive");
+  const view = { actor: number, seen_as, never_there: NEVER_THERE[format] };
+  const layer = new ActorLayer(disk, scheduler, view);
+  return { layer, actor: new Actor(number, new FileSessionStore(ROOT, { format }, layer), world) };
+}
+
+/** A process that comes when all others are gone. */
+export function observer_of(world: Omit<World, "scenario">): Actor {
+  const { disk, scheduler, format } = world;
+  const view = { actor: OBSERVER, seen_as: () => "gone" as const, never_there: NEVER_THERE[format] };
+  const layer = new ActorLayer(disk, scheduler, view);
+  return new Actor(OBSERVER, new FileSessionStore(ROOT, { format }, layer), world);
+}
+
+async function note_start(world: World): Promise<void> {
+  const observer = observer_of({ ...world, calls: [] });
+  for (const id of ids_of(world.scenario)) {
+    const session = await observer.load(id);
+    if (session !== undefined) {
+      world.start.set(id, session);
+    }
+  }
+}
