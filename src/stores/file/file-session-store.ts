@@ -246,6 +246,7 @@ export class FileSessionStore implements SessionStore {
   async #tidy_draft(id: string): Promise<void> {
     const paths = this.#changes.paths(id);
     await this.#drafts.settled(id);
+    await this.#drafts.clean(paths);
     const draft = await this.#drafts.read(paths);
     if (draft !== undefined) {
       await this.#drafts.drop_held(paths, (await read_session(this.#layer, paths))?.messages ?? []);

@@ -2,19 +2,23 @@ import { SessionError } from "../../errors.js";
 import { remove_if_there, rename_if_there, sync_directory, with_file } from "./durable-files.js";
 import type { OpenFile } from "./file-layer.js";
 import type { SessionLock } from "./session-lock.js";
+import type { LockPlace } from "./session-paths.js";
 import type { PrepareContext } from "./snapshot-form.js";
+
+/** What writing a file takes; `paths` gives it its temporary name. */
+type FileContext = Omit<PrepareContext, "paths"> & { paths: Pick<LockPlace, "root" | "temporary"> };
 
 /** A file that is written and synced under a temporary name: its content is certain before it replaces anything. */
 export class PreparedFile {
-  readonly #context: PrepareContext;
+  readonly #context: FileContext;
 
-  private constructor(context: PrepareContext) {
+  private constructor(context: FileContext) {
     this.#context = context;
   }
 
   /** With the mode of the file that it is to replace. Where this fails, nothing is left of it. */
   static async write(
-    context: PrepareContext,
+    context: FileContext,
     path: string,
     write: (file: OpenFile) => Promise<void>,
   ): Promise<PreparedFile> {

@@ -55,7 +55,7 @@ export class SessionDrafts {
         await sync_directory(this.#layer, root, this.#policy);
         return;
       }
-      const context = { layer: this.#layer, policy: this.#policy, paths, token: lock.token };
+      const context = { layer: this.#layer, policy: this.#policy, paths: paths.draft_lock, token: lock.token };
       const file = await PreparedFile.write(context, draft, (file) => write_all(file, Buffer.from(text), 0));
       await file.put_in_place(lock, draft);
     });
@@ -77,6 +77,13 @@ export class SessionDrafts {
     });
   }
 
+  /** What a killed process left of a change is removed. */
+  async clean(paths: SessionPaths): Promise<void> {
+    if ((await this.#layer.stat(paths.draft_lock.lock)) !== undefined) {
+      await this.#locked(paths, () => Promise.resolve());
+    }
+  }
+
   /** Resolves when every draft asked for so far is written. */
   async settled(id?: string): Promise<void> {
     const queues = [...this.#queues].filter(([of]) => id === undefined || of === id);
@@ -94,7 +101,7 @@ export class SessionDrafts {
       const lock = await SessionLock.acquire(this.#layer, paths.draft_lock);
       try {
         if (lock.former !== undefined) {
-          await remove_if_there(this.#layer, paths.temporary(lock.former.token));
+          await remove_if_there(this.#layer, paths.draft_lock.temporary(lock.former.token));
         }
         return await task(lock);
       } finally {

@@ -5,7 +5,7 @@ import { find_form } from "./forms.js";
 import { apply_patch, decode_last_record, type RecordHead } from "./journal.js";
 import { read_regular } from "./regular-file.js";
 import { salvage_session } from "./salvage.js";
-import { DRAFT_ENDING, is_valid_id, JOURNAL_ENDING, type SessionPaths } from "./session-paths.js";
+import { DRAFT_ENDING, DRAFT_LOCK_ENDING, is_valid_id, JOURNAL_ENDING, type SessionPaths } from "./session-paths.js";
 import { read_session } from "./session-reader.js";
 import { metadata_of_file } from "./session-view.js";
 import { stamp_of, type SnapshotForm, type SnapshotStamp } from "./snapshot-form.js";
@@ -157,8 +157,11 @@ export interface SessionName {
   id: string;
   form: SnapshotForm;
   has_journal: boolean;
+  /** There is one, or it is being changed. */
   has_draft: boolean;
 }
+
+const BESIDE = [JOURNAL_ENDING, DRAFT_ENDING, DRAFT_LOCK_ENDING];
 
 /** The sessions of a directory, by the names of their files. */
 export async function session_names(
@@ -168,14 +171,15 @@ export async function session_names(
   pause: Pause = () => undefined,
 ): Promise<SessionName[]> {
   const names = await names_if_there(layer, root);
-  const beside = new Set(names.filter((name) => name.endsWith(JOURNAL_ENDING) || name.endsWith(DRAFT_ENDING)));
+  const beside = new Set(names.filter((name) => BESIDE.some((ending) => name.endsWith(ending))));
   const sessions = new Map<string, SessionName>();
   for (const form of forms) {
     const ending = form.head_ending;
     for (const name of names) {
       const id = name.endsWith(ending) ? name.slice(0, -ending.length) : undefined;
       if (id !== undefined && is_valid_id(id) && !sessions.has(id)) {
-        const [has_journal, has_draft] = [beside.has(id + JOURNAL_ENDING), beside.has(id + DRAFT_ENDING)];
+        const has_journal = beside.has(id + JOURNAL_ENDING);
+        const has_draft = beside.has(id + DRAFT_ENDING) || beside.has(id + DRAFT_LOCK_ENDING);
         sessions.set(id, { id, form, has_journal, has_draft });
       }
       const pausing = pause();

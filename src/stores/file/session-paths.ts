@@ -8,6 +8,7 @@ const FORBIDDEN = /[/\\\u0000-\u001f\u007f-\u009f]/;
 
 export const JOURNAL_ENDING = ".journal";
 export const DRAFT_ENDING = ".draft";
+export const DRAFT_LOCK_ENDING = ".draft-lock";
 export const TEMPORARY_ENDING = ".tmp";
 export const FORKS_ENDING = "-forks";
 
@@ -49,6 +50,7 @@ export function require_valid_id(id: unknown, what = "session id"): asserts id i
 /** Where a lock is, and names that only its holder uses. */
 export interface LockPlace {
   readonly id: string;
+  readonly root: string;
   readonly lock: string;
   temporary(token: string): string;
 }
@@ -78,9 +80,11 @@ export class SessionPaths implements LockPlace {
     return this.file(DRAFT_ENDING);
   }
 
-  /** Where the lock is under which a draft is changed. */
+  /** The lock under which a draft is changed; its holder's names are none that a change of the session removes. */
   get draft_lock(): LockPlace {
-    return { id: this.id, lock: this.file(".draft-lock"), temporary: (token) => this.temporary(token) };
+    const { id, root } = this;
+    const temporary = (token: string) => this.file(`${DRAFT_ENDING}.${token}${TEMPORARY_ENDING}`);
+    return { id, root, lock: this.file(DRAFT_LOCK_ENDING), temporary };
   }
 
   file(ending: string): string {

@@ -106,6 +106,7 @@ const READ: [string, Scenario["setup"], Script][] = [
   ["first append", saved, append_twice],
   ["append and a fold beside it", before_fold, append_past_limit],
   ["flush and append", with_journal, then(append, flush, append_at_last)],
+  ["two folds and appends", with_journal, then(flush_and_append_twice, flush, append_at_last)],
   ["save", with_journal, save],
   ["update", with_journal, update],
   ["delete and save", with_journal, then(remove, save)],

@@ -30,7 +30,7 @@ export const CLOCKS_APART: Method = {
         const writing = write_with_clocks(join(directory, format), start, { full, seed, format });
         const stopping = (full ? ["+1d", "-1d"] : ["+1d"]).map((clock, n) =>
           stop_holders(join(directory, `${format}-${n}`), start, {
-            ...(full ? { step: 5, clock_rate: 1, stopped_ms: 11_000 } : { step: 25, clock_rate: 20, stopped_ms: 700 }),
+            ...(full ? { step: 5, clock_rate: 1, stopped_ms: 11_000 } : { step: 25, clock_rate: 20, stopped_ms: 1000 }),
             format,
             is_judged: false,
             others: at(clock),

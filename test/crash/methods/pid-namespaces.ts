@@ -30,7 +30,7 @@ export const PID_NAMESPACES: Method = {
         const [written, stopped] = await Promise.all([
           write_side_by_side(join(directory, `${format}-written`), start, { full, seed, format }),
           stop_holders(join(directory, format), start, {
-            ...(full ? { step: 2, clock_rate: 1, stopped_ms: 11_000 } : { step: 20, clock_rate: 20, stopped_ms: 700 }),
+            ...(full ? { step: 2, clock_rate: 1, stopped_ms: 11_000 } : { step: 20, clock_rate: 20, stopped_ms: 1000 }),
             format,
             is_judged: false,
             wrapper: ELSEWHERE,

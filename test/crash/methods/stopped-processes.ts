@@ -10,7 +10,7 @@ import { with_processes } from "../processes/worker-process.js";
 export const STOPPED_PROCESSES: Method = {
   name: "stopped processes",
   async run({ full }) {
-    const scale = full ? { step: 1, clock_rate: 1, stopped_ms: 11_000 } : { step: 6, clock_rate: 20, stopped_ms: 700 };
+    const scale = full ? { step: 1, clock_rate: 1, stopped_ms: 11_000 } : { step: 6, clock_rate: 20, stopped_ms: 1000 };
     const losses: string[] = [];
     let [rounds, locked] = [0, 0];
     await with_processes(async (directory, start) => {
