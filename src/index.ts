@@ -15,6 +15,7 @@ export type {
   ConflictEvent,
   DeleteOptions,
   ForkOptions,
+  LoadEvent,
   SaveMetadata,
   SessionConversation,
   SessionManagerEvents,
@@ -23,6 +24,8 @@ export type {
 } from "./manager/types.js";
 export { apply_query, compare_sessions, merge_metadata, session_kind } from "./metadata.js";
 export type { MetadataPatch } from "./metadata.js";
+export { MANAGER_CHANNEL, STORE_CHANNEL } from "./tracing.js";
+export type { SessionTrace } from "./tracing.js";
 export type {
   SessionDraft,
   SessionKind,

@@ -1,6 +1,7 @@
 import type { Message } from "@simulacra-ai/core";
 import { SessionError } from "./errors.js";
 import type { MetadataPatch } from "./metadata.js";
+import { note_bytes } from "./tracing.js";
 
 function to_json(value: unknown, what: string, session_id: string): string {
   let json: string | undefined;
@@ -23,7 +24,9 @@ export function messages_to_json(messages: readonly Message[], session_id: strin
   if (!Array.isArray(messages)) {
     throw new SessionError("invalid_input", "messages must be an array", { session_id });
   }
-  return Array.from(messages, (message, index) => to_json(message, `message ${index}`, session_id));
+  const texts = Array.from(messages, (message, index) => to_json(message, `message ${index}`, session_id));
+  note_bytes(messages, () => texts.reduce((sum, text) => sum + Buffer.byteLength(text), 0));
+  return texts;
 }
 
 /**

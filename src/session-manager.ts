@@ -53,6 +53,16 @@ export class SessionManager {
     return this.#engine.session_id !== undefined;
   }
 
+  /** How many saves and other writes are waiting or under way, those of children included. */
+  get pending(): number {
+    return this.#engine.pipeline.pending;
+  }
+
+  /** The newest failure, of children too; `undefined` again as soon as a save has stored everything. */
+  get last_error(): unknown {
+    return this.#engine.events.last_error;
+  }
+
   /**
    * The turn that was interrupted, or is under way: its prompt, and what there is of the answer. `undefined` as soon as
    * the conversation holds the turn, and with stores that keep no drafts.

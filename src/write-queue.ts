@@ -14,6 +14,11 @@ export class WriteQueue {
     return this.#unfinished === 0;
   }
 
+  /** How many tasks are waiting or under way. */
+  get unfinished(): number {
+    return this.#unfinished;
+  }
+
   run<T>(task: () => Promise<T>): Promise<T> {
     this.#unfinished += 1;
     const result = this.#tail.then(task, task);

@@ -8,10 +8,20 @@ export class ManagerEmitter {
   readonly #events = new EventEmitter({ captureRejections: false }).setMaxListeners(0);
   readonly #parent: ManagerEmitter | undefined;
   #warned = false;
+  #last_error: unknown;
 
   /** With a parent, errors are reported there. */
   constructor(parent?: ManagerEmitter) {
     this.#parent = parent;
+  }
+
+  /** The newest failure, of children too, until what failed is stored. */
+  get last_error(): unknown {
+    return this.#last_error;
+  }
+
+  set last_error(error: unknown) {
+    this.#last_error = error;
   }
 
   on<E extends keyof SessionManagerEvents>(event: E, listener: (...args: SessionManagerEvents[E]) => void): void {
@@ -37,6 +47,7 @@ export class ManagerEmitter {
   }
 
   report(error: unknown, operation: string, context: Record<string, unknown> = {}): void {
+    this.#last_error = error;
     if (this.#parent !== undefined) {
       return this.#parent.report(error, operation, context);
     }

@@ -4,6 +4,7 @@ import { SessionWriter, type Capture, type WriterOptions } from "./session-write
 import type { StorePort } from "./store-port.js";
 import { messages_event } from "./timeline.js";
 import type { ConflictEvent } from "./types.js";
+import { trace_event, trace_manager } from "../tracing.js";
 import { WriteQueue } from "../write-queue.js";
 
 /** The one ordered queue through which a manager writes, and what is left to do to bring everything to rest. */
@@ -38,6 +39,12 @@ export class SavePipeline {
     this.#queue = new WriteQueue(parent?.settled(), () => this.#leave_parent());
     this.#unflushed = parent ? parent.#unflushed : new Set();
     this.#deleted = parent ? parent.#deleted : new Set();
+  }
+
+  /** How much of what was asked for is waiting or under way, children included. */
+  get pending(): number {
+    const children = [...this.#busy_children].reduce((sum, child) => sum + child.pending, 0);
+    return this.#queue.unfinished + this.#beside.size + children;
   }
 
   /** Runs a task behind everything asked for before it. */
@@ -96,16 +103,22 @@ export class SavePipeline {
     }
     let conflict: ConflictEvent | undefined;
     try {
-      const writing = this.#writer.write(capture);
+      const trace = { operation: "save", session_id: session.id, count: messages.length };
+      const writing = trace_manager(trace, () => this.#writer.write(capture));
       this.#in_flight = writing.then(ignore, ignore);
       conflict = await writing;
     } catch (error) {
       this.#failed.set(session, { ...capture, given: undefined }); // what was given stays pending, or was refused
+      this.#events.last_error = error;
       throw error;
     }
     this.#failed.delete(session);
     this.#unflushed.add(session.id);
+    if (this.#failed.size === 0) {
+      this.#events.last_error = undefined;
+    }
     if (conflict !== undefined) {
+      trace_event({ operation: "conflict", session_id: conflict.id, fork_id: conflict.fork_id });
       this.#events.emit("conflict", Object.freeze(conflict));
     }
     if (this.#events.has_listeners("save")) {

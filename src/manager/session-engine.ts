@@ -1,6 +1,7 @@
 import type { CheckpointState, Conversation, Message, Usage } from "@simulacra-ai/core";
 import { disposed, SessionError, session_not_found } from "../errors.js";
 import { messages_to_json, metadata_to_plain } from "../json.js";
+import { trace_manager } from "../tracing.js";
 import type { SessionDraft, SessionStore } from "../types.js";
 import { ActiveSession } from "./active-session.js";
 import { CheckpointWatch } from "./checkpoint-watch.js";
@@ -91,36 +92,43 @@ export class SessionEngine implements EngineParts {
   async fork(parent_id: string, options: ForkOptions): Promise<string> {
     this.#require_open();
     this.current.require_idle_if(!options.detached);
-    return this.pipeline.enqueue(async () => {
-      const session = await fork_session(this, parent_id, options, this.#options.auto_slug);
-      if (options.detached) {
-        this.#auto_save(); // a turn may have been completed meanwhile
-      }
-      return session.id;
-    });
+    const fork = () =>
+      this.pipeline.enqueue(async () => {
+        const session = await fork_session(this, parent_id, options, this.#options.auto_slug);
+        if (options.detached) {
+          this.#auto_save(); // a turn may have been completed meanwhile
+        }
+        return session.id;
+      });
+    return trace_manager({ operation: "fork", session_id: parent_id }, fork, (fork_id) => ({ fork_id }));
   }
 
   async load(id: string | undefined): Promise<void> {
     this.#require_open();
     this.current.conversation.require_idle();
-    return this.pipeline.enqueue(async () => {
-      const report = (error: unknown, session_id: string) => this.events.report(error, "load", { session_id });
-      const resolved = await (id === undefined ? newest_session(this.port, report) : require_resolved(this.port, id));
-      if (resolved === undefined) {
-        this.start_new();
-        return;
-      }
-      const { record, messages, inherited } = resolved;
-      const session = new ActiveSession(record.metadata.id, new Timeline(inherited), record.metadata);
-      session.stored = { timeline: session.timeline, count: messages.length, revision: record.revision };
-      session.draft = record.draft && Object.freeze(record.draft);
-      if (this.current.session?.id === session.id) {
-        session.origin = this.current.session.origin;
-      }
-      this.pipeline.unbury([session.id]);
-      this.current.show(session, messages);
-      report_missing(this.events, resolved, session.id);
-    });
+    const load = () => this.pipeline.enqueue(() => this.#load(id));
+    const what = () => ({ ...(this.session_id !== undefined && { session_id: this.session_id }) });
+    return trace_manager({ operation: "load", ...(id !== undefined && { session_id: id }) }, load, what);
+  }
+
+  /** Inside a task of the queue. */
+  async #load(id: string | undefined): Promise<void> {
+    const report = (error: unknown, session_id: string) => this.events.report(error, "load", { session_id });
+    const resolved = await (id === undefined ? newest_session(this.port, report) : require_resolved(this.port, id));
+    if (resolved === undefined) {
+      this.start_new();
+      return;
+    }
+    const { record, messages, inherited } = resolved;
+    const session = new ActiveSession(record.metadata.id, new Timeline(inherited), record.metadata);
+    session.stored = { timeline: session.timeline, count: messages.length, revision: record.revision };
+    session.draft = record.draft && Object.freeze(record.draft);
+    if (this.current.session?.id === session.id) {
+      session.origin = this.current.session.origin;
+    }
+    this.pipeline.unbury([session.id]);
+    this.current.show(session, messages);
+    report_missing(this.events, resolved, session.id);
   }
 
   async save(metadata: SaveMetadata): Promise<void> {

@@ -2,6 +2,7 @@ import type { Message } from "@simulacra-ai/core";
 import { has_capability } from "../capabilities.js";
 import { has_code, session_not_found } from "../errors.js";
 import { inherits, LINEAGE_KEYS, resolve_session, type ResolvedSession } from "../lineage.js";
+import { published } from "../tracing.js";
 import type { SessionMetadata, SessionStore, StoredSession } from "../types.js";
 import type { Messages } from "./timeline.js";
 
@@ -12,7 +13,7 @@ export class StorePort {
   readonly store: SessionStore;
 
   constructor(store: SessionStore) {
-    this.store = store;
+    this.store = published(store);
   }
 
   /** Whether another writer of a session is noticed. */

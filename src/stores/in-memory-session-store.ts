@@ -4,6 +4,7 @@ import { SessionError, session_not_found } from "../errors.js";
 import { messages_to_json, metadata_to_plain } from "../json.js";
 import { apply_query, merge_metadata } from "../metadata.js";
 import { revision_of } from "../revision.js";
+import { publish_operations } from "../tracing.js";
 import type {
   SessionDraft,
   SessionMetadata,
@@ -144,6 +145,8 @@ export class InMemorySessionStore implements SessionStore {
     record.metadata = merge_metadata(record.metadata, metadata_to_plain(metadata, id), { id, message_count });
   }
 }
+
+publish_operations(InMemorySessionStore);
 
 /** The draft of a record, unless its turn is among these messages. */
 function draft_of({ draft: json }: MemoryRecord, messages: readonly Message[]): SessionDraft | undefined {

@@ -3,6 +3,7 @@ import { SessionError } from "../errors.js";
 import { messages_to_json, metadata_to_plain } from "../json.js";
 import { apply_query, merge_metadata, type MetadataPatch } from "../metadata.js";
 import type { SessionMetadata, SessionQuery, SessionStore, StoredSession } from "../types.js";
+import { publish_operations } from "../tracing.js";
 import { WriteQueue } from "../write-queue.js";
 import {
   is_prefix,
@@ -100,3 +101,5 @@ function new_row(id: string, json: string, stored: StoredSession | undefined, gi
   const metadata = merge_metadata(stored?.metadata, given, { id, message_count: messages.length });
   return { id, metadata, messages, updated_at: metadata.updated_at };
 }
+
+publish_operations(RowStore);

@@ -5,6 +5,7 @@ import { SessionError } from "../../errors.js";
 import { messages_to_json } from "../../json.js";
 import { apply_query } from "../../metadata.js";
 import { revision_of } from "../../revision.js";
+import { note_bytes, publish_operations } from "../../tracing.js";
 import type {
   SessionDraft,
   SessionMetadata,
@@ -96,6 +97,7 @@ export class FileSessionStore implements SessionStore {
       }
       const { metadata, revision } = view.state;
       const messages = view.messages ?? [];
+      note_bytes(messages, () => view.state.stamp.size + (view.state.journal?.size ?? 0));
       const is_void = draft === undefined || holds_prompt(messages, draft);
       return { metadata, messages, revision, ...(!is_void && { draft }) };
     });
@@ -253,3 +255,5 @@ export class FileSessionStore implements SessionStore {
     }
   }
 }
+
+publish_operations(FileSessionStore);

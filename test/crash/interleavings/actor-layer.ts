@@ -56,7 +56,7 @@ export class ActorLayer implements FileLayer {
       return typeof holder === "object" && holder.kind === "link" && holder.target.includes(`-${this.#thread}.`);
     }
     const is_own_file = path.endsWith(".tmp") && (name === "create" || name === "stat");
-    const is_never_there = name === "stat" && this.#view.never_there.test(path);
+    const is_never_there = (name === "stat" || name === "open") && this.#view.never_there.test(path);
     return is_own_file || is_never_there;
   }
 

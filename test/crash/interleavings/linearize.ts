@@ -55,9 +55,10 @@ export function is_linearizable(before: Sessions, calls: readonly Call[], lenien
 function outcomes(state: Sessions, call: Call, { locks_are_broken, reads_are_missing = false }: Leniency): Sessions[] {
   const { answer, asked } = call;
   const old = state.get(call.id);
-  if (reads_are_missing && old !== undefined && old.revision === undefined && "revision" in asked) {
+  const { revision } = old ?? {};
+  if (reads_are_missing && old !== undefined && revision === undefined && "revision" in asked) {
     const seen = new Map(state).set(call.id, { ...old, revision: asked.revision ?? undefined });
-    return outcomes(seen, call, { locks_are_broken });
+    return [state, seen].flatMap((one) => outcomes(one, call, { locks_are_broken }));
   }
   if (answer === undefined) {
     const done = effect(state, call, undefined);

@@ -47,8 +47,8 @@ export interface Run {
 
 const OBSERVER = 90;
 
-/** Of the other format. */
-const NEVER_THERE = { json: /\.(meta\.json|ndjson|ndjson\.next)$/, ndjson: /\/[^.]+\.json$/ };
+/** Of the other format, and drafts. */
+const NEVER_THERE = { json: /\.(meta\.json|ndjson|ndjson\.next|draft)$/, ndjson: /\/[^.]+\.(json|draft)$/ };
 
 export function ids_of({ ids = ["s"] }: Scenario): readonly string[] {
   return ids;

@@ -8,6 +8,7 @@ import { MANAGER_MODEL, STORE_MODEL } from "./model.js";
 import { POWER_CUTS } from "./power-cuts.js";
 import { FAILED_SYNCS, FULL_DISK, LIMITS } from "./real-faults.js";
 import { CLOCKS_APART } from "./clocks.js";
+import { DRAFT_KILLS } from "./draft-kills.js";
 import { KILLS } from "./kills.js";
 import { LOCKS } from "./locks.js";
 import { PID_NAMESPACES } from "./pid-namespaces.js";
@@ -29,6 +30,7 @@ export const METHODS: Method[] = [
   LIMITS,
   FAILED_SYNCS,
   KILLS,
+  DRAFT_KILLS,
   PROCESSES,
   LOCKS,
   STOPPED_PROCESSES,

@@ -8,7 +8,7 @@ import { seeded_random } from "../../support/random.js";
 const FORMATS: readonly FileSessionFormat[] = ["json", "ndjson"];
 
 /** How long the orders may take, or how many may be followed in a scenario; and how many are then cut off by crashes. */
-const FULL = { time_ms: 65_000, orders: Infinity, max_preemptions: 3, crashed_orders: 200, share: 0.15 };
+const FULL = { time_ms: 65_000, orders: Infinity, max_preemptions: 3, crashed_orders: 120, share: 0.15 };
 const SHORT = { time_ms: Infinity, orders: 4, max_preemptions: 1, crashed_orders: 6, share: 0.05 };
 type Extent = typeof FULL;
 
@@ -36,12 +36,16 @@ export const INTERLEAVINGS: Method = {
   },
 };
 
-/** Fewer interruptions first; every scenario gets its share of the time that is left. */
+/** How much of the time that is left is for the orders with so many interruptions. */
+const SHARES = [0.5, 0.4, 0.8, 1];
+
+/** Fewer interruptions first; every scenario gets its share of the time for these, with what others have left of it. */
 async function explore_all(explorers: Explorer[], { time_ms, orders, max_preemptions }: Extent): Promise<string> {
-  const end = performance.now() + time_ms;
+  const last = performance.now() + time_ms;
   const complete: string[] = [];
   const unfinished = new Set<Explorer>();
   for (let preemptions = 0; preemptions <= max_preemptions; preemptions += 1) {
+    const end = performance.now() + (last - performance.now()) * (SHARES[preemptions] ?? 1);
     for (const [done, explorer] of explorers.entries()) {
       const now = performance.now();
       const share = (end - now) / (explorers.length - done);

@@ -1,0 +1,209 @@
+import diagnostics from "node:diagnostics_channel";
+import type { SessionStore } from "./types.js";
+
+/** What a tracing channel of this package publishes: of one operation always the same object. Never any content. */
+export interface SessionTrace {
+  /** The method, or what the manager does: `append`, `fork`, … */
+  operation: string;
+  /** Absent where an operation concerns no single session, or its id is not known yet. */
+  session_id?: string;
+  /** The name of the store's class. */
+  store?: string;
+  /** How many messages were written, or read, or listed as sessions. */
+  count?: number;
+  /** Bytes of the messages as JSON, where they are known. */
+  bytes?: number;
+  /** Milliseconds; there when the operation has ended. */
+  duration_ms?: number;
+  /** There where it failed: `code` of this package, `cause_code` of the system or the database. */
+  error?: { name: string; code?: string; cause_code?: string };
+  /** Of a conflict: where the other history is stored. */
+  fork_id?: string;
+}
+
+export const STORE_CHANNEL = "simulacra-session:store";
+export const MANAGER_CHANNEL = "simulacra-session:manager";
+
+type Channels = ReturnType<typeof diagnostics.tracingChannel<unknown, SessionTrace>>;
+
+const channels = new Map<string, Channels>();
+
+function channels_of(name: string): Channels {
+  const known = channels.get(name) ?? diagnostics.tracingChannel<unknown, SessionTrace>(name);
+  channels.set(name, known);
+  return known;
+}
+
+const STORE = channels_of(STORE_CHANNEL);
+const MANAGER = channels_of(MANAGER_CHANNEL);
+
+function is_heard(of: Channels): boolean {
+  return (
+    of.start.hasSubscribers ||
+    of.end.hasSubscribers ||
+    of.asyncStart.hasSubscribers ||
+    of.asyncEnd.hasSubscribers ||
+    of.error.hasSubscribers
+  );
+}
+
+/**
+ * Runs a task; where somebody listens, its beginning and end are published, in the manner of
+ * `TracingChannel.tracePromise`. `learn` tells what the result says.
+ */
+function traced<T>(
+  heard: Channels,
+  trace: SessionTrace,
+  task: () => Promise<T>,
+  learn: (result: T) => Partial<SessionTrace> = () => ({}),
+): Promise<T> {
+  if (!is_heard(heard)) {
+    return task();
+  }
+  const began = performance.now();
+  const ended = () => {
+    trace.duration_ms = performance.now() - began;
+    heard.asyncStart.publish(trace);
+    heard.asyncEnd.publish(trace);
+  };
+  return heard.start.runStores(trace, () => {
+    const running = task().then(
+      (result) => {
+        Object.assign(trace, learn(result));
+        ended();
+        return result;
+      },
+      (error: unknown) => {
+        trace.error = describe(error);
+        heard.error.publish(trace);
+        ended();
+        throw error;
+      },
+    );
+    heard.end.publish(trace);
+    return running;
+  });
+}
+
+/** Messages may quote what was read: they are left out. */
+function describe(error: unknown): NonNullable<SessionTrace["error"]> {
+  const { name = typeof error, code, cause } = (error ?? {}) as { name?: string; code?: unknown; cause?: unknown };
+  const cause_code = (cause as { code?: unknown } | undefined)?.code;
+  return {
+    name,
+    ...(typeof code === "string" && { code }),
+    ...(typeof cause_code === "string" && { cause_code }),
+  };
+}
+
+/** An operation of a manager. */
+export function trace_manager<T>(
+  trace: SessionTrace,
+  task: () => Promise<T>,
+  learn?: (result: T) => Partial<SessionTrace>,
+): Promise<T> {
+  return traced(MANAGER, trace, task, learn);
+}
+
+/** What happens to a manager, at one moment. */
+export function trace_event(trace: SessionTrace): void {
+  if (is_heard(MANAGER)) {
+    void traced(MANAGER, trace, () => Promise.resolve());
+  }
+}
+
+/** Bytes of messages, by the array that was handed in. */
+const sizes = new WeakMap<readonly unknown[], number>();
+
+/** Notes how many bytes these messages have as JSON, for whoever listens. */
+export function note_bytes(messages: readonly unknown[], bytes: () => number): void {
+  if (is_heard(STORE)) {
+    sizes.set(messages, bytes());
+  }
+}
+
+const OPERATIONS = [
+  "list",
+  "load",
+  "save",
+  "delete",
+  "append",
+  "replace",
+  "update",
+  "flush",
+  "set_draft",
+] as const satisfies (keyof SessionStore)[];
+
+type Method = (this: object, ...args: unknown[]) => Promise<unknown>;
+
+/** Methods that publish what they do. */
+const publishing = new WeakSet<object>();
+
+function publishes(operation: string, method: Method): Method {
+  const published = function (this: object, ...args: unknown[]): Promise<unknown> {
+    if (!is_heard(STORE)) {
+      return method.apply(this, args);
+    }
+    const [id, messages] = args;
+    const trace: SessionTrace = { operation, store: this.constructor.name };
+    if (typeof id === "string") {
+      trace.session_id = id;
+    }
+    if (Array.isArray(messages)) {
+      trace.count = messages.length;
+    }
+    return traced(
+      STORE,
+      trace,
+      async () => method.apply(this, args),
+      (result) => what_is_known(messages, result),
+    );
+  };
+  publishing.add(published);
+  return published;
+}
+
+function what_is_known(given: unknown, result: unknown): Partial<SessionTrace> {
+  const read = Array.isArray(result) ? result : (result as { messages?: unknown[] } | undefined)?.messages;
+  const bytes = sizes.get(Array.isArray(given) ? given : (read ?? []));
+  return { ...(read && { count: read.length }), ...(bytes !== undefined && { bytes }) };
+}
+
+/** Makes every operation of a class of stores publish what it does. */
+export function publish_operations(type: { prototype: SessionStore }): void {
+  const methods = type.prototype as unknown as Record<string, Method | undefined>;
+  for (const operation of OPERATIONS) {
+    const method = Object.hasOwn(methods, operation) ? methods[operation] : undefined;
+    if (method !== undefined) {
+      Object.defineProperty(methods, operation, {
+        value: publishes(operation, method),
+        writable: true,
+        configurable: true,
+      });
+    }
+  }
+}
+
+/** A store whose operations are published, whoever wrote it: those of ours already are. */
+export function published(store: SessionStore): SessionStore {
+  if (publishing.has(Reflect.get(store, "load"))) {
+    return store;
+  }
+  const known = new Map<unknown, Method>();
+  return new Proxy(store, {
+    get(target, key) {
+      const value: unknown = Reflect.get(target, key, target);
+      if (typeof value !== "function" || !(OPERATIONS as readonly unknown[]).includes(key)) {
+        return value;
+      }
+      const { configurable, writable } = Reflect.getOwnPropertyDescriptor(target, key) ?? {};
+      if (configurable === false && writable === false) {
+        return value; // no other may be returned of what is frozen
+      }
+      const method = known.get(value) ?? publishes(String(key), value as Method).bind(target);
+      known.set(value, method);
+      publishing.add(method);
+      return method;
+    },
+  });
+}
