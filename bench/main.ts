@@ -8,13 +8,14 @@ import { parseArgs } from "node:util";
 import type { FileSessionFormat } from "@simulacra-ai/session";
 import { APPEND } from "./append.js";
 import { AUTO_SAVE } from "./auto-save.js";
+import { DRAFTS } from "./drafts.js";
 import { FOLD } from "./fold.js";
 import { print_table, type Figure } from "./harness.js";
 import { LIST } from "./list.js";
 import { LOAD } from "./load.js";
 import { MEMORY } from "./memory.js";
 
-const SUBJECTS = [AUTO_SAVE, APPEND, LIST, LOAD, FOLD, MEMORY];
+const SUBJECTS = [AUTO_SAVE, DRAFTS, APPEND, LIST, LOAD, FOLD, MEMORY];
 const NAMES = SUBJECTS.map(({ name }) => name);
 const FORMATS: readonly FileSessionFormat[] = ["json", "ndjson"];
 

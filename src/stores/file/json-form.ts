@@ -93,8 +93,8 @@ export const JSON_FORM: SnapshotForm = {
     const { store, stamp } = written as unknown as WrittenFile;
     return {
       head: { metadata, store, offset },
-      async put_in_place(lock) {
-        await file.put_in_place(lock, path);
+      async put_in_place(lock, before_rename) {
+        await file.put_in_place(lock, path, before_rename);
         return stamp_of(stamp);
       },
       discard: () => file.discard(),

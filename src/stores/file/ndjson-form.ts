@@ -115,13 +115,13 @@ export const NDJSON_FORM: SnapshotForm = {
     const { text, store } = encode_meta(metadata, { ...succession, size, messages });
     return {
       head: { metadata, store, offset: 0 },
-      async put_in_place(lock) {
+      async put_in_place(lock, before_rename) {
         const is_new = (await layer.stat(paths.file(HEAD))) === undefined;
         if (is_new) {
           await lock.require_held();
           await remove_if_there(layer, paths.file(NEXT));
         }
-        await file.put_in_place(lock, paths.file(is_new ? DATA : NEXT));
+        await file.put_in_place(lock, paths.file(is_new ? DATA : NEXT), before_rename);
         const head_stamp = await write_head({ ...context, token: lock.token }, text, lock);
         if (!is_new) {
           await lock.require_held();

@@ -44,9 +44,9 @@ export class PreparedFile {
   /**
    * Gives it the name that it is meant for, in one step, and syncs the directory. What fails before the rename leaves
    * the old file as it was, and nothing of this one.
-   * @throws {SessionError} `conflict` where the lock is not held any more.
+   * @throws {SessionError} `conflict` where the lock is not held any more, and what `before_rename` throws.
    */
-  async put_in_place(lock: SessionLock, path: string): Promise<void> {
+  async put_in_place(lock: SessionLock, path: string, before_rename = () => lock.require_held()): Promise<void> {
     const { layer, policy, paths, token } = this.#context;
     const temporary = paths.temporary(lock.token);
     const was_removed = async () => {
@@ -57,7 +57,7 @@ export class PreparedFile {
       if (token !== lock.token && !(await rename_if_there(layer, paths.temporary(token), temporary))) {
         throw await was_removed();
       }
-      await lock.require_held();
+      await before_rename();
       if (!(await rename_if_there(layer, temporary, path))) {
         throw await was_removed();
       }

@@ -2,6 +2,7 @@ import { has_code, SessionError } from "../../errors.js";
 import { WriteQueue } from "../../write-queue.js";
 import { ensure_directory, remove_if_there, type FilePolicy } from "./durable-files.js";
 import { is_errno, type FileLayer } from "./file-layer.js";
+import { despite_foreign_writes } from "./foreign-write.js";
 import { SessionFiles } from "./session-files.js";
 import { SessionLock } from "./session-lock.js";
 import { SessionPaths, TEMPORARY_ENDING } from "./session-paths.js";
@@ -53,7 +54,7 @@ export class SessionAccess {
     }
     return queue.run(async () => {
       const answer = await shortcut();
-      return answer === undefined ? this.#change(id, task) : answer.result;
+      return answer === undefined ? despite_foreign_writes(() => this.#change(id, task)) : answer.result;
     });
   }
 

@@ -4,6 +4,7 @@ import type { SessionMetadata } from "../../types.js";
 import { keep_aside, remove_if_there, sync_directory, with_file } from "./durable-files.js";
 import { same_stamp } from "./file-layer.js";
 import { ForkLinks } from "./fork-links.js";
+import { ForeignWrite } from "./foreign-write.js";
 import { find_form, FORMS } from "./forms.js";
 import { join_messages, type JournalRecord } from "./journal.js";
 import { JournalFile } from "./journal-file.js";
@@ -19,6 +20,7 @@ import {
   type FileSessionFormat,
   type PrepareContext,
   type PreparedSnapshot,
+  type SnapshotContent,
   type SnapshotHead,
 } from "./snapshot-form.js";
 import { new_token } from "./token.js";
@@ -127,20 +129,23 @@ export class SessionFiles {
     if (form === undefined) {
       throw new SessionError("invalid_input", `there is no format ${JSON.stringify(format)}`);
     }
-    const prepared = await form.prepare(this.#own_context, content_of(texts), metadata, succession(old, revision));
+    const prepared = await this.#prepare(old, form, content_of(texts), metadata, revision);
     return this.#commit(form, prepared, { metadata, revision, old });
   }
 
   /** Rewrites the snapshot with what the journal adds, and with this metadata. The messages stay what they are. */
   async fold({ state, records, messages = [] }: SessionView, metadata: SessionMetadata): Promise<SessionState> {
     const { form, head, revision } = state;
+    if (state.journal?.relation === "foreign") {
+      throw new ForeignWrite(this.id); // since it was last looked at: what is in the journal is to be rescued first
+    }
     if (head === undefined) {
       const texts = messages.map((message) => JSON.stringify(message));
       return this.write(texts, metadata, state, form.format, revision);
     }
     const added = records.filter((record) => record.count > 0).map((record) => record.body);
     const content = { kept: head, added, added_size: size_of(records) };
-    const prepared = await form.prepare(this.#own_context, content, metadata, succession(state, revision));
+    const prepared = await this.#prepare(state, form, content, metadata, revision);
     return this.#commit(form, prepared, { metadata, revision, old: state });
   }
 
@@ -167,6 +172,30 @@ export class SessionFiles {
     return this.#commit(form, snapshot, { metadata, revision, old: state, tail });
   }
 
+  /** Writes a snapshot that replaces this one, if another program does not do so meanwhile. */
+  async #prepare(
+    old: SessionState | undefined,
+    form: SessionState["form"],
+    content: SnapshotContent,
+    metadata: SessionMetadata,
+    revision: string,
+  ): Promise<PreparedSnapshot> {
+    try {
+      return await form.prepare(this.#own_context, content, metadata, succession(old, revision));
+    } catch (error) {
+      await this.#require_unmoved(old);
+      throw error;
+    }
+  }
+
+  /** @throws {ForeignWrite} where another program, which knows no locks, has replaced the snapshot since. */
+  async #require_unmoved(old: SessionState | undefined): Promise<void> {
+    const { layer, paths } = this.#context;
+    if (old !== undefined && (await old.form.stamp(layer, paths))?.key !== old.stamp.key) {
+      throw new ForeignWrite(paths.id);
+    }
+  }
+
   /** `tail`: what the journal holds beyond the new snapshot. */
   async #commit(
     form: SessionState["form"],
@@ -186,7 +215,10 @@ export class SessionFiles {
     if (old !== undefined && old.metadata.parent_id !== metadata.parent_id) {
       await this.sync_names(); // the lock is there after a power cut, too: whoever takes it over looks for old links
     }
-    const stamp = await prepared.put_in_place(lock);
+    const stamp = await prepared.put_in_place(lock, async () => {
+      await lock.require_held();
+      await this.#require_unmoved(old);
+    });
     let journal: JournalState | undefined;
     if (tail.length > 0) {
       journal = await this.#journal.renew(head, tail);
@@ -214,6 +246,9 @@ export class SessionFiles {
     const view = await this.read();
     if (view === undefined) {
       throw session_not_found(this.#context.paths.id);
+    }
+    if (view.state.stamp.key !== state.stamp.key) {
+      throw new ForeignWrite(this.id); // the metadata speak of another state
     }
     return texts.length === 0
       ? this.fold(view, metadata)

@@ -95,7 +95,7 @@ export class SessionLock {
   async release(): Promise<void> {
     HELD_TOKENS.delete(this.token);
     if (await this.is_held()) {
-      await this.#layer.unlink(this.#paths.lock);
+      await remove_if_there(this.#layer, this.#paths.lock); // it may have been broken in this very moment
     }
   }
 }

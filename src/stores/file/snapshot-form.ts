@@ -87,8 +87,8 @@ export interface SnapshotContent {
 /** A snapshot that is written, and synced, but not the session's yet. */
 export interface PreparedSnapshot {
   head: SnapshotHead;
-  /** Replaces the session's snapshot, in one step. Nothing is left of it where that fails. */
-  put_in_place(lock: SessionLock): Promise<SnapshotStamp>;
+  /** Replaces the session's snapshot, in one step. Nothing is left of it where that fails, or `before_rename` does. */
+  put_in_place(lock: SessionLock, before_rename: () => Promise<void>): Promise<SnapshotStamp>;
   discard(): Promise<void>;
 }
 

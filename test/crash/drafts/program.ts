@@ -1,4 +1,5 @@
 import process from "node:process";
+import { setImmediate as next_round } from "node:timers/promises";
 import { Conversation, next_reply, StreamingProvider } from "@simulacra-ai/core";
 import { SessionManager } from "../../../src/session-manager.js";
 import { FileSessionStore } from "../../../src/stores/file/file-session-store.js";
@@ -72,6 +73,7 @@ async function converse(task: DraftTask): Promise<void> {
     say("sending", turn);
     const reply = await Promise.allSettled([next_reply(conversation), conversation.prompt(prompt_of(turn))]);
     if (reply[0].status === "rejected") {
+      await next_round(); // before that nobody can tell that the turn is not complete
       await manager.flush(); // of a draft, too
       say("kept", turn, text_of(manager.draft?.partial).length, now());
       continue;

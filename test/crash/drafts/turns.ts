@@ -4,7 +4,7 @@ import type { ScriptedStep } from "@simulacra-ai/core";
 export type Ending = "answered" | "hurries" | "fails" | "breaks" | "cancelled";
 
 const ENDINGS: readonly Ending[] = ["answered", "breaks", "answered", "hurries", "answered", "cancelled", "fails"];
-const CHUNKS = 8;
+const CHUNKS = 6;
 
 export function ending_of(turn: number): Ending {
   return ENDINGS[turn % ENDINGS.length] as Ending;
@@ -34,7 +34,7 @@ export function text_of(message: { content?: readonly { type: string; text?: unk
 /** What the model does with a prompt. */
 export function step_of(turn: number): ScriptedStep {
   const text = answer_of(turn);
-  const streamed = { text, chunks: CHUNKS, delay_ms: 2 + (turn % 3) };
+  const streamed = { text, chunks: CHUNKS, delay_ms: 3 + 2 * (turn % 3) };
   switch (ending_of(turn)) {
     case "fails":
       return { fail_request: new Error("no network") };

@@ -12,7 +12,7 @@ import type { Method } from "../method.js";
 import { leftovers_in } from "../processes/kill-check.js";
 
 const FULL_KILLS = 200;
-const SHORT_KILLS = 8;
+const SHORT_KILLS = 7;
 const KILLS_PER_LIFE = 8;
 const INTERVALS_MS = [1, 5, 20];
 
@@ -56,7 +56,8 @@ export const DRAFT_KILLS: Method = {
       await Promise.all([one_after_another(), one_after_another()]);
     });
     const places = [...tally.places].map(([place, count]) => `${count} ${place}`).sort();
-    const note = `${places.join(", ")}; ${tally.resumed} resumed; ${tally.overtaken} complete turns not yet stored lost their draft to the next`;
+    const overtaken = tally.overtaken > 0 ? [`${tally.overtaken} not yet saved gave way to the next prompt`] : [];
+    const note = [...places, `${tally.resumed} resumed`, ...overtaken].join(", ");
     return { rounds: tally.kills, unit: "kills", losses: tally.losses, note };
   },
 };
@@ -88,8 +89,8 @@ async function live({ directory, start, life, seed }: Life, tally: Tally): Promi
   let worker = start();
   for (let kill = 0; kill < KILLS_PER_LIFE && least_killed(tally) < tally.wanted; kill += 1) {
     const where = killed_in(tally, "prompt") < killed_in(tally, "answer") ? "prompt" : "answer";
-    const after_steps = 1 + random.below(where === "prompt" ? 8 : 50);
-    const killed = { after_steps, delay_ms: random.below(where === "prompt" ? 2_500 : 4_000) / 1000 };
+    const after_steps = 1 + random.below(where === "prompt" ? 6 : 30);
+    const killed = { after_steps, delay_ms: random.below(where === "prompt" ? 6_000 : 5_000) / 1000 };
     const process = worker;
     worker = start();
     const task: DraftTask = { root, format, id, first, interval_ms, killed_in: where, killed };
