@@ -42,7 +42,7 @@ export interface Managed {
 export function with_manager({ format, layer, session_id }: Managed): OpenSaver {
   return async (conversation, directory) => {
     const store = new FileSessionStore(directory, { format, durable: true }, layer);
-    const manager = new SessionManager(store, conversation);
+    const manager = new SessionManager(store, conversation, { drafts: false });
     let stored = -1;
     let wake = () => undefined as void;
     manager.on("save", ({ messages }) => {

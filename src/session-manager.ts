@@ -180,7 +180,7 @@ export class SessionManager {
    * @throws what the store throws, where something still cannot be stored.
    */
   async flush(): Promise<void> {
-    return this.#engine.pipeline.flush();
+    return this.#engine.flush();
   }
 
   on<E extends keyof SessionManagerEvents>(event: E, listener: (...args: SessionManagerEvents[E]) => void): this {

@@ -25,6 +25,8 @@ export class DraftKeeper {
   #turn: Turn | undefined;
   #writing: Promise<void> = Promise.resolve();
   #last_write_began = -Infinity;
+  /** The session for which a draft was stored that no completed turn is known to have removed. */
+  #stored_prompt: string | undefined;
   #timer: NodeJS.Timeout | undefined;
 
   constructor(parts: EngineParts, interval_ms: number) {
@@ -54,7 +56,7 @@ export class DraftKeeper {
     turn.is_dirty = true;
     if (this.#timer === undefined) {
       const elapsed = performance.now() - this.#last_write_began;
-      this.#timer = setTimeout(() => this.#refresh(), Math.max(0, this.#interval_ms - elapsed));
+      this.#timer = setTimeout(() => this.refresh(), Math.max(0, this.#interval_ms - elapsed));
       this.#timer.unref();
     }
   }
@@ -69,6 +71,14 @@ export class DraftKeeper {
     }
   }
 
+  /** Stores what has come of the answer, however little time has passed. */
+  refresh(): void {
+    this.#stop_waiting();
+    if (this.#turn?.is_dirty) {
+      this.#write(this.#turn);
+    }
+  }
+
   /** The conversation is at rest: unless it says at once that the turn is complete, it failed or was cancelled. */
   turn_may_have_ended(): void {
     const turn = this.#turn;
@@ -79,7 +89,7 @@ export class DraftKeeper {
 
   /** It failed, or nobody will hear of its end: what there is of it stays. */
   turn_abandoned(): void {
-    this.#refresh();
+    this.refresh();
     this.#turn = undefined;
   }
 
@@ -90,13 +100,6 @@ export class DraftKeeper {
     const { store } = this.#parts.port;
     if (has_capability(store, "set_draft")) {
       await this.#in_order(() => store.set_draft(session.id, undefined));
-    }
-  }
-
-  #refresh(): void {
-    this.#stop_waiting();
-    if (this.#turn?.is_dirty) {
-      this.#write(this.#turn);
     }
   }
 
@@ -120,14 +123,21 @@ export class DraftKeeper {
       await pipeline.stored_once(session);
     }
     const { store } = port;
-    const is_wanted = turn.is_dirty && !turn.is_complete && !pipeline.is_deleted(session.id);
-    if (!is_wanted || !has_capability(store, "set_draft")) {
+    if (!has_capability(store, "set_draft") || !turn.is_dirty || pipeline.is_deleted(session.id)) {
+      return;
+    }
+    if (turn.is_complete) {
+      if (this.#stored_prompt === session.id) {
+        await store.set_draft(session.id, undefined); // of an earlier turn, which failed
+        this.#stored_prompt = undefined;
+      }
       return;
     }
     turn.is_dirty = false;
     this.#last_write_began = performance.now();
     try {
       await store.set_draft(session.id, turn.draft);
+      this.#stored_prompt = session.id;
     } catch (error) {
       if (!has_code(error, "not_found")) {
         turn.is_dirty = true;

@@ -191,12 +191,17 @@ export class SessionEngine implements EngineParts {
     }
   }
 
+  async flush(): Promise<void> {
+    this.#drafts?.refresh();
+    await this.pipeline.flush();
+  }
+
   async dispose_after_turn(): Promise<void> {
     if (!this.#disposed) {
       await this.current.conversation.turn_ended();
     }
     try {
-      await this.pipeline.flush();
+      await this.flush();
     } finally {
       this.dispose();
     }

@@ -206,4 +206,40 @@ describe("with a store of its own", () => {
     expect(errors).toEqual(["draft"]);
     expect((await store.load(id))?.messages).toHaveLength(2);
   });
+
+  test("rule 17: a failed turn's draft does not outlive a later turn that completes before its own is written", async () => {
+    class SlowStore extends CountingStore {
+      override async set_draft(id: string, draft: SessionDraft | undefined): Promise<void> {
+        await new Promise((resolve) => setTimeout(resolve, 50));
+        await super.set_draft(id, draft);
+      }
+      override async save(...args: Parameters<InMemorySessionStore["save"]>): Promise<void> {
+        await super.save(...args);
+      }
+    }
+    const store = new SlowStore();
+    const conversation = new Conversation(new StreamingProvider([{ fail_request: new Error("no") }, { text: "yes" }]));
+    const manager = new SessionManager(store, conversation);
+    const id = manager.start_new();
+    await manager.flush();
+    await conversation.prompt("one").catch(() => undefined);
+    await vi.waitFor(() => expect(conversation.state).toBe("idle"));
+    await Promise.all([next_reply(conversation), conversation.prompt("two")]);
+    await manager.flush();
+    expect([(await store.load(id))?.draft, manager.draft]).toEqual([undefined, undefined]);
+  });
+
+  test.each([
+    ["in the middle of a stream", { text: "half of it", gate: never() }],
+    ["behind a failed stream", { text: "half of it", chunks: 2, delay_ms: 5, fail_stream: new Error("cut") }],
+  ])("rule 17: flush() %s stores what has come of the answer", async (_, step) => {
+    const store = new CountingStore();
+    const conversation = new Conversation(new StreamingProvider([step]));
+    const manager = new SessionManager(store, conversation);
+    const id = manager.start_new();
+    void conversation.prompt("one").catch(() => undefined);
+    await vi.waitFor(() => expect(partial_of(manager.draft)).toMatch(/half/));
+    await manager.flush();
+    expect((await store.load(id))?.draft?.partial).toEqual(manager.draft?.partial);
+  });
 });

@@ -72,6 +72,10 @@ export class JournalFile {
   async retire(stamp: FileStamp | undefined): Promise<boolean> {
     const { layer, paths, lock } = this.#context;
     const grave = paths.temporary(lock.token);
+    const found = await layer.stat(paths.journal);
+    if (found !== undefined && found.inode !== stamp?.inode) {
+      await lock.require_held(); // a successor's is not even to be moved
+    }
     if (!(await rename_if_there(layer, paths.journal, grave))) {
       return false;
     }

@@ -94,6 +94,7 @@ export const NDJSON_FORM: SnapshotForm = {
       await lock.require_held();
       await layer.rename(paths.file(NEXT), paths.file(DATA));
     } else {
+      await lock.require_held();
       await layer.unlink(paths.file(NEXT));
     }
     await sync_directory(layer, paths.root, policy);

@@ -306,6 +306,7 @@ export class SessionFiles {
   async #remove_all(files: readonly string[]): Promise<boolean> {
     let existed = false;
     for (const path of files) {
+      await this.#context.lock.require_held(); // each of them may be a successor's by now
       existed = (await remove_if_there(this.#context.layer, path)) || existed;
     }
     return existed;
@@ -327,7 +328,8 @@ export class SessionFiles {
    * name too: what is damaged is never missing.
    */
   async set_aside(): Promise<string[]> {
-    const { layer, policy, paths } = this.#context;
+    const { layer, policy, paths, lock } = this.#context;
+    await lock.require_held(); // a writer that has lost it may have read one file before and one after another's change
     const form = await find_form(layer, paths);
     const kept: string[] = [];
     for (const path of [paths.journal, ...(form?.file_paths(paths) ?? [])]) {

@@ -25,12 +25,15 @@ export interface Story {
   last_came: number | undefined;
   /** What is to be on disk though nobody said so: it had come an interval before the death, and nothing was being written. */
   due: Draft | undefined;
+  /** What it said that it did, and was not to do. */
+  losses: string[];
 }
 
 /** Beyond the interval: a timer comes a little late, and what it says a little later. */
-const LATENESS_MS = 15;
+const LATENESS_MS = 6;
 
-export function story_of(lines: readonly string[], interval_ms: number): Story {
+/** `is_old`: the session was stored before. */
+export function story_of(lines: readonly string[], interval_ms: number, is_old: boolean): Story {
   const story: Story = {
     sent: [],
     completed: [],
@@ -38,17 +41,24 @@ export function story_of(lines: readonly string[], interval_ms: number): Story {
     drafted: new Map(),
     last_came: undefined,
     due: undefined,
+    losses: [],
   };
   const came: (Draft & { at: number })[] = [];
+  let was_saved = is_old;
+  let is_stored = is_old; // when the turn began
   let is_writing = false;
+  let has_just_written = false; // and begins the next write, if one is due, before it says anything else
   let end = 0;
   for (const line of lines) {
     const [word = "", ...rest] = line.split(" ");
     const [turn = -1, length = 0, at] = rest.map(Number);
-    end = at ?? end;
+    end = word === "completed" ? end : (at ?? end);
+    has_just_written = word === "drafted";
     if (word === "sending") {
       story.sent.push(turn);
+      is_stored = was_saved;
     } else if (word === "completed") {
+      was_saved = true;
       story.completed.push(...rest.map(Number));
     } else if (word === "answered") {
       story.answered.add(turn);
@@ -58,11 +68,15 @@ export function story_of(lines: readonly string[], interval_ms: number): Story {
     } else if (word === "writing") {
       is_writing = true;
     } else if (word === "came") {
+      if (is_stored && !is_writing && !story.drafted.has(turn)) {
+        story.losses.push(`the prompt of turn ${turn} was not being written when it was answered`);
+      }
       story.last_came = turn;
       came.push({ turn, length, at: at ?? 0 });
     }
   }
-  story.due = is_writing ? undefined : came.findLast(({ at }) => at < end - interval_ms - LATENESS_MS);
+  story.due =
+    is_writing || has_just_written ? undefined : came.findLast(({ at }) => at < end - interval_ms - LATENESS_MS);
   return story;
 }
 
@@ -85,7 +99,7 @@ export interface Verdict {
 
 /** What is there after the kill, against what was there before and what the process said. */
 export function judge(before: Held, story: Story, messages: readonly Message[], stored: SessionDraft | undefined) {
-  const losses: string[] = [];
+  const losses = [...story.losses];
   const turns = turns_in(messages, losses);
   const draft = draft_in(stored, losses);
   const verdict: Verdict = { held: { turns, draft }, losses, overtaken: 0 };
@@ -141,7 +155,7 @@ function turns_in(messages: readonly Message[], losses: string[]): number[] {
   const turns: number[] = [];
   for (let at = 0; at < messages.length; at += 2) {
     const question = text_of(messages[at]);
-    const turn = turn_of(question) ?? -1;
+    const turn = turn_of(question) ?? 0;
     if (question !== prompt_of(turn) || text_of(messages[at + 1]) !== answer_of(turn)) {
       losses.push(`messages ${at} and ${at + 1} are no turn`);
     }
@@ -160,7 +174,7 @@ function draft_in(stored: SessionDraft | undefined, losses: string[]): Draft | u
   if (stored === undefined) {
     return undefined;
   }
-  const turn = turn_of(text_of(stored.prompt)) ?? -1;
+  const turn = turn_of(text_of(stored.prompt)) ?? 0;
   const partial = text_of(stored.partial);
   if (text_of(stored.prompt) !== prompt_of(turn) || !answer_of(turn).startsWith(partial)) {
     losses.push(`the draft of turn ${turn} is not what was sent`);

@@ -21,7 +21,11 @@ export function answer_of(turn: number): string {
 
 /** Which turn a prompt or an answer is of; `undefined`: nobody sent it. */
 export function turn_of(text: string): number | undefined {
-  const turn = Number(/^(?:question|answer) (\d+) /.exec(text)?.[1] ?? NaN);
+  const number = /^(?:question|answer) (\d+) /.exec(text)?.[1];
+  if (number === undefined) {
+    return undefined;
+  }
+  const turn = Number(number);
   return text === prompt_of(turn) || answer_of(turn).startsWith(text) ? turn : undefined;
 }
 

@@ -12,7 +12,7 @@ import type { Method } from "../method.js";
 import { leftovers_in } from "../processes/kill-check.js";
 
 const FULL_KILLS = 200;
-const SHORT_KILLS = 7;
+const SHORT_KILLS = 6;
 const KILLS_PER_LIFE = 8;
 const INTERVALS_MS = [1, 5, 20];
 
@@ -96,7 +96,7 @@ async function live({ directory, start, life, seed }: Life, tally: Tally): Promi
     const task: DraftTask = { root, format, id, first, interval_ms, killed_in: where, killed };
     process.tell(JSON.stringify(task));
     await process.ended;
-    const story = story_of(process.lines, interval_ms);
+    const story = story_of(process.lines, interval_ms, id !== undefined);
     const place = moment_of(story, process.lines);
     tally.kills += 1;
     tally.places.set(place, (tally.places.get(place) ?? 0) + 1);
