@@ -25,7 +25,7 @@ export class SessionAccess {
   readonly #queues = new Map<string, WriteQueue>();
   readonly #states = new Map<string, SessionState>();
   /** Changes of this process that failed, by session: the token with which they named what they may have left. */
-  readonly #unfinished = new Map<string, string>();
+  readonly #unfinished = new Map<string, { token: string; is_half_written: boolean }>();
   #prepared: Promise<Map<string, string[]>> | undefined;
 
   constructor(layer: FileLayer, policy: FilePolicy, root: string) {
@@ -76,7 +76,7 @@ export class SessionAccess {
     try {
       await this.#clean(paths, lock, leftovers);
       const was_cut_short = lock.former !== undefined || this.#unfinished.has(id);
-      if (was_cut_short) {
+      if (lock.former !== undefined || this.#unfinished.get(id)?.is_half_written) {
         await files.take_over().catch(lock.former?.life === "unknown" ? damaged_stays : full_stays);
       }
       outcome = await task(files, known);
@@ -85,7 +85,8 @@ export class SessionAccess {
         this.#unfinished.delete(id);
       }
     } catch (error) {
-      this.#unfinished.set(id, lock.token);
+      const is_half_written = !(error instanceof SessionError); // what we refuse, we refuse before
+      this.#unfinished.set(id, { token: lock.token, is_half_written });
       const is_lost = !(await lock.is_held().catch(() => true));
       await lock.release().catch(() => undefined); // the first error says more
       throw is_lost ? lock.broken(error) : error;
@@ -136,7 +137,7 @@ export class SessionAccess {
   async #clean(paths: SessionPaths, lock: SessionLock, leftovers: Map<string, string[]>): Promise<void> {
     const tokens = leftovers.get(paths.id) ?? [];
     leftovers.delete(paths.id);
-    for (const token of [lock.former?.token, this.#unfinished.get(paths.id)]) {
+    for (const token of [lock.former?.token, this.#unfinished.get(paths.id)?.token]) {
       if (token !== undefined) {
         tokens.push(token);
       }
