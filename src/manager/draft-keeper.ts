@@ -25,8 +25,8 @@ export class DraftKeeper {
   #turn: Turn | undefined;
   #writing: Promise<void> = Promise.resolve();
   #last_write_began = -Infinity;
-  /** The session for which a draft was stored that no completed turn is known to have removed. */
-  #stored_prompt: string | undefined;
+  /** The session in which a turn that failed has left its draft. */
+  #left_in: string | undefined;
   #timer: NodeJS.Timeout | undefined;
 
   constructor(parts: EngineParts, interval_ms: number) {
@@ -40,6 +40,7 @@ export class DraftKeeper {
       return;
     }
     this.#stop_waiting();
+    this.#leave();
     const draft = Object.freeze({ prompt, updated_at: new Date().toISOString() });
     this.#turn = { session, draft, is_dirty: true, is_complete: false };
     session.draft = draft;
@@ -90,7 +91,15 @@ export class DraftKeeper {
   /** It failed, or nobody will hear of its end: what there is of it stays. */
   turn_abandoned(): void {
     this.refresh();
+    this.#leave();
+  }
+
+  #leave(): void {
+    const id = this.#turn?.session.id;
     this.#turn = undefined;
+    if (id !== undefined) {
+      void this.#in_order(() => Promise.resolve(void (this.#left_in = id)));
+    }
   }
 
   /** Removes the draft of a session, and keeps none of the turn under way. */
@@ -127,9 +136,9 @@ export class DraftKeeper {
       return;
     }
     if (turn.is_complete) {
-      if (this.#stored_prompt === session.id) {
-        await store.set_draft(session.id, undefined); // of an earlier turn, which failed
-        this.#stored_prompt = undefined;
+      if (this.#left_in === session.id) {
+        await store.set_draft(session.id, undefined);
+        this.#left_in = undefined;
       }
       return;
     }
@@ -137,7 +146,7 @@ export class DraftKeeper {
     this.#last_write_began = performance.now();
     try {
       await store.set_draft(session.id, turn.draft);
-      this.#stored_prompt = session.id;
+      this.#left_in = undefined;
     } catch (error) {
       if (!has_code(error, "not_found")) {
         turn.is_dirty = true;

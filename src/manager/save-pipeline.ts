@@ -118,6 +118,9 @@ export class SavePipeline {
       this.#events.last_error = undefined;
     }
     if (conflict !== undefined) {
+      await this.#port.drop_draft(conflict.id, messages).catch((error: unknown) => {
+        this.#report(error, "draft", conflict.id);
+      });
       trace_event({ operation: "conflict", session_id: conflict.id, fork_id: conflict.fork_id });
       this.#events.emit("conflict", Object.freeze(conflict));
     }

@@ -32,7 +32,7 @@ export interface FileLayer {
    * Opens, looks at, reads the first bytes of and closes a file, all at once; where a layer has no such operation, the
    * single ones do it. Reads nothing of what is no regular file.
    */
-  peek?(path: string, length: number): Promise<{ stamp: FileStamp; bytes: Buffer }>;
+  peek?(path: string, length: number): Promise<{ stamp: FileStamp; bytes: Uint8Array }>;
   /** A new file with exactly this mode; `EEXIST` where the name is taken. */
   create(path: string, mode: number): Promise<OpenFile>;
   /** `undefined` where there is nothing of this name. */

@@ -40,9 +40,9 @@ export async function read_beginning(layer: FileLayer, path: string, length: num
     });
   }
   try {
-    const beginning = await layer.peek(path, length);
-    require_regular(beginning.stamp, path);
-    return beginning;
+    const { stamp, bytes } = await layer.peek(path, length);
+    require_regular(stamp, path);
+    return { stamp, bytes: Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes) };
   } catch (error) {
     return unless_missing(error, path);
   }

@@ -44,6 +44,7 @@ export declare class Conversation {
   get is_checkpoint(): boolean;
   prompt(text: string): Promise<{ message: UserMessage; request_id: string } | undefined>;
   clear(): void;
+  send_message(contents: UserMessage["content"]): Promise<{ message: UserMessage; request_id: string } | undefined>;
   load(messages: Message[]): void;
   on<E extends keyof ConversationEvents>(event: E, listener: (...args: ConversationEvents[E]) => void): void;
   off<E extends keyof ConversationEvents>(event: E, listener: (...args: ConversationEvents[E]) => void): void;
