@@ -16,7 +16,9 @@ const random = random_numbers(Number(seed));
 const counted = counting_layer();
 const provider = new StreamingProvider();
 const conversation = new Conversation(provider);
-const manager = new SessionManager(new FileSessionStore(directory, { durable: true }, counted.layer), conversation);
+const manager = new SessionManager(new FileSessionStore(directory, { durable: true }, counted.layer), conversation, {
+  drafts: false,
+});
 
 manager.on("save", ({ messages }) => console.log(`saved ${messages.length} messages, ${counted.bytes_written} bytes`));
 manager.on("lifecycle_error", ({ error, operation }) => console.error(operation, error));

@@ -40,7 +40,7 @@ await failing_clearly(async () => {
 });
 
 async function resume_and_finish(): Promise<string> {
-  await using manager = new SessionManager(store, conversation);
+  await using manager = new SessionManager(store, conversation, { drafts: false });
   step(3, "Another process resumes with load()");
   await manager.load();
   const id = manager.current_session_id ?? "";
@@ -66,7 +66,7 @@ async function resume_and_finish(): Promise<string> {
 }
 
 async function branch_and_dispose(root_id: string): Promise<string> {
-  await using manager = new SessionManager(store, conversation);
+  await using manager = new SessionManager(store, conversation, { drafts: false });
   const stage = { directory, manager, conversation };
   const id = await fork(stage, root_id, recording);
   await rewind(stage, id);
