@@ -72,22 +72,23 @@ const two_syncs: OpenSaver = async (conversation, directory) => {
 function with_manager(open_store: (directory: string) => SessionStore, drafts: boolean): OpenSaver {
   return async (conversation, directory) => {
     const manager = new SessionManager(open_store(directory), conversation, { drafts });
-    let stored = -1;
+    let awaited = 0;
+    let saves = 0;
     let wake = () => undefined as void;
-    manager.on("save", ({ messages }) => {
-      stored = messages.length;
+    manager.on("save", () => {
+      saves += 1;
       wake();
     });
     manager.on("lifecycle_error", ({ error }) => {
       throw error;
     });
-    const turn_stored = async (count: number) => {
-      while (stored < count) {
+    const turn_stored = async () => {
+      for (awaited += 1; saves < awaited;) {
         await new Promise<void>((resolve) => (wake = resolve));
       }
     };
     manager.start_new();
-    await turn_stored(0);
+    await turn_stored();
     return { turn_stored, close: () => manager[Symbol.asyncDispose]() };
   };
 }

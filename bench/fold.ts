@@ -148,7 +148,7 @@ function turn_runner(conversation: Conversation, provider: StreamingProvider, pa
     }
     const { length } = conversation.messages;
     await replay_turn(conversation, provider, turn_of(length / 2));
-    await saver.turn_stored(length + 2);
+    await saver.turn_stored();
     return { began: asked, ended: performance.now() };
   };
 }

@@ -38,7 +38,7 @@ async function hold(turns: number): Promise<Held> {
   const saver = await open_saver(conversation, directory);
   for (let index = 0; way === "turns" && index < turns; index += 1) {
     await replay_turn(conversation, provider, short_turn(index));
-    await saver.turn_stored(2 * (index + 1));
+    await saver.turn_stored();
   }
   return { conversation, saver };
 }

@@ -7,8 +7,8 @@ import { json_line } from "./conversations.js";
 
 /** A way to keep a conversation on disk. */
 export interface Saver {
-  /** Resolves when the turn that has just ended is stored; the conversation holds `count` messages. */
-  turn_stored(count: number): Promise<void>;
+  /** Resolves when the turn that has just ended is stored. */
+  turn_stored(): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -20,11 +20,9 @@ export async function save_turns(turns: readonly RecordedTurn[], open_saver: Ope
   const conversation = new Conversation(provider);
   const saver = await open_saver(conversation, directory);
   const began = performance.now();
-  let count = 0;
   for (const turn of turns) {
     await replay_turn(conversation, provider, turn);
-    count += turn.user.length + turn.assistant.length;
-    await saver.turn_stored(count);
+    await saver.turn_stored();
   }
   const elapsed = performance.now() - began;
   await saver.close();
@@ -36,30 +34,32 @@ export interface Managed {
   layer?: FileLayer | undefined;
   /** The stored session to go on with; without it, a new one. */
   session_id?: string;
+  drafts?: boolean;
 }
 
 /** What this package does, every save on the device before it counts. */
-export function with_manager({ format, layer, session_id }: Managed): OpenSaver {
+export function with_manager({ format, layer, session_id, drafts = false }: Managed): OpenSaver {
   return async (conversation, directory) => {
     const store = new FileSessionStore(directory, { format, durable: true }, layer);
-    const manager = new SessionManager(store, conversation, { drafts: false });
-    let stored = -1;
+    const manager = new SessionManager(store, conversation, { drafts });
+    let awaited = 0;
+    let saves = 0;
     let wake = () => undefined as void;
-    manager.on("save", ({ messages }) => {
-      stored = messages.length;
+    manager.on("save", () => {
+      saves += 1;
       wake();
     });
     manager.on("lifecycle_error", ({ error }) => {
       throw error;
     });
-    const turn_stored = async (count: number) => {
-      while (stored < count) {
+    const turn_stored = async () => {
+      for (awaited += 1; saves < awaited;) {
         await new Promise<void>((resolve) => (wake = resolve));
       }
     };
     if (session_id === undefined) {
       manager.start_new();
-      await turn_stored(0);
+      await turn_stored();
     } else {
       await manager.load(session_id);
     }

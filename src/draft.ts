@@ -6,6 +6,11 @@ export function holds_prompt(messages: readonly { id?: string }[], { prompt }: S
   return prompt.id !== undefined && messages.some(({ id }) => id === prompt.id);
 }
 
+/** Whether two drafts are of the same turn. */
+export function same_prompt(one: SessionDraft, other: SessionDraft): boolean {
+  return one.prompt.id === other.prompt.id && JSON.stringify(one.prompt) === JSON.stringify(other.prompt);
+}
+
 /**
  * A draft as it will be stored; `undefined`: there is to be none.
  * @throws {SessionError} `invalid_input` for what is no draft, or what JSON cannot hold.

@@ -1,5 +1,6 @@
 import type { AssistantMessage, UserMessage } from "@simulacra-ai/core";
 import { has_capability } from "../capabilities.js";
+import { same_prompt } from "../draft.js";
 import { has_code } from "../errors.js";
 import type { SessionDraft } from "../types.js";
 import type { ActiveSession } from "./active-session.js";
@@ -15,32 +16,48 @@ interface Turn {
   is_complete: boolean;
 }
 
+/** The turn whose draft was stored last, and in which session. */
+interface Kept {
+  id: string;
+  turn: Turn;
+}
+
 /**
  * Keeps the turn under way beside the session: its prompt at once, and of the answer what there is, at most once an
  * interval. Drafts have an order of their own, so that none waits behind a save.
  */
 export class DraftKeeper {
   readonly #parts: EngineParts;
+  readonly #is_on: boolean;
   readonly #interval_ms: number;
   #turn: Turn | undefined;
+  readonly #kept = new WeakMap<ActiveSession, Kept>();
   #writing: Promise<void> = Promise.resolve();
   #last_write_began = -Infinity;
-  /** The session in which a turn that failed has left its draft. */
-  #left_in: string | undefined;
   #timer: NodeJS.Timeout | undefined;
 
-  constructor(parts: EngineParts, interval_ms: number) {
+  constructor(parts: EngineParts, { is_on, interval_ms }: { is_on: boolean; interval_ms: number }) {
     this.#parts = parts;
+    this.#is_on = is_on;
     this.#interval_ms = interval_ms;
+    parts.pipeline.moved = (session) => this.#in_background(session, () => this.#follow(session));
+  }
+
+  /** A session was read, and the draft that it has. */
+  loaded(session: ActiveSession, draft: SessionDraft | undefined): void {
+    if (draft !== undefined) {
+      session.draft = Object.freeze(draft);
+      const turn = { session, draft: session.draft, is_dirty: false, is_complete: false };
+      this.#kept.set(session, { id: session.id, turn });
+    }
   }
 
   prompt_sent(prompt: UserMessage): void {
     const { session } = this.#parts.current;
-    if (session === undefined || !has_capability(this.#parts.port.store, "set_draft")) {
+    if (!this.#is_on || session === undefined || !has_capability(this.#parts.port.store, "set_draft")) {
       return;
     }
     this.#stop_waiting();
-    this.#leave();
     const draft = Object.freeze({ prompt, updated_at: new Date().toISOString() });
     this.#turn = { session, draft, is_dirty: true, is_complete: false };
     session.draft = draft;
@@ -65,10 +82,15 @@ export class DraftKeeper {
   /** The turn is among the conversation's messages. */
   turn_completed(): void {
     this.#stop_waiting();
-    if (this.#turn !== undefined) {
-      this.#turn.is_complete = true;
-      this.#turn.session.draft = undefined;
-      this.#turn = undefined;
+    const turn = this.#turn;
+    if (turn === undefined) {
+      return;
+    }
+    this.#turn = undefined;
+    turn.is_complete = true;
+    turn.session.draft = undefined;
+    if (turn.session !== this.#parts.current.session) {
+      this.#in_background(turn.session, () => this.#remove(turn.session)); // it is saved elsewhere
     }
   }
 
@@ -91,15 +113,7 @@ export class DraftKeeper {
   /** It failed, or nobody will hear of its end: what there is of it stays. */
   turn_abandoned(): void {
     this.refresh();
-    this.#leave();
-  }
-
-  #leave(): void {
-    const id = this.#turn?.session.id;
     this.#turn = undefined;
-    if (id !== undefined) {
-      void this.#in_order(() => Promise.resolve(void (this.#left_in = id)));
-    }
   }
 
   /** Removes the draft of a session, and keeps none of the turn under way. */
@@ -109,6 +123,7 @@ export class DraftKeeper {
     const { store } = this.#parts.port;
     if (has_capability(store, "set_draft")) {
       await this.#in_order(() => store.set_draft(session.id, undefined));
+      this.#kept.delete(session);
     }
   }
 
@@ -118,41 +133,81 @@ export class DraftKeeper {
   }
 
   #write(turn: Turn): void {
-    const { events, pipeline } = this.#parts;
-    const written = this.#in_order(() => this.#store(turn)).catch((error: unknown) =>
-      events.report(error, "draft", { session_id: turn.session.id }),
-    );
-    pipeline.track(written);
+    this.#in_background(turn.session, () => this.#store(turn));
   }
 
   async #store(turn: Turn): Promise<void> {
-    const { pipeline, port } = this.#parts;
+    const { pipeline } = this.#parts;
     const { session } = turn;
     if (session.stored === undefined) {
       await pipeline.stored_once(session);
     }
-    const { store } = port;
-    if (!has_capability(store, "set_draft") || !turn.is_dirty || pipeline.is_deleted(session.id)) {
+    if (!turn.is_dirty || pipeline.is_deleted(session.id)) {
       return;
     }
-    if (turn.is_complete) {
-      if (this.#left_in === session.id) {
-        await store.set_draft(session.id, undefined);
-        this.#left_in = undefined;
-      }
-      return;
-    }
-    turn.is_dirty = false;
-    this.#last_write_began = performance.now();
-    try {
-      await store.set_draft(session.id, turn.draft);
-      this.#left_in = undefined;
-    } catch (error) {
-      if (!has_code(error, "not_found")) {
+    if (!turn.is_complete) {
+      turn.is_dirty = false;
+      this.#last_write_began = performance.now();
+      await this.#put(turn).catch((error: unknown) => {
         turn.is_dirty = true;
         throw error;
-      } // the session was deleted, and its drafts with it
+      });
+    } else if (this.#kept.get(session)?.turn.is_complete === false) {
+      await this.#remove(session); // of an earlier turn, which failed: a save takes none but its own turn's with it
     }
+  }
+
+  async #put(turn: Turn): Promise<void> {
+    const { store } = this.#parts.port;
+    const { id } = turn.session;
+    if (has_capability(store, "set_draft")) {
+      try {
+        await store.set_draft(id, turn.draft);
+        this.#kept.set(turn.session, { id, turn });
+      } catch (error) {
+        if (!has_code(error, "not_found")) {
+          throw error;
+        } // the session was deleted, and its drafts with it
+      }
+    }
+  }
+
+  /** A session goes on under another id: its draft comes along, unless the turn is stored there. */
+  async #follow(session: ActiveSession): Promise<void> {
+    const kept = this.#kept.get(session);
+    if (kept !== undefined && kept.id !== session.id) {
+      if (!kept.turn.is_complete) {
+        await this.#put(kept.turn);
+      }
+      await this.#remove_from(kept);
+    }
+  }
+
+  async #remove(session: ActiveSession): Promise<void> {
+    const kept = this.#kept.get(session);
+    if (kept !== undefined) {
+      await this.#remove_from(kept);
+      this.#kept.delete(session);
+    }
+  }
+
+  /** Where another writer has left one meanwhile, that stays. */
+  async #remove_from({ id, turn }: Kept): Promise<void> {
+    const { store } = this.#parts.port;
+    if (has_capability(store, "set_draft")) {
+      const draft = (await store.load(id))?.draft;
+      if (draft !== undefined && same_prompt(draft, turn.draft)) {
+        await store.set_draft(id, undefined);
+      }
+    }
+  }
+
+  #in_background(session: ActiveSession, task: () => Promise<void>): void {
+    const { events, pipeline } = this.#parts;
+    const done = this.#in_order(task).catch((error: unknown) =>
+      events.report(error, "draft", { session_id: session.id }),
+    );
+    pipeline.track(done);
   }
 
   #in_order(task: () => Promise<void>): Promise<void> {

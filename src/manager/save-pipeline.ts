@@ -9,6 +9,8 @@ import { WriteQueue } from "../write-queue.js";
 
 /** The one ordered queue through which a manager writes, and what is left to do to bring everything to rest. */
 export class SavePipeline {
+  /** Called when a session goes on under another id. */
+  moved: (session: ActiveSession) => void = ignore;
   readonly #port: StorePort;
   readonly #events: ManagerEmitter;
   readonly #parent: SavePipeline | undefined;
@@ -118,9 +120,7 @@ export class SavePipeline {
       this.#events.last_error = undefined;
     }
     if (conflict !== undefined) {
-      await this.#port.drop_draft(conflict.id, messages).catch((error: unknown) => {
-        this.#report(error, "draft", conflict.id);
-      });
+      this.moved(session);
       trace_event({ operation: "conflict", session_id: conflict.id, fork_id: conflict.fork_id });
       this.#events.emit("conflict", Object.freeze(conflict));
     }

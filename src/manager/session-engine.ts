@@ -28,7 +28,7 @@ export class SessionEngine implements EngineParts {
   readonly port: StorePort;
   readonly #options: Required<SessionManagerOptions>;
   readonly current: CurrentSession;
-  readonly #drafts: DraftKeeper | undefined;
+  readonly #drafts: DraftKeeper;
   readonly #checkpoints = new CheckpointWatch<object>();
   /** This engine and those of all children, and of their children. */
   readonly #family: Set<SessionEngine>;
@@ -48,9 +48,9 @@ export class SessionEngine implements EngineParts {
     this.#family = parent ? parent.#family : new Set();
     this.#family.add(this);
     const link = new ConversationLink(conversation, {
-      prompt_send: (prompt) => this.#drafts?.prompt_sent(prompt),
-      message_update: (partial) => this.#drafts?.answer_updated(partial),
-      at_rest: () => this.#drafts?.turn_may_have_ended(),
+      prompt_send: (prompt) => this.#drafts.prompt_sent(prompt),
+      message_update: (partial) => this.#drafts.answer_updated(partial),
+      at_rest: () => this.#drafts.turn_may_have_ended(),
       message_complete: (usage) => this.#message_complete(usage),
       create_child: (child) => this.#create_child(child),
       checkpoint_begin: (child) => this.#checkpoints.begin(child, this.current.session?.origin),
@@ -59,7 +59,8 @@ export class SessionEngine implements EngineParts {
       failed: (error, operation) => this.events.report(error, operation, { session_id: this.session_id }),
     });
     this.current = new CurrentSession(link, this.events, options);
-    this.#drafts = options.auto_save && options.drafts ? new DraftKeeper(this, options.draft_interval_ms) : undefined;
+    const { auto_save, drafts, draft_interval_ms } = options;
+    this.#drafts = new DraftKeeper(this, { is_on: auto_save && drafts, interval_ms: draft_interval_ms });
   }
 
   get session_id(): string | undefined {
@@ -122,7 +123,7 @@ export class SessionEngine implements EngineParts {
     const { record, messages, inherited } = resolved;
     const session = new ActiveSession(record.metadata.id, new Timeline(inherited), record.metadata);
     session.stored = { timeline: session.timeline, count: messages.length, revision: record.revision };
-    session.draft = record.draft && Object.freeze(record.draft);
+    this.#drafts.loaded(session, record.draft);
     if (this.current.session?.id === session.id) {
       session.origin = this.current.session.origin;
     }
@@ -186,13 +187,13 @@ export class SessionEngine implements EngineParts {
       this.#disposed = true;
       void this.pipeline.settled().then(() => this.#family.delete(this));
       this.current.conversation.detach();
-      this.#drafts?.turn_abandoned();
+      this.#drafts.turn_abandoned();
       this.events.emit("dispose");
     }
   }
 
   async flush(): Promise<void> {
-    this.#drafts?.refresh();
+    this.#drafts.refresh();
     await this.pipeline.flush();
   }
 
@@ -223,11 +224,11 @@ export class SessionEngine implements EngineParts {
 
   async discard_draft(): Promise<void> {
     const session = this.current.require();
-    await (this.#drafts ?? new DraftKeeper(this, 0)).discard(session);
+    await this.#drafts.discard(session);
   }
 
   #message_complete(usage: Usage | undefined): void {
-    this.#drafts?.turn_completed();
+    this.#drafts.turn_completed();
     if (usage) {
       this.current.session?.note_usage(usage);
     }

@@ -1,6 +1,5 @@
 import type { Message } from "@simulacra-ai/core";
 import { has_capability } from "../capabilities.js";
-import { holds_prompt } from "../draft.js";
 import { has_code, session_not_found } from "../errors.js";
 import { inherits, LINEAGE_KEYS, resolve_session, type ResolvedSession } from "../lineage.js";
 import { published } from "../tracing.js";
@@ -123,16 +122,6 @@ export class StorePort {
       throw session_not_found(id);
     }
     await this.store.save(id, record.messages, metadata);
-  }
-
-  /** A draft of a session whose turn is among these messages, which are stored elsewhere, is removed. */
-  async drop_draft(id: string, messages: Messages): Promise<void> {
-    if (has_capability(this.store, "set_draft")) {
-      const draft = (await this.store.load(id))?.draft;
-      if (draft !== undefined && holds_prompt(messages, draft)) {
-        await this.store.set_draft(id, undefined);
-      }
-    }
   }
 
   async flush(id: string): Promise<void> {

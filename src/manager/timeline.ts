@@ -10,20 +10,36 @@ function same_json(a: unknown, b: unknown): boolean {
   return left === right || isDeepStrictEqual(JSON.parse(left), JSON.parse(right));
 }
 
+type MessagesEvent = Readonly<{ id: string; messages: Messages; draft?: SessionDraft }>;
+
 /** What listeners are told of a session: its messages are made ready where one asks for them, O(messages). */
-export function messages_event(
-  id: string,
-  messages: Messages,
-  draft?: SessionDraft,
-): Readonly<{ id: string; messages: Messages; draft?: SessionDraft }> {
-  let frozen = Object.isFrozen(messages) ? undefined : frozen_messages(messages); // others may change meanwhile
-  return Object.freeze({
-    id,
-    get messages() {
-      return (frozen ??= frozen_messages(messages));
+export function messages_event(id: string, messages: Messages, draft?: SessionDraft): MessagesEvent {
+  return new LazyMessagesEvent(id, messages, draft);
+}
+
+/** One getter for all events: with one for each, the engine would keep every event until it sweeps the whole heap. */
+class LazyMessagesEvent implements MessagesEvent {
+  readonly id: string;
+  declare readonly messages: Messages;
+  declare readonly draft?: SessionDraft;
+  #messages: Messages;
+
+  static readonly #lazy_messages: PropertyDescriptor & ThisType<LazyMessagesEvent> = {
+    enumerable: true,
+    get() {
+      return (this.#messages = frozen_messages(this.#messages));
     },
-    ...(draft && { draft }),
-  });
+  };
+
+  constructor(id: string, messages: Messages, draft: SessionDraft | undefined) {
+    this.id = id;
+    this.#messages = Object.isFrozen(messages) ? messages : frozen_messages(messages); // others may change meanwhile
+    Object.defineProperty(this, "messages", LazyMessagesEvent.#lazy_messages);
+    if (draft !== undefined) {
+      this.draft = draft;
+    }
+    Object.freeze(this);
+  }
 }
 
 /** The messages as a frozen array of frozen messages; what is not frozen is copied, never frozen itself. */

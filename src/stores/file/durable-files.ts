@@ -31,6 +31,12 @@ export async function sync_directory(layer: FileLayer, path: string, policy: Fil
   }
 }
 
+/** Resolves when all of them have ended: nobody closes a file that is still used. Rejects with the first error. */
+export async function all_settled(promises: readonly Promise<void>[]): Promise<void> {
+  await Promise.allSettled(promises);
+  await Promise.all(promises);
+}
+
 /** Opens for the length of `use`; closes in every case. */
 export async function with_file<T>(file: OpenFile, use: (file: OpenFile) => Promise<T>): Promise<T> {
   let result: T;

@@ -236,7 +236,7 @@ export class FileSessionStore implements SessionStore {
   async set_draft(id: string, draft: SessionDraft | undefined): Promise<void> {
     require_valid_id(id);
     const text = draft_to_json(draft, id);
-    return guarded(id, () => this.#drafts.set(this.#changes.paths(id), text));
+    return guarded(id, () => this.#drafts.set(this.#changes.paths(id), text, draft?.prompt.id));
   }
 
   /** Its turn is stored: the draft is void, whether or not it can be removed now. */

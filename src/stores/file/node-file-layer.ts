@@ -16,7 +16,8 @@ const readdir_async = promisify(fs.readdir);
 
 /**
  * Node's file system. Calls that only touch names and the page cache are made in place, a few microseconds each;
- * whatever waits for the device (sync, large reads and writes, directory scans) runs on the thread pool.
+ * whatever waits for the device (syncs, large reads and writes, directory scans, long files that are freed) runs on the
+ * thread pool.
  */
 export const NODE_FILE_LAYER: FileLayer = {
   async open(path, how) {
@@ -76,7 +77,7 @@ export const NODE_FILE_LAYER: FileLayer = {
   },
 
   async rename(from, to) {
-    fs.renameSync(from, to);
+    freeing_later(to, () => fs.renameSync(from, to));
   },
 
   async link(existing, path) {
@@ -84,7 +85,7 @@ export const NODE_FILE_LAYER: FileLayer = {
   },
 
   async unlink(path) {
-    fs.unlinkSync(path);
+    freeing_later(path, () => fs.unlinkSync(path));
   },
 
   async symlink(target, path) {
@@ -104,6 +105,28 @@ export const NODE_FILE_LAYER: FileLayer = {
     }
   },
 };
+
+/** Changes a name; a long file whose last name this was is freed on the thread pool, and nobody waits for it. */
+function freeing_later(path: string, change: () => void): void {
+  const is_long = (fs.lstatSync(path, { throwIfNoEntry: false })?.size ?? 0) > INLINE_BYTES;
+  const fd = is_long ? open_if_possible(path) : undefined;
+  try {
+    change();
+  } finally {
+    if (fd !== undefined) {
+      fs.close(fd, () => undefined); // nothing was written through it
+    }
+  }
+}
+
+/** `undefined`: not to be opened, and freed in place. */
+function open_if_possible(path: string): number | undefined {
+  try {
+    return fs.openSync(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
+  } catch {
+    return undefined;
+  }
+}
 
 /** A read in place that took longer had to wait for the device. */
 const SLOW_READ_MS = 0.1;

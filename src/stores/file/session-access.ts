@@ -14,6 +14,14 @@ export interface Outcome<T> {
   state: SessionState | undefined;
 }
 
+/** What failed changes have left until one succeeds. */
+interface Unfinished {
+  /** With which they named files that may still be there. */
+  tokens: string[];
+  /** The session's own files may hold half a change. */
+  is_half_written: boolean;
+}
+
 /**
  * The way to a session's files for a change: one at a time in this process and under the session's lock, with what
  * was known of it, and rid of what a killed process left.
@@ -24,8 +32,8 @@ export class SessionAccess {
   readonly #root: string;
   readonly #queues = new Map<string, WriteQueue>();
   readonly #states = new Map<string, SessionState>();
-  /** Changes of this process that failed, by session: the token with which they named what they may have left. */
-  readonly #unfinished = new Map<string, { token: string; is_half_written: boolean }>();
+  /** Changes of this process that failed, by session. */
+  readonly #unfinished = new Map<string, Unfinished>();
   #prepared: Promise<Map<string, string[]>> | undefined;
 
   constructor(layer: FileLayer, policy: FilePolicy, root: string) {
@@ -72,12 +80,15 @@ export class SessionAccess {
     const files = new SessionFiles({ layer: this.#layer, policy: this.#policy, paths, lock });
     const known = this.#states.get(id);
     this.#states.delete(id);
+    const unfinished = this.#unfinished.get(id) ?? { tokens: [], is_half_written: false };
+    const was_cut_short = lock.former !== undefined || this.#unfinished.has(id);
     let outcome: Outcome<T>;
     try {
-      await this.#clean(paths, lock, leftovers);
-      const was_cut_short = lock.former !== undefined || this.#unfinished.has(id);
-      if (lock.former !== undefined || this.#unfinished.get(id)?.is_half_written) {
-        await files.take_over().catch(lock.former?.life === "unknown" ? damaged_stays : full_stays);
+      await this.#clean(paths, [...(leftovers.get(id) ?? []), lock.former?.token, ...unfinished.tokens]);
+      leftovers.delete(id);
+      unfinished.tokens = [];
+      if (lock.former !== undefined || unfinished.is_half_written) {
+        unfinished.is_half_written = !(await is_taken_over(files, lock.former));
       }
       outcome = await task(files, known);
       if (was_cut_short) {
@@ -85,8 +96,9 @@ export class SessionAccess {
         this.#unfinished.delete(id);
       }
     } catch (error) {
-      const is_half_written = !(error instanceof SessionError); // what we refuse, we refuse before
-      this.#unfinished.set(id, { token: lock.token, is_half_written });
+      unfinished.tokens.push(lock.token);
+      unfinished.is_half_written ||= !(error instanceof SessionError); // what we refuse, we refuse before
+      this.#unfinished.set(id, unfinished);
       const is_lost = !(await lock.is_held().catch(() => true));
       await lock.release().catch(() => undefined); // the first error says more
       throw is_lost ? lock.broken(error) : error;
@@ -134,30 +146,27 @@ export class SessionAccess {
     return leftovers;
   }
 
-  async #clean(paths: SessionPaths, lock: SessionLock, leftovers: Map<string, string[]>): Promise<void> {
-    const tokens = leftovers.get(paths.id) ?? [];
-    leftovers.delete(paths.id);
-    for (const token of [lock.former?.token, this.#unfinished.get(paths.id)?.token]) {
+  async #clean(paths: SessionPaths, tokens: readonly (string | undefined)[]): Promise<void> {
+    for (const token of tokens) {
       if (token !== undefined) {
-        tokens.push(token);
+        await remove_if_there(this.#layer, paths.temporary(token));
       }
     }
-    for (const token of tokens) {
-      await remove_if_there(this.#layer, paths.temporary(token));
+  }
+}
+
+/** Whether a session that was left in the middle of a change is as after one. What is damaged is left to the change. */
+async function is_taken_over(files: SessionFiles, former: SessionLock["former"]): Promise<boolean> {
+  try {
+    await files.take_over();
+    return true;
+  } catch (error) {
+    const is_full = is_errno(error, "ENOSPC", "EDQUOT");
+    const can_wait = is_full && former?.life !== "unknown"; // who is gone writes to nothing any more
+    if (!can_wait && !has_code(error, "corrupt")) {
+      throw error;
     }
-  }
-}
-
-/** A process that is gone writes to nothing any more: a full disk is no reason to refuse what would fit. */
-function full_stays(error: unknown): void {
-  if (!is_errno(error, "ENOSPC", "EDQUOT")) {
-    damaged_stays(error);
-  }
-}
-
-function damaged_stays(error: unknown): void {
-  if (!has_code(error, "corrupt")) {
-    throw error;
+    return !is_full;
   }
 }
 

@@ -3,8 +3,8 @@ import { holds_prompt } from "../../draft.js";
 import type { SessionDraft } from "../../types.js";
 import { WriteQueue } from "../../write-queue.js";
 import { is_object, parse_json } from "./corrupt.js";
-import { remove_if_there, sync_directory, type FilePolicy } from "./durable-files.js";
-import { write_all, type FileLayer } from "./file-layer.js";
+import { all_settled, remove_if_there, sync_directory, with_file, type FilePolicy } from "./durable-files.js";
+import { same_stamp, write_all, type FileLayer, type FileStamp } from "./file-layer.js";
 import { find_form } from "./forms.js";
 import { PreparedFile } from "./prepared-file.js";
 import { read_file } from "./regular-file.js";
@@ -19,6 +19,8 @@ export class SessionDrafts {
   readonly #layer: FileLayer;
   readonly #policy: FilePolicy;
   readonly #queues = new Map<string, WriteQueue>();
+  /** Of drafts that this store has written: what their files look like, and whose they are. */
+  readonly #written = new Map<string, { stamp: FileStamp; prompt_id: string }>();
 
   constructor(layer: FileLayer, policy: FilePolicy) {
     this.#layer = layer;
@@ -41,7 +43,7 @@ export class SessionDrafts {
   }
 
   /** Stores a draft, or removes it. @throws {SessionError} `not_found` where there is no such session. */
-  async set(paths: SessionPaths, text: string | undefined): Promise<void> {
+  async set(paths: SessionPaths, text: string | undefined, prompt_id?: string): Promise<void> {
     const { root, draft } = paths;
     if (text === undefined && (await this.#layer.stat(draft)) === undefined) {
       return;
@@ -55,10 +57,42 @@ export class SessionDrafts {
         await sync_directory(this.#layer, root, this.#policy);
         return;
       }
-      const context = { layer: this.#layer, policy: this.#policy, paths: paths.draft_lock, token: lock.token };
-      const file = await PreparedFile.write(context, draft, (file) => write_all(file, Buffer.from(text), 0));
-      await file.put_in_place(lock, draft);
+      const content = Buffer.from(text);
+      if ((await this.#layer.stat(draft)) === undefined) {
+        await this.#begin(paths, lock, content);
+      } else {
+        const context = { layer: this.#layer, policy: this.#policy, paths: paths.draft_lock, token: lock.token };
+        const file = await PreparedFile.write(context, draft, (file) => write_all(file, content, 0));
+        await file.put_in_place(lock, draft);
+      }
+      await this.#note(paths, prompt_id);
     });
+  }
+
+  /** Where there was no draft, a power cut that leaves half of one leaves none: content and name are synced at once. */
+  async #begin({ root, draft, draft_lock }: SessionPaths, lock: SessionLock, content: Buffer): Promise<void> {
+    const temporary = draft_lock.temporary(lock.token);
+    try {
+      await with_file(await this.#layer.create(temporary, this.#policy.file_mode), async (file) => {
+        await write_all(file, content, 0);
+        await lock.require_held();
+        await this.#layer.rename(temporary, draft);
+        if (this.#policy.durable) {
+          await all_settled([file.sync(), this.#layer.sync_directory(root)]);
+        }
+      });
+    } catch (error) {
+      await remove_if_there(this.#layer, temporary).catch(() => undefined); // the first error says more
+      throw error;
+    }
+  }
+
+  /** What was written need not be read again to know whose it is. */
+  async #note({ id, draft }: SessionPaths, prompt_id: string | undefined): Promise<void> {
+    const stamp = prompt_id === undefined ? undefined : await this.#layer.stat(draft);
+    if (stamp !== undefined && prompt_id !== undefined) {
+      this.#written.set(id, { stamp, prompt_id });
+    }
   }
 
   /**
@@ -66,15 +100,34 @@ export class SessionDrafts {
    * void as well.
    */
   async drop_held(paths: SessionPaths, messages: readonly { id?: string }[]): Promise<void> {
-    if ((await this.#layer.stat(paths.draft)) === undefined) {
+    const found = await this.#layer.stat(paths.draft);
+    if (found === undefined) {
+      this.#written.delete(paths.id);
+    }
+    if (found === undefined || this.#holds(paths.id, found, messages) === false) {
       return;
     }
     await this.#locked(paths, async () => {
-      const draft = await this.read(paths);
-      if (draft !== undefined && holds_prompt(messages, draft)) {
+      const stamp = await this.#layer.stat(paths.draft);
+      if (this.#holds(paths.id, stamp, messages) ?? (await this.#holds_stored(paths, messages))) {
+        this.#written.delete(paths.id);
         await remove_if_there(this.#layer, paths.draft);
       }
     });
+  }
+
+  /** Whether one of these messages is the prompt of the draft that has this stamp; `undefined`: it is to be read. */
+  #holds(id: string, stamp: FileStamp | undefined, messages: readonly { id?: string }[]): boolean | undefined {
+    const written = this.#written.get(id);
+    if (written === undefined || !same_stamp(written.stamp, stamp)) {
+      return undefined;
+    }
+    return messages.some((message) => message.id === written.prompt_id);
+  }
+
+  async #holds_stored(paths: SessionPaths, messages: readonly { id?: string }[]): Promise<boolean> {
+    const draft = await this.read(paths);
+    return draft !== undefined && holds_prompt(messages, draft);
   }
 
   /** What a killed process left of a change is removed. */

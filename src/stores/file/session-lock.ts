@@ -1,6 +1,6 @@
 import { SessionError } from "../../errors.js";
 import { checksum } from "./checksum.js";
-import { remove_if_there } from "./durable-files.js";
+import { remove_if_there, rename_if_there } from "./durable-files.js";
 import { is_errno, type FileLayer } from "./file-layer.js";
 import { life_of, own_identity, type ProcessIdentity } from "./process-identity.js";
 import type { LockPlace } from "./session-paths.js";
@@ -37,37 +37,13 @@ export class SessionLock {
   /** Waits for the lock and takes it. Takes over at once where the holder is gone. */
   static async acquire(layer: FileLayer, paths: LockPlace): Promise<SessionLock> {
     const token = new_token(12);
-    const target = encode(own_identity(), token);
-    let seen = { target: "", since: 0 };
-    for (let wait = 0.5; ; wait = Math.min(wait * 2, MAX_WAIT_MS)) {
-      try {
-        await layer.symlink(target, paths.lock);
-        HELD_TOKENS.add(token);
-        return new SessionLock(layer, paths, token, target);
-      } catch (error) {
-        if (!is_errno(error, "EEXIST")) {
-          throw error;
-        }
-      }
-      const holder = await read_target(layer, paths.lock);
-      if (holder === undefined) {
-        continue;
-      }
-      const now = performance.now();
-      if (holder !== seen.target) {
-        seen = { target: holder, since: now };
-      }
-      const identity = decode(holder);
-      const life = identity ? life_of_holder(identity) : "unknown";
-      const waited = now - seen.since;
-      if (life === "gone" || (life === "unknown" && waited > STALE_AFTER_MS)) {
-        HELD_TOKENS.add(token);
-        if (await take_over(layer, paths, { dead: holder, target, waited }).finally(() => HELD_TOKENS.delete(token))) {
-          HELD_TOKENS.add(token);
-          return new SessionLock(layer, paths, token, target, identity && { token: identity.token, life });
-        }
-      }
-      await new Promise((resolve) => setTimeout(resolve, wait * (0.5 + Math.random())));
+    HELD_TOKENS.add(token); // before anybody can see it
+    try {
+      const target = encode(own_identity(), token);
+      return new SessionLock(layer, paths, token, target, await take(layer, paths, target));
+    } catch (error) {
+      HELD_TOKENS.delete(token);
+      throw error;
     }
   }
 
@@ -93,14 +69,17 @@ export class SessionLock {
 
   /** Lets go of the lock; one that was broken is another's by now, and stays. */
   async release(): Promise<void> {
-    HELD_TOKENS.delete(this.token);
-    if (await this.is_held()) {
-      await remove_if_there(this.#layer, this.#paths.lock); // it may have been broken in this very moment
+    try {
+      if (await this.is_held()) {
+        await remove_if_there(this.#layer, this.#paths.lock); // it may have been broken in this very moment
+      }
+    } finally {
+      HELD_TOKENS.delete(this.token); // if it is still there, nobody holds it
     }
   }
 }
 
-/** The locks that this thread holds, whichever copy of this package has taken them. */
+/** The locks that this thread holds or waits for, whichever copy of this package has taken them. */
 const HELD_TOKENS = held_tokens();
 
 function held_tokens(): Set<string> {
@@ -147,14 +126,55 @@ async function read_target(layer: FileLayer, path: string): Promise<string | und
   }
 }
 
+/** Resolves when our link is the lock. Returns who held it before, where it was taken over. */
+async function take(layer: FileLayer, paths: LockPlace, target: string): Promise<SessionLock["former"]> {
+  let seen = { target: "", since: 0 };
+  for (let wait = 0.5; ; wait = Math.min(wait * 2, MAX_WAIT_MS)) {
+    try {
+      await layer.symlink(target, paths.lock);
+      return undefined;
+    } catch (error) {
+      if (!is_errno(error, "EEXIST")) {
+        throw error;
+      }
+    }
+    const holder = await read_target(layer, paths.lock);
+    if (holder === undefined) {
+      continue;
+    }
+    const now = performance.now();
+    if (holder !== seen.target) {
+      seen = { target: holder, since: now };
+    }
+    const identity = decode(holder);
+    const life = identity ? life_of_holder(identity) : "unknown";
+    const waited = now - seen.since;
+    const is_dead = life === "gone" || (life === "unknown" && waited > STALE_AFTER_MS);
+    if (is_dead && (await take_over(layer, paths, { path: paths.lock, dead: holder, target, waited }))) {
+      return identity && { token: identity.token, life };
+    }
+    await new Promise((resolve) => setTimeout(resolve, wait * (0.5 + Math.random())));
+  }
+}
+
+/** One link to replace, and by what. */
+interface Takeover {
+  path: string;
+  dead: string;
+  target: string;
+  /** For how long the session's lock has not changed. */
+  waited: number;
+}
+
 /**
- * Puts our lock in the place of a dead one, in one step. Only one waiter at a time may try: the one whose claim has a
- * name that follows from the dead lock. Returns whether the lock is ours.
+ * Puts our link in the place of a dead one, in one step. Only one waiter at a time may try: the one whose claim has a
+ * name that follows from the dead link. A claim whose claimant died is taken over in the same way. Returns whether the
+ * link is ours.
  */
 async function take_over(
   layer: FileLayer,
   paths: LockPlace,
-  { dead, target, waited }: { dead: string; target: string; waited: number },
+  { path, dead, target, waited }: Takeover,
 ): Promise<boolean> {
   const claim = paths.temporary(checksum("claim", dead).slice(0, 12));
   try {
@@ -163,17 +183,18 @@ async function take_over(
     if (!is_errno(error, "EEXIST")) {
       throw error;
     }
-    const claimant = decode((await read_target(layer, claim)) ?? "");
-    const life = claimant ? life_of_holder(claimant) : "unknown";
-    if (life === "gone" || (life === "unknown" && waited > 2 * STALE_AFTER_MS)) {
-      await remove_if_there(layer, claim);
+    const claimed = await read_target(layer, claim);
+    if (claimed === undefined) {
+      return false;
     }
-    return false;
+    const claimant = decode(claimed);
+    const life = claimant ? life_of_holder(claimant) : "unknown";
+    const is_dead = life === "gone" || (life === "unknown" && waited > 2 * STALE_AFTER_MS);
+    if (!is_dead || !(await take_over(layer, paths, { path: claim, dead: claimed, target, waited }))) {
+      return false;
+    }
   }
-  if ((await read_target(layer, paths.lock)) !== dead) {
-    await remove_if_there(layer, claim); // somebody else has taken it over by now
-    return false;
-  }
-  await layer.rename(claim, paths.lock);
-  return true;
+  const is_dead_still = (await read_target(layer, path)) === dead;
+  await (is_dead_still ? rename_if_there(layer, claim, path) : remove_if_there(layer, claim));
+  return (await read_target(layer, path)) === target; // one that was taken for dead may have moved our claim, or another's
 }

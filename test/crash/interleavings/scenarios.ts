@@ -1,3 +1,4 @@
+import { checksum } from "../../../src/stores/file/checksum.js";
 import { own_identity } from "../../../src/stores/file/process-identity.js";
 import type { Actor } from "./actor.js";
 import { message } from "./history.js";
@@ -164,14 +165,24 @@ const BROKEN_LOCKS: Scenario[] = [
   stopped("gone", "append, append, load", with_journal, append, append_at_last, read),
 ];
 
+function of_dead(pid: number, token: string): string {
+  const { started, boot, machine, pid_namespace } = own_identity();
+  return [`${pid}-0`, started, boot, machine, pid_namespace, token].join(".");
+}
+
+const DEAD = of_dead(999_999_999, "0123456789ab");
+
 /** A process died in a change, and several find its lock. */
 const with_dead_lock: Scenario["setup"] = async (actors, disk) => {
   await with_journal(actors);
-  const { started, boot, machine, pid_namespace } = own_identity();
-  await disk.symlink(
-    ["999999999-0", started, boot, machine, pid_namespace, "0123456789ab"].join("."),
-    "/sessions/s.lock",
-  );
+  await disk.symlink(DEAD, "/sessions/s.lock");
+};
+
+/** And one died in taking it over. */
+const with_dead_claim: Scenario["setup"] = async (actors, disk) => {
+  await with_dead_lock(actors, disk);
+  const claim = `/sessions/s.${checksum("claim", DEAD).slice(0, 12)}.tmp`;
+  await disk.symlink(of_dead(999_999_998, "ba9876543210"), claim);
 };
 
 const DEAD_LOCKS: Scenario[] = [
@@ -179,6 +190,7 @@ const DEAD_LOCKS: Scenario[] = [
   scenario("a dead lock: append twice, append twice", with_dead_lock, append_twice, append_twice),
   scenario("a dead lock: save, append", with_dead_lock, save, append_at_last),
   scenario("a dead lock: flush, append, load", with_dead_lock, flush, append_at_last, read),
+  scenario("a dead lock and a dead claim: append, append", with_dead_claim, append_at_last, append_at_last),
   scenario("a dead lock: append, append, append", with_dead_lock, append_at_last, append_at_last, append_at_last),
 ];
 

@@ -1,6 +1,10 @@
+import { setTimeout as pause } from "node:timers/promises";
 import { FileSessionStore } from "@simulacra-ai/session";
 import { expect, test } from "vitest";
+import { checksum } from "../../../src/stores/file/checksum.js";
+import { own_identity } from "../../../src/stores/file/process-identity.js";
 import { RecordingLayer } from "../../crash/recording-layer.js";
+import { seeded_random } from "../../support/random.js";
 import { loaded, message, outcome_of, texts_of } from "../helpers.js";
 import { append } from "./files.js";
 import { HookedLayer } from "./hooked-layer.js";
@@ -97,3 +101,79 @@ test.each(CASES)(
     expect(wrong).toEqual([]);
   },
 );
+
+/** A process died with the lock, another in taking it over. */
+async function leave_dead_lock_and_claim(disk: RecordingLayer): Promise<void> {
+  const { started, boot, machine, pid_namespace } = own_identity();
+  const of_dead = (pid: number, token: string) => [`${pid}-0`, started, boot, machine, pid_namespace, token].join(".");
+  const dead = of_dead(999_999_999, "0123456789ab");
+  await disk.symlink(dead, `${ROOT}/s.lock`);
+  await disk.symlink(of_dead(999_999_998, "ba9876543210"), `${ROOT}/s.${checksum("claim", dead).slice(0, 12)}.tmp`);
+}
+
+test("rule 31: of several in one thread that find a dead lock and a dead claim to it, each gets it in its turn", async () => {
+  const wrong: string[] = [];
+  for (let seed = 1; seed <= 300; seed += 1) {
+    const random = seeded_random(seed);
+    const disk = new RecordingLayer();
+    await new FileSessionStore(ROOT, {}, disk).save("s", [message("one")]);
+    await leave_dead_lock_and_claim(disk);
+    const paused = async () => {
+      for (let turns = random.pick([0, 0, 1, 2, 8]); turns > 0; turns -= 1) {
+        await new Promise((resolve) => setImmediate(resolve));
+      }
+    };
+    const outcomes = await Promise.all(
+      ["A", "B", "C"].map((label) => {
+        const store = new FileSessionStore(ROOT, {}, new HookedLayer(paused, { inner: disk }));
+        return outcome_of(store.update("s", { label }));
+      }),
+    );
+    const left = (await disk.names(ROOT)).join();
+    if (outcomes.some((outcome) => outcome !== "done") || left !== "s.json") {
+      wrong.push(`seed ${seed}: ${outcomes.join()}, ${left}`);
+    }
+  }
+  expect(wrong).toEqual([]);
+});
+
+test("rule 31: two that find the claim of a dead process at once do not take it from each other", async () => {
+  const disk = new RecordingLayer();
+  await new FileSessionStore(ROOT, {}, disk).save("s", [message("one")]);
+  await leave_dead_lock_and_claim(disk);
+  const at_most = (what: Promise<void>) => Promise.race([what, pause(100)]); // it need not come to that
+  const event = () => {
+    let happened = () => undefined as void;
+    const promise = new Promise<void>((resolve) => (happened = resolve));
+    return { promise, happened };
+  };
+  const [second_removes, first_claimed, second_claimed, first_renamed] = [event(), event(), event(), event()];
+  const is_claim = (path: string) => path.endsWith(".tmp");
+  const first = new HookedLayer(undefined, { inner: disk });
+  first.hook = async ({ name, path, n }) => {
+    if (first.operations[n - 2]?.name === "rename") {
+      first_renamed.happened();
+    }
+    if (name === "unlink" && is_claim(path)) {
+      await at_most(second_removes.promise);
+    }
+    if (name === "rename" && path.endsWith("s.lock")) {
+      first_claimed.happened();
+      await at_most(second_claimed.promise);
+    }
+  };
+  const second = new HookedLayer(undefined, { inner: disk });
+  second.hook = async ({ name, path }) => {
+    if (name === "unlink" && is_claim(path)) {
+      second_removes.happened();
+      await at_most(first_claimed.promise);
+    }
+    if (name === "rename" && path.endsWith("s.lock")) {
+      second_claimed.happened();
+      await at_most(first_renamed.promise);
+    }
+  };
+  const label = (layer: HookedLayer) => outcome_of(new FileSessionStore(ROOT, {}, layer).update("s", { label: "L" }));
+  expect(await Promise.all([label(first), label(second)])).toEqual(["done", "done"]);
+  expect(await disk.names(ROOT)).toEqual(["s.json"]);
+});
