@@ -42,9 +42,7 @@ await failing_clearly(async () => {
 });
 
 async function continue_session(): Promise<Omit<RivalReport, "bytes">> {
-  await using manager = new SessionManager(new FileSessionStore(directory, {}, counted.layer), conversation, {
-    drafts: false,
-  });
+  await using manager = new SessionManager(new FileSessionStore(directory, {}, counted.layer), conversation);
   await manager.load(session_id);
   const loaded = conversation.messages.length;
   const acknowledged: Message[] = [];

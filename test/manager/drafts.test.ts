@@ -243,3 +243,82 @@ describe("with a store of its own", () => {
     expect((await store.load(id))?.draft?.partial).toEqual(manager.draft?.partial);
   });
 });
+
+/** A store whose drafts, or whose appends, take as long as the test says. */
+class HeldStore extends InMemorySessionStore {
+  hold_drafts: Promise<void> = Promise.resolve();
+
+  override async set_draft(id: string, draft: SessionDraft | undefined): Promise<void> {
+    await this.hold_drafts;
+    await super.set_draft(id, draft);
+  }
+}
+
+/** A manager, and another writer whose message stands where the manager's next turn would go. */
+async function rivals(store: InMemorySessionStore, steps: ScriptedStep[]) {
+  const conversation = new Conversation(new StreamingProvider(steps));
+  const manager = new SessionManager(store, conversation);
+  const id = manager.start_new();
+  await manager.flush();
+  const { revision } = (await store.load(id)) ?? {};
+  await store.append(id, [{ id: "theirs", role: "user", content: [], timestamp: 1 } as never], {
+    revision: revision ?? "",
+  });
+  const draft_of = async (of: string | undefined) => prompt_of((await store.load(of ?? ""))?.draft);
+  return { conversation, manager, id, draft_of };
+}
+
+describe("rule 17: through a conflict", () => {
+  test("a turn that is stored in the fork leaves no draft in the session, however slow that was", async () => {
+    const store = new HeldStore();
+    const { conversation, manager, id, draft_of } = await rivals(store, [{ text: "yes" }]);
+    let release = () => undefined as void;
+    store.hold_drafts = new Promise((resolve) => (release = resolve));
+    const conflict = new Promise((resolve) => manager.on("conflict", resolve));
+    await Promise.all([next_reply(conversation), conversation.prompt("one"), conflict]);
+    release();
+    await manager.flush();
+    expect(manager.current_session_id).not.toBe(id);
+    expect([await draft_of(id), await draft_of(manager.current_session_id)]).toEqual([undefined, undefined]);
+  });
+
+  test("a failed turn's draft goes on in the fork", async () => {
+    const store = new InMemorySessionStore();
+    const { conversation, manager, id, draft_of } = await rivals(store, [{ fail_request: new Error("no network") }]);
+    await conversation.prompt("one").catch(() => undefined);
+    await vi.waitFor(async () => expect(await draft_of(id)).toBe("one"));
+    conversation.load([{ id: "ours", role: "user", content: [], timestamp: 1 } as never]);
+    await manager.save();
+    await manager.flush();
+    expect(manager.current_session_id).not.toBe(id);
+    expect([await draft_of(id), await draft_of(manager.current_session_id)]).toEqual([undefined, "one"]);
+    expect(prompt_of(manager.draft)).toBe("one");
+  });
+
+  test("another writer's draft stays", async () => {
+    const store = new InMemorySessionStore();
+    const { conversation, manager, id, draft_of } = await rivals(store, [{ text: "yes" }]);
+    manager.on("conflict", () => {
+      const prompt = { id: "their prompt", role: "user", content: [{ type: "text", text: "theirs" }], timestamp: 1 };
+      void store.set_draft(id, { prompt: prompt as never, updated_at: new Date().toISOString() });
+    });
+    await Promise.all([next_reply(conversation), conversation.prompt("one")]);
+    await manager.flush();
+    expect([await draft_of(id), await draft_of(manager.current_session_id)]).toEqual(["theirs", undefined]);
+  });
+});
+
+test("rule 17: a turn that goes on in another session leaves no draft in the one that it began in", async () => {
+  const store = new InMemorySessionStore();
+  const conversation = new Conversation(new StreamingProvider([{ text: "yes", chunks: 2, delay_ms: INTERVAL_MS }]));
+  const manager = new SessionManager(store, conversation);
+  const first = manager.start_new();
+  const reply = next_reply(conversation);
+  await conversation.prompt("one");
+  await vi.waitFor(async () => expect((await store.load(first))?.draft).toBeDefined());
+  const second = manager.start_new();
+  await reply;
+  await manager.flush();
+  expect((await store.load(first))?.draft).toBeUndefined();
+  expect((await store.load(second))?.messages).toHaveLength(2);
+});
