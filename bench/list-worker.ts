@@ -3,6 +3,8 @@
  *
  * Usage: list-worker.ts DIRECTORY ROUNDS, with an IPC channel for the report.
  */
+import { execFileSync } from "node:child_process";
+import { accessSync, constants, writeFileSync } from "node:fs";
 import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { FileSessionStore } from "@simulacra-ai/session";
@@ -17,9 +19,14 @@ export interface ListReport {
   list: number[];
   again: number[];
   parse: number[];
+  /** A new store, and every file parsed, each when the system holds nothing of them; `undefined`: not to be had here. */
+  cold: { list: number[]; parse: number[] } | undefined;
   /** The longest that the event loop stood still during each list, in milliseconds. */
   blocked: number[];
 }
+
+/** What is written there tells Linux to forget what it holds of files. */
+const CACHES = "/proc/sys/vm/drop_caches";
 
 const [directory = "", rounds = ""] = process.argv.slice(2);
 const old_store = new FileSessionStore(directory);
@@ -45,14 +52,38 @@ const list = async () => {
   return performance.now() - began;
 };
 const again = () => time(() => old_store.list());
-const parse = () =>
-  time(async () => {
-    for (const name of await readdir(directory)) {
-      await parse_file(join(directory, name));
-    }
-  });
+const parse = () => time(parse_all);
 const timings = await interleave({ list, again, parse }, Number(rounds));
-process.send?.({ listed, rss_growth: rss_peak - rss_before, ...timings, blocked } satisfies ListReport);
+const cold = can_empty_caches()
+  ? await interleave(
+      { list: cold_first(() => new FileSessionStore(directory).list()), parse: cold_first(parse_all) },
+      3,
+    )
+  : undefined;
+process.send?.({ listed, rss_growth: rss_peak - rss_before, ...timings, cold, blocked } satisfies ListReport);
+
+async function parse_all(): Promise<void> {
+  for (const name of await readdir(directory)) {
+    await parse_file(join(directory, name));
+  }
+}
+
+function can_empty_caches(): boolean {
+  try {
+    accessSync(CACHES, constants.W_OK);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+function cold_first(task: () => Promise<unknown>): () => Promise<number> {
+  return () => {
+    execFileSync("sync");
+    writeFileSync(CACHES, "3");
+    return time(task);
+  };
+}
 
 /** Runs a task; `look` is called in every turn of the event loop meanwhile. Returns the longest turn, too. */
 async function watched<T>(task: () => Promise<T>, look: () => void): Promise<{ result: T; longest: number }> {

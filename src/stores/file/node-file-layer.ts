@@ -8,11 +8,14 @@ const { O_CREAT, O_EXCL, O_NOFOLLOW = 0, O_NONBLOCK = 0, O_RDONLY, O_RDWR } = fs
 const INLINE_BYTES = 64 * 1024;
 const MAX_CHUNK_BYTES = 4 * 1024 * 1024;
 
+const open_async = promisify(fs.open);
 const read_async = promisify(fs.read);
 const write_async = promisify(fs.write);
 const sync_async = promisify(fs.fsync);
 const datasync_async = promisify(fs.fdatasync);
 const readdir_async = promisify(fs.readdir);
+
+type Peeked = Awaited<ReturnType<NonNullable<FileLayer["peek"]>>>;
 
 /**
  * Node's file system. Calls that only touch names and the page cache are made in place, a few microseconds each;
@@ -24,15 +27,12 @@ export const NODE_FILE_LAYER: FileLayer = {
     return new NodeFile(fs.openSync(path, (how === "read" ? O_RDONLY : O_RDWR) | O_NOFOLLOW | O_NONBLOCK));
   },
 
-  async peek(path, length) {
-    const fd = fs.openSync(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
-    try {
-      const stamp = to_stamp(fs.fstatSync(fd, { bigint: true }));
-      const buffer = Buffer.allocUnsafe(stamp.kind === "file" ? Math.min(length, stamp.size) : 0);
-      return { stamp, bytes: buffer.subarray(0, await read_from_cache_or_device(fd, buffer)) };
-    } finally {
-      fs.closeSync(fd);
+  peek(path, length) {
+    if (peeks_to_pool > 0) {
+      peeks_to_pool -= 1;
+      return peek_on_pool(path, length);
     }
+    return peek_in_place(path, length);
   },
 
   async create(path, mode) {
@@ -128,23 +128,42 @@ function open_if_possible(path: string): number | undefined {
   }
 }
 
-/** A read in place that took longer had to wait for the device. */
-const SLOW_READ_MS = 0.1;
-/** So many reads after one that had to wait are left to the thread pool, where they wait together. */
-const READS_AFTER_SLOW = 32;
-let reads_to_pool = 0;
+/** A look in place that took longer had to wait for the device. */
+const SLOW_PEEK_MS = 0.06;
+/** So many looks after one that had to wait are left to the thread pool, where they wait together: more where that goes on. */
+const FEWEST_TO_POOL = 32;
+const MOST_TO_POOL = 4096;
+let peeks_to_pool = 0;
+let next_to_pool = FEWEST_TO_POOL;
 
-async function read_from_cache_or_device(fd: number, buffer: Buffer): Promise<number> {
-  if (reads_to_pool > 0) {
-    reads_to_pool -= 1;
-    return (await read_async(fd, buffer, 0, buffer.length, 0)).bytesRead;
-  }
+async function peek_in_place(path: string, length: number): Promise<Peeked> {
   const began = performance.now();
-  const length = fs.readSync(fd, buffer, 0, buffer.length, 0);
-  if (performance.now() - began > SLOW_READ_MS) {
-    reads_to_pool = READS_AFTER_SLOW;
+  const fd = fs.openSync(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
+  try {
+    const stamp = to_stamp(fs.fstatSync(fd, { bigint: true }));
+    const buffer = room_for(stamp, length);
+    return { stamp, bytes: buffer.subarray(0, fs.readSync(fd, buffer, 0, buffer.length, 0)) };
+  } finally {
+    fs.closeSync(fd);
+    const is_slow = performance.now() - began > SLOW_PEEK_MS;
+    peeks_to_pool = is_slow ? next_to_pool : 0;
+    next_to_pool = is_slow ? Math.min(4 * next_to_pool, MOST_TO_POOL) : Math.max(next_to_pool / 2, FEWEST_TO_POOL);
   }
-  return length;
+}
+
+async function peek_on_pool(path: string, length: number): Promise<Peeked> {
+  const fd = await open_async(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
+  try {
+    const stamp = to_stamp(fs.fstatSync(fd, { bigint: true }));
+    const buffer = room_for(stamp, length);
+    return { stamp, bytes: buffer.subarray(0, (await read_async(fd, buffer, 0, buffer.length, 0)).bytesRead) };
+  } finally {
+    fs.closeSync(fd);
+  }
+}
+
+function room_for({ kind, size }: FileStamp, length: number): Buffer {
+  return Buffer.allocUnsafe(kind === "file" ? Math.min(length, size) : 0);
 }
 
 class NodeFile implements OpenFile {

@@ -1,16 +1,22 @@
 /** How long work that could be long may keep the event loop at a time. */
-const SLICE_MS = 4;
+const SLICE_MS = 3;
 
-/** To be asked between steps of such work: what it returns, if anything, is to be waited for. */
+/**
+ * To be asked between steps of such work: what it returns, if anything, is to be waited for. Several that ask wait
+ * together, and have one slice together.
+ */
 export function pauses(): () => Promise<void> | undefined {
   let slice_began = performance.now();
+  let pausing: Promise<void> | undefined;
+  const go_on = () => {
+    slice_began = performance.now();
+    pausing = undefined;
+  };
   return () => {
-    if (performance.now() - slice_began <= SLICE_MS) {
-      return undefined;
+    if (pausing === undefined && performance.now() - slice_began > SLICE_MS) {
+      pausing = next_turn().then(go_on);
     }
-    return next_turn().then(() => {
-      slice_began = performance.now();
-    });
+    return pausing;
   };
 }
 
