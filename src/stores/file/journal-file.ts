@@ -1,6 +1,6 @@
-import { remove_if_there, rename_if_there, sync_directory, with_file } from "./durable-files.js";
-import { is_errno, same_stamp, write_all, type FileStamp, type OpenFile } from "./file-layer.js";
-import type { JournalRecord } from "./journal.js";
+import { keep_aside, remove_if_there, rename_if_there, sync_directory, with_file } from "./durable-files.js";
+import { is_errno, read_range, same_stamp, write_all, type FileStamp, type OpenFile } from "./file-layer.js";
+import { is_closed_line, type JournalRecord } from "./journal.js";
 import { encode_journal } from "./journal-writer.js";
 import { PreparedFile } from "./prepared-file.js";
 import type { JournalState } from "./session-view.js";
@@ -87,6 +87,26 @@ export class JournalFile {
     }
     await remove_if_there(layer, grave);
     return true;
+  }
+
+  /** Whether what follows the last whole record looks like one that was damaged, and not like a write cut short. */
+  async has_odd_tail({ end, stamp }: JournalState): Promise<boolean> {
+    if (stamp.size <= end) {
+      return false;
+    }
+    const { layer, paths } = this.#context;
+    const file = await layer.open(paths.journal, "read");
+    return with_file(file, async () => is_closed_line(await read_range(file, end, stamp.size - end)));
+  }
+
+  /** Keeps such a tail aside, before the journal is done with. */
+  async keep_odd_tail(journal: JournalState | undefined): Promise<void> {
+    const { layer, policy, paths, lock } = this.#context;
+    if (journal !== undefined && (await this.has_odd_tail(journal))) {
+      await lock.require_held();
+      await keep_aside(layer, paths.journal, "corrupt");
+      await sync_directory(layer, paths.root, policy);
+    }
   }
 
   async extend({ end, stamp }: JournalState, bytes: Buffer): Promise<FileStamp> {

@@ -158,6 +158,11 @@ function damage_after(bytes: Buffer, end: number): string | undefined {
   return undefined;
 }
 
+/** Whether bytes end as a record does, and none of their blocks is missing: they were written to the end once. */
+export function is_closed_line(tail: Buffer): boolean {
+  return tail.at(-1) === NEWLINE && tail.includes(MARK) && !tail.includes(0);
+}
+
 /**
  * The last record of a journal, from its last bytes. `undefined`: they do not end in a whole record, or it begins
  * before them.

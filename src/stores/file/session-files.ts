@@ -219,6 +219,7 @@ export class SessionFiles {
       await lock.require_held();
       await this.#require_unmoved(old);
     });
+    await this.#journal.keep_odd_tail(old?.journal);
     let journal: JournalState | undefined;
     if (tail.length > 0) {
       journal = await this.#journal.renew(head, tail);
@@ -234,13 +235,15 @@ export class SessionFiles {
 
   /**
    * Adds messages and metadata: to the journal, or where there is none and only metadata change, at once. A snapshot
-   * of another writer, and one whose last fold was cut short, is first made whole and ours.
+   * of another writer, and one whose last fold was cut short, is first made whole and ours; a journal that ends in a
+   * damaged record is first done with.
    */
   async extend(state: SessionState, texts: readonly string[], metadata: SessionMetadata): Promise<SessionState> {
     const { head, journal } = state;
     const has_journal = journal?.relation === "continues";
     const is_whole = head !== undefined && (!has_journal || journal.base === head.store.generation);
-    if (is_whole && (texts.length > 0 || has_journal)) {
+    const is_odd = has_journal && (await this.#journal.has_odd_tail(journal));
+    if (is_whole && !is_odd && (texts.length > 0 || has_journal)) {
       return this.#append(state, texts, metadata);
     }
     const view = await this.read();

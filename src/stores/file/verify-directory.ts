@@ -13,7 +13,8 @@ export interface FileSessionProblem {
   /**
    * - `corrupt`: the session cannot be read; `repair` salvages what is readable
    * - `foreign_journal`: another writer replaced the snapshot; the next write of the session keeps both histories
-   * - `torn_journal`: a write that was never acknowledged; the next write cuts it off
+   * - `torn_journal`: a write that was never acknowledged, or a last record that was damaged; the next write cuts it off,
+   *   and keeps what looks like a damaged record aside
    * - `orphaned_journal`: a journal without its session
    * - `orphaned_messages`: an `.ndjson` file without its `.meta.json`
    * - `corrupt_draft`: the draft of a session cannot be read; the next one replaces it
@@ -93,7 +94,7 @@ async function verify_session(
     const message = "another writer replaced the snapshot that this journal continues";
     problems.push({ code: "foreign_journal", path: paths.journal, session_id, message });
   } else if (journal !== undefined && journal.stamp.size > journal.end) {
-    const message = `the last ${journal.stamp.size - journal.end} bytes are a write that was never acknowledged`;
+    const message = `the last ${journal.stamp.size - journal.end} bytes are no whole record: a write that was never acknowledged, or a damaged one`;
     problems.push({ code: "torn_journal", path: paths.journal, session_id, message });
   }
   return view === undefined ? problems : [...problems, ...(await verify_link(layer, paths, view, links))];

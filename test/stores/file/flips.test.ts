@@ -203,3 +203,25 @@ describe("a journal that holds what does not belong there", () => {
     return Buffer.concat([bytes.subarray(0, header), bytes.subarray(first), bytes.subarray(header, first)]);
   }
 });
+
+test("rule 36: a last record that was damaged is kept aside before the next write cuts it off", async () => {
+  const { snapshot, journal } = await original();
+  const [begin = 0, end = 0] = record_ends(journal as Buffer).slice(-2);
+  const mark = (journal as Buffer).lastIndexOf("#");
+  for (let at = begin; at < end - 1; at += 1) {
+    const damaged = Buffer.from(journal as Buffer);
+    damaged[at] = (damaged[at] as number) ^ 1;
+    const root = quick_directory();
+    fs.writeFileSync(join(root, "s.json"), snapshot);
+    fs.writeFileSync(join(root, "s.journal"), damaged);
+    const store = new FileSessionStore(root);
+    expect((await store.verify()).map(({ code }) => code)).toEqual(["torn_journal"]);
+    await (at % 2 === 0 ? append(store, ["next"]) : store.update("s", { label: "next" }));
+    await store.flush("s");
+    const kept = fs.readdirSync(root).filter((name) => name.includes(".corrupt-"));
+    if (at !== mark) {
+      expect(kept, `byte ${at}`).toHaveLength(1);
+      expect(fs.readFileSync(join(root, kept[0] ?? ""))).toEqual(damaged);
+    }
+  }
+});
