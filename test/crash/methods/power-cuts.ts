@@ -53,17 +53,18 @@ export const POWER_CUTS: Method = {
       }
     }
     const losses = [...synced.losses, ...unsynced.losses, ...blind];
-    if (synced.damaged > 0) {
-      losses.push(`${synced.damaged} cuts leave a damaged session`);
+    const damaged = synced.damaged + unsynced.damaged;
+    if (damaged > 0) {
+      losses.push(`${damaged} cuts leave a damaged session`);
     }
-    const note = `${unsynced.cuts} of them with durable: false, of which ${unsynced.damaged} leave a damaged session`;
+    const note = `${unsynced.cuts} of them with durable: false`;
     return { rounds: synced.cuts + unsynced.cuts, unit: "cuts", losses, ...(unsynced.cuts > 0 && { note }) };
   },
 };
 
 function run_of(seed: number, n: number): Run {
   const { below } = seeded_random(seed * 1000 + n);
-  const durable = n % 8 !== 7;
+  const durable = n % 6 !== 5;
   return {
     options: MOUNTS[(n >> 2) % MOUNTS.length] ?? "",
     program: durable && n % 3 === 1 ? "manager" : "store",

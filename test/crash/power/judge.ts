@@ -9,7 +9,7 @@ import { after, plan, type Expected, type Sessions } from "./plan.js";
 
 export interface Judgement {
   losses: string[];
-  /** Sessions that are said to be damaged: without syncs a system may keep the name of a file and not what is in it. */
+  /** Sessions that are said to be damaged. */
   damaged: number;
 }
 
@@ -42,7 +42,7 @@ async function judge_steps(store: FileSessionStore, cut: Cut, { seed, steps, lan
     for (const id of [`a${lane}`, `b${lane}`]) {
       const found = await found_in(store, id);
       const is_right = allowed.some((sessions) => found === text_of(sessions.get(id)));
-      if (!is_right && (durable || found !== DAMAGED)) {
+      if (!is_right) {
         losses.push(`${id} after ${least} of ${steps} steps is ${shortened(found)}`);
       }
     }
