@@ -3,7 +3,13 @@ import { defineConfig } from "vitest/config";
 
 export default defineConfig({
   resolve: {
-    alias: { "@simulacra-ai/session": fileURLToPath(new URL("./src/index.ts", import.meta.url)) },
+    alias: Object.entries({
+      "": "./src/index.ts",
+      "/conformance": "./src/conformance/index.ts",
+    }).map(([entry, file]) => ({
+      find: new RegExp(`^@simulacra-ai/session${entry}$`),
+      replacement: fileURLToPath(new URL(file, import.meta.url)),
+    })),
   },
   test: {
     include: ["test/**/*.test.ts"],
