@@ -1,4 +1,4 @@
-import type { SessionStore } from "./types.js";
+import type { SessionStore, StoredSession } from "./types.js";
 
 type Capability = "append" | "replace" | "update" | "flush" | "set_draft";
 
@@ -26,4 +26,20 @@ export function has_capability<K extends Capability>(
     typeof store[capability] === "function" &&
     distance(store, capability) <= Math.min(distance(store, "save"), distance(store, "load"))
   );
+}
+
+/** A method of wrappers of this package that change what they keep. */
+export const AS_STORED = Symbol.for("@simulacra-ai/session as stored");
+
+/** What of a session is compared. */
+export type SessionParts = Partial<Pick<StoredSession, "messages" | "metadata" | "draft">>;
+
+interface ChangesWhatItKeeps {
+  [AS_STORED](parts: SessionParts): SessionParts;
+}
+
+/** What `load` of a store would give back of these. */
+export function as_stored<P extends SessionParts>(store: SessionStore, parts: P): P {
+  const wrapper = store as SessionStore & Partial<ChangesWhatItKeeps>;
+  return typeof wrapper[AS_STORED] === "function" ? (wrapper[AS_STORED](parts) as P) : parts;
 }

@@ -1,3 +1,5 @@
+export { copy_sessions } from "./copy-sessions.js";
+export type { CopyOptions, CopyProgress, CopyReport, CopyResult } from "./copy-sessions.js";
 export { SessionManager } from "./session-manager.js";
 export { FileSessionStore } from "./stores/file/file-session-store.js";
 export type { FileSessionStoreOptions } from "./stores/file/file-session-store.js";
@@ -9,6 +11,13 @@ export type { DrizzleSessionAdapter, DrizzleSessionAppend, DrizzleSessionRow } f
 export { PrismaSessionStore } from "./stores/prisma-session-store.js";
 export type { PrismaSessionDelegate, PrismaSessionRow } from "./stores/prisma-session-store.js";
 export { InMemorySessionStore } from "./stores/in-memory-session-store.js";
+export { EncryptedSessionStore } from "./stores/wrappers/encrypted-session-store.js";
+export type { EncryptedSessionStoreOptions } from "./stores/wrappers/encrypted-session-store.js";
+export { CREDENTIAL_PATTERNS, redact_credentials } from "./stores/wrappers/redact-credentials.js";
+export type { CredentialPattern } from "./stores/wrappers/redact-credentials.js";
+export { RedactingSessionStore } from "./stores/wrappers/redacting-session-store.js";
+export type { RedactingSessionStoreOptions } from "./stores/wrappers/redacting-session-store.js";
+export type { EncryptionKeys } from "./stores/wrappers/session-cipher.js";
 export { SessionError } from "./errors.js";
 export type { SessionErrorCode, SessionErrorDetails } from "./errors.js";
 export type {

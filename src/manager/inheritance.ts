@@ -181,7 +181,7 @@ export async function secure_fork(
       return undefined; // deleted with its parent
     }
     const { record, messages } = resolved;
-    if (!begins_with(messages, meant)) {
+    if (!begins_with(messages, port.as_stored(meant))) {
       return { revision: await write_whole(port, record, meant) };
     }
     return inherits(record.metadata) ? undefined : { revision: record.revision };

@@ -48,7 +48,8 @@ export async function plan_lineage(
     throw descends_from_itself(id);
   }
   const { count, missing } = fork_point(target, parent.messages);
-  if (count === 0 || missing !== undefined || !begins_with(messages, parent.messages.slice(0, count))) {
+  const ours = port.as_stored(messages);
+  if (count === 0 || missing !== undefined || !begins_with(ours, parent.messages.slice(0, count))) {
     return { inherited: 0, metadata: { ...metadata, detached: true } };
   }
   const last_id = parent.messages[count - 1]?.id;

@@ -197,14 +197,14 @@ export class SessionWriter {
       ? inherited > 0 && (fork_message_count ?? inherited) === inherited
       : inherited === 0;
     if (inherits_as_known && (!exact || inherited === 0)) {
-      const common = inherited + common_prefix(record.messages, messages.slice(inherited));
+      const common = inherited + common_prefix(record.messages, this.#port.as_stored(messages.slice(inherited)));
       return { common, messages: [...messages.slice(0, inherited), ...record.messages], inherited };
     }
     const resolved = await this.#port.resolve(session.id);
     if (resolved === undefined || resolved.record.revision !== record.revision) {
       throw changed_meanwhile(session.id);
     }
-    const common = common_prefix(resolved.messages, messages);
+    const common = common_prefix(resolved.messages, this.#port.as_stored(messages));
     return { common, messages: resolved.messages, inherited: resolved.inherited };
   }
 

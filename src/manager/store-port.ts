@@ -1,5 +1,5 @@
 import type { Message } from "@simulacra-ai/core";
-import { has_capability } from "../capabilities.js";
+import { as_stored, has_capability } from "../capabilities.js";
 import { has_code, session_not_found } from "../errors.js";
 import { inherits, LINEAGE_KEYS, resolve_session, type ResolvedSession } from "../lineage.js";
 import { published } from "../tracing.js";
@@ -11,9 +11,16 @@ export type Metadata = Partial<SessionMetadata>;
 /** A store as the manager uses it: each step by the cheapest method that the store is capable of. */
 export class StorePort {
   readonly store: SessionStore;
+  readonly #given: SessionStore;
 
   constructor(store: SessionStore) {
+    this.#given = store;
     this.store = published(store);
+  }
+
+  /** Messages of the conversation as the store would give them back: to be compared with what it has. */
+  as_stored(messages: Messages): Messages {
+    return as_stored(this.#given, { messages: messages as Message[] }).messages;
   }
 
   /** Whether another writer of a session is noticed. */

@@ -1,7 +1,15 @@
 import { rmSync, mkdtempSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { FileSessionStore, InMemorySessionStore, type FileSessionFormat } from "@simulacra-ai/session";
+import { randomBytes } from "node:crypto";
+import {
+  EncryptedSessionStore,
+  FileSessionStore,
+  InMemorySessionStore,
+  RedactingSessionStore,
+  type FileSessionFormat,
+  type SessionStore,
+} from "@simulacra-ai/session";
 import { register, type ConformanceOptions } from "@simulacra-ai/session/conformance";
 import { describe, test } from "vitest";
 import { DRIZZLE_BACKENDS, open_table, PRISMA_BACKENDS, type RowBackend, type Table } from "../stores/row-backends.js";
@@ -46,6 +54,21 @@ const ROW_STORES = [...DRIZZLE_BACKENDS, ...PRISMA_BACKENDS].map(
   (backend) => [backend.name, row_store(backend)] as const,
 );
 
+/** A wrapper around a store in memory, or of files. */
+function wrapped(wrap: (inner: SessionStore) => SessionStore, inner?: ConformanceOptions): ConformanceOptions {
+  const { reopen, open_second, ...options }: ConformanceOptions = inner ?? { open: () => new InMemorySessionStore() };
+  return {
+    open: async () => wrap(await options.open()),
+    ...(reopen && { reopen: async () => wrap(await reopen()) }),
+    ...(open_second && { open_second: async () => wrap(await open_second()) }),
+    ...(options.close && { close: options.close }),
+  };
+}
+
+const keys = { old: randomBytes(32), now: randomBytes(32) };
+const encrypted = (inner: SessionStore) => new EncryptedSessionStore(inner, { keys, current: "now" });
+const redacting = (inner: SessionStore) => new RedactingSessionStore(inner);
+
 /** Every store of this package. */
 const STORES: Record<string, ConformanceOptions> = {
   InMemorySessionStore: { open: () => new InMemorySessionStore() },
@@ -53,6 +76,11 @@ const STORES: Record<string, ConformanceOptions> = {
   "FileSessionStore, ndjson": file_store("ndjson", true, 0),
   "FileSessionStore, durable: false": file_store("json", false, 0),
   ...Object.fromEntries(ROW_STORES),
+  "EncryptedSessionStore, in memory": wrapped(encrypted),
+  "EncryptedSessionStore, files": wrapped(encrypted, file_store("json", false, 0)),
+  "RedactingSessionStore, in memory": wrapped(redacting),
+  "redacted, then encrypted, files": wrapped((inner) => redacting(encrypted(inner)), file_store("ndjson", false, 0)),
+  "encrypted, over a table": wrapped(encrypted, ROW_STORES[0]?.[1]),
 };
 
 for (const [name, options] of Object.entries(STORES)) {

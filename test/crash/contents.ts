@@ -3,7 +3,7 @@ import type { Message } from "@simulacra-ai/core";
 import { FileSessionStore } from "../../src/stores/file/file-session-store.js";
 import type { FileLayer } from "../../src/stores/file/file-layer.js";
 import { has_code } from "../../src/errors.js";
-import type { StoredSession } from "../../src/types.js";
+import type { SessionDraft, StoredSession } from "../../src/types.js";
 import { type MemoryDisk, ROOT_INODE } from "./memory-disk.js";
 
 export const ROOT = "/sessions";
@@ -12,14 +12,48 @@ export const ROOT = "/sessions";
 export const GONE = "gone";
 export const CORRUPT = "corrupt";
 
-/** A session as a new reader finds it, in one text; what else goes wrong is its error. */
-export async function content_of(layer: FileLayer, id: string): Promise<string> {
+/** What a reader is given of one session. */
+export interface Found {
+  /** The session without its draft, in one text; what else goes wrong is its error. */
+  content: string;
+  draft: string | undefined;
+}
+
+/** A session as a new reader finds it. */
+export async function find_session(layer: FileLayer, id: string): Promise<Found> {
   try {
-    const session = await new FileSessionStore(ROOT, {}, layer).load(id);
-    return session === undefined ? GONE : JSON.stringify(session);
+    const loaded = await new FileSessionStore(ROOT, {}, layer).load(id);
+    if (loaded === undefined) {
+      return { content: GONE, draft: undefined };
+    }
+    const { draft, ...session } = loaded;
+    return { content: JSON.stringify(session), draft: draft && JSON.stringify(draft) };
   } catch (error) {
-    return has_code(error, CORRUPT) ? CORRUPT : String(error);
+    return { content: has_code(error, CORRUPT) ? CORRUPT : String(error), draft: undefined };
   }
+}
+
+export async function content_of(layer: FileLayer, id: string): Promise<string> {
+  return (await find_session(layer, id)).content;
+}
+
+/** Every session that can be found. */
+export async function find_sessions(layer: FileLayer & { disk: MemoryDisk }): Promise<Map<string, Found>> {
+  const found = new Map<string, Found>();
+  for (const id of ids_on(layer.disk)) {
+    found.set(id, await find_session(layer, id));
+  }
+  return found;
+}
+
+/** What a reader is to be given of a draft beside this session: where that holds its prompt, or is none, nothing. */
+export function draft_beside(content: string, draft: string | undefined): string | undefined {
+  const session = draft === undefined ? undefined : session_in(content);
+  if (draft === undefined || session === undefined) {
+    return undefined;
+  }
+  const { prompt } = JSON.parse(draft) as SessionDraft;
+  return session.messages.some(({ id }) => id !== undefined && id === prompt.id) ? undefined : draft;
 }
 
 let last: { content: string; session: StoredSession | undefined } = { content: GONE, session: undefined };
@@ -48,6 +82,17 @@ export function ids_on(disk: MemoryDisk): string[] {
   return [...new Set(ids)];
 }
 
+/** Whether a session has a draft, void or not. Half of one, which a crash left of a first draft, is none. */
+export function has_whole_draft(disk: MemoryDisk, id: string): boolean {
+  const inode = entries_of(disk).get(`${id}.draft`);
+  const node = inode === undefined ? undefined : disk.node(inode);
+  try {
+    return node?.kind === "file" && JSON.parse(node.data.toString()) !== null;
+  } catch (error) {
+    return !(error instanceof SyntaxError);
+  }
+}
+
 /** The fork links, and whether each leads to a session's own file. */
 export function links_on(disk: MemoryDisk): string {
   const own = entries_of(disk);
@@ -60,8 +105,12 @@ export function links_on(disk: MemoryDisk): string {
     .join();
 }
 
-/** Enough of a content to compare it and to recognise it. */
-export function digest(content: string): string {
+/** Enough of a session and its draft to compare them and to recognise them. */
+export function digest({ content, draft }: Found): string {
+  return draft === undefined ? shortened(content) : `${shortened(content)} with the draft ${shortened(draft)}`;
+}
+
+function shortened(content: string): string {
   return content.length < 800
     ? content
     : `${content.slice(0, 200)} … ${createHash("sha1").update(content).digest("base64")}`;

@@ -40,10 +40,16 @@ const SYNCS = [
   "sync_directory after rename to forks/{id}.ndjson",
   "sync_directory after unlink forks/{id}.json",
   "sync_directory after unlink forks/{id}.ndjson",
+  "sync {id}.draft.tmp, rename to {id}.draft",
+  "sync {id}.draft.tmp, after rename to {id}.draft", // where there was none
+  "sync_directory after rename to {id}.draft, the first",
+  "sync_directory after rename to {id}.draft, over another",
+  "sync_directory after unlink {id}.draft",
 ];
 
 /** Syncs whose absence only means that something is done once more after a crash. */
 const HARMLESS = [
+  "sync {id}.draft.tmp, given up", // by a writer that died
   "sync {id}.tmp, given up", // a fold that was needless in the end
   "sync_directory after link {id}.journal aside", // what is kept aside is for a person to look at
   "sync_directory after link {id}.json aside",

@@ -7,7 +7,11 @@ import {
   CORRUPT,
   digest,
   entries_of,
+  find_session,
+  find_sessions,
+  type Found,
   GONE,
+  has_whole_draft,
   ids_on,
   links_on,
   messages_in,
@@ -30,21 +34,17 @@ export interface Verdict {
 
 export type Judge = (disk: MemoryDisk) => Promise<Verdict>;
 
-async function contents_on(layer: RecordingLayer): Promise<Map<string, string>> {
-  const found = new Map<string, string>();
-  for (const id of ids_on(layer.disk)) {
-    found.set(id, await content_of(layer, id));
-  }
-  return found;
+function digested(found: ReadonlyMap<string, Found>): Map<string, string> {
+  return new Map([...found].map(([id, one]) => [id, digest(one)]));
 }
 
-function digested(contents: Map<string, string>): Map<string, string> {
-  return new Map([...contents].map(([id, content]) => [id, digest(content)]));
+function without_drafts(found: ReadonlyMap<string, Found>): Map<string, string> {
+  return new Map([...found].map(([id, { content }]) => [id, content]));
 }
 
 /** What a reader finds, and no more. */
 export const look: Judge = async (disk) => ({
-  found: digested(await contents_on(new RecordingLayer(disk))),
+  found: digested(await find_sessions(new RecordingLayer(disk))),
   problem: undefined,
   lacks: [],
 });
@@ -63,17 +63,18 @@ export interface Thoroughness {
 export function thorough({ options, keeps = [], other_reader }: Thoroughness): Judge {
   return async (disk) => {
     const layer = new RecordingLayer(disk);
-    const contents = await contents_on(layer);
-    const asked = other_reader?.problem_of(disk, contents); // before the next writer changes it
+    const found = await find_sessions(layer);
+    const contents = without_drafts(found);
+    const asked = other_reader?.problem_of(disk, found); // before the next writer changes it
     const problem =
       problem_of_content(contents) ??
       problem_of_plain_reader(disk, contents) ??
       (await problem_of_list(layer, contents)) ??
-      (await problem_of_next_writer(layer, contents, options)) ??
+      (await problem_of_next_writer(layer, found, options)) ??
       (await asked);
-    const after = keeps.length > 0 ? [...(await contents_on(layer)).values()].join("\n") : "";
+    const after = keeps.length > 0 ? [...without_drafts(await find_sessions(layer)).values()].join("\n") : "";
     const lacks = keeps.filter((text) => !after.includes(JSON.stringify(text)));
-    return { found: digested(contents), problem, lacks };
+    return { found: digested(found), problem, lacks };
   };
 }
 
@@ -120,14 +121,16 @@ async function problem_of_list(layer: RecordingLayer, contents: Map<string, stri
 }
 
 const OWN_ENDINGS =
-  /\.(json|meta\.json|ndjson|(json|ndjson|meta\.json|journal)\.(corrupt|conflict)-\d{8}T\d{9}Z(-\d+)?)$|-forks$/;
+  /\.(json|meta\.json|ndjson|draft|(json|ndjson|meta\.json|journal)\.(corrupt|conflict)-\d{8}T\d{9}Z(-\d+)?)$|-forks$/;
+
+const LEFT = /^(.+?)\.(journal|lock|ndjson|ndjson\.next|[0-9a-f]{12}\.tmp|draft|draft-lock|draft\.[0-9a-f]{12}\.tmp)$/;
 
 /** Sessions of which a writer may have left more, or less, than their own files; where there are none, any one. */
 export function unfinished(disk: MemoryDisk, contents: ReadonlyMap<string, string>): string[] {
   const names = [...entries_of(disk).keys()];
   const left = names
-    .filter((name) => !OWN_ENDINGS.test(name) || (name.endsWith(".ndjson") && !contents.has(name.slice(0, -7))))
-    .flatMap((name) => /^(.+?)\.(journal|lock|ndjson|ndjson\.next|[0-9a-f]{12}\.tmp)$/.exec(name)?.[1] ?? []);
+    .filter((name) => !OWN_ENDINGS.test(name) || !contents.has(/^(.+)\.(ndjson|draft)$/.exec(name)?.[1] ?? ""))
+    .flatMap((name) => LEFT.exec(name)?.[1] ?? []);
   const forks = [...contents].filter(([, content]) => content.includes('"parent_id":')).map(([id]) => id);
   const all = new Set([...left, ...forks]);
   const in_order = [...all].sort((a, b) => Number(contents.has(b)) - Number(contents.has(a)));
@@ -136,13 +139,15 @@ export function unfinished(disk: MemoryDisk, contents: ReadonlyMap<string, strin
 
 async function problem_of_next_writer(
   layer: RecordingLayer,
-  contents: Map<string, string>,
+  found: ReadonlyMap<string, Found>,
   options: FileSessionStoreOptions,
 ): Promise<string | undefined> {
   const store = new FileSessionStore(ROOT, options, layer);
   const later = user("later", "later");
+  const contents = without_drafts(found);
+  const drafted = [...entries_of(layer.disk).keys()].flatMap((name) => /^(.+?)\.draft[^/]*$/.exec(name)?.[1] ?? []);
   try {
-    for (const id of unfinished(layer.disk, contents)) {
+    for (const id of new Set([...unfinished(layer.disk, contents), ...drafted])) {
       // What was about to be made of another session may have been made by now, with that one.
       const session = session_in(contents.get(id) ?? (await content_of(layer, id)));
       if (session?.revision === undefined) {
@@ -155,12 +160,42 @@ async function problem_of_next_writer(
       if (JSON.stringify(after) !== JSON.stringify([...(session?.messages ?? []), later])) {
         return `what is written after it is lost: ${JSON.stringify(after).slice(0, 300)}`;
       }
+      const problem = drafted.includes(id) && (await problem_of_next_draft(layer, store, id, found.get(id)?.draft));
+      if (problem) {
+        return problem;
+      }
     }
     const names = [...entries_of(layer.disk).keys()].filter((name) => !OWN_ENDINGS.test(name));
     return names.length > 0 ? `the next writer leaves ${names.join()}` : problem_of_links(layer.disk, contents);
   } catch (error) {
     return `the next writer fails: ${String(error)}`;
   }
+}
+
+/** The draft is still there, the next one takes its place, and goes with its turn. */
+async function problem_of_next_draft(
+  layer: RecordingLayer,
+  store: FileSessionStore,
+  id: string,
+  draft: string | undefined,
+): Promise<string | undefined> {
+  const { content, draft: kept } = await find_session(layer, id);
+  if (kept !== draft) {
+    return `the next writer makes ${String(kept)} of the draft ${String(draft)}`;
+  }
+  if (kept === undefined && has_whole_draft(layer.disk, id)) {
+    return "the next writer leaves a void draft";
+  }
+  const prompt = user("drafted later", "drafted later");
+  const next = { prompt, updated_at: "2030-01-01T00:00:00.000Z" };
+  await store.set_draft(id, next);
+  const { draft: found } = await find_session(layer, id);
+  if (found !== JSON.stringify(next)) {
+    return `the next draft is ${String(found)}`;
+  }
+  await store.append(id, [prompt], { revision: session_in(content)?.revision ?? "" });
+  await store.flush(id);
+  return entries_of(layer.disk).has(`${id}.draft`) ? "a draft outlives its turn" : undefined;
 }
 
 /**

@@ -99,6 +99,7 @@ const NEW_SNAPSHOT = /^sync_directory after rename to \{id\}\.(meta\.)?json$/;
 const NEW_JOURNAL = "sync_directory after create {id}.journal";
 const REMOVED = /^unlink \{id\}\.(meta\.)?json$/;
 const GONE = /^sync_directory after unlink \{id\}\.(meta\.)?json$/;
+const DRAFTED = "rename to {id}.draft";
 const HEAD = "rename to {id}.meta.json";
 /** What a process writes beside others gets the name that belongs to the lock before it gets its own. */
 const FOLD_BEGINS: Pattern = (entry) => entry.label === "rename to {id}.tmp" && !fits(entry, RETIRED);
@@ -161,6 +162,43 @@ export const ORDERS: OrderMutation[] = [
       return synced < 0 ? undefined : moved(log, [synced, synced], renewed);
     },
   },
+  ...[
+    { begin: "begin append", name: "a draft is removed before its turn is stored" },
+    { begin: "begin delete", name: "a draft is removed before its session is" },
+  ].map(({ begin, name }) => ({
+    name,
+    mutate: (log: readonly LogEntry[]) => {
+      const removed = find(log, begin, "unlink {id}.draft")?.[1] ?? 0;
+      const begun = log
+        .slice(0, removed)
+        .findLastIndex(({ kind, label }) => kind === "begin" && label !== "begin flush");
+      return log[begun]?.label === begin ? moved(log, [removed, removed], begun + 1) : undefined;
+    },
+  })),
+  {
+    name: "a draft is renamed over another before it is synced",
+    mutate: (log) => {
+      const [synced] = [...sync_names(log)].find(([, name]) => name === `sync {id}.draft.tmp, ${DRAFTED}`) ?? [];
+      const renamed = log.findIndex(({ label }, index) => label === DRAFTED && index > (synced ?? 0));
+      return synced === undefined ? undefined : moved(log, [synced, synced], renamed);
+    },
+  },
+  {
+    name: "a first draft is acknowledged before it is synced",
+    mutate: (log) => {
+      const [renamed = 0, synced = 0] = find(log, DRAFTED, "sync {id}.draft.tmp") ?? [];
+      const ended = log.findIndex((entry, at) => at > synced && fits(entry, ACKNOWLEDGED));
+      return is_first_draft(log, renamed) && ended > 0 ? moved(log, [synced, synced], ended) : undefined;
+    },
+  },
+  {
+    name: "a draft is acknowledged before its name is synced",
+    mutate: delayed(`sync_directory after ${DRAFTED}`, ACKNOWLEDGED),
+  },
+  {
+    name: "a draft is gone before that is synced",
+    mutate: delayed("sync_directory after unlink {id}.draft", ACKNOWLEDGED),
+  },
   {
     name: "a fork link is not refreshed",
     mutate: (log) => without(log, /^rename to forks\//),
@@ -215,18 +253,27 @@ export function sync_names(log: readonly LogEntry[]): Map<number, string> {
     if (is_sync && !entry.label.startsWith("place ")) {
       names.set(index, entry.label);
     }
-    if (entry.kind === "sync" && entry.label.endsWith(" {id}.tmp")) {
-      const later = log
-        .slice(index)
-        .find(
-          (other) =>
-            other.kind === "entries" &&
-            other.changes.some(({ inode, name }) => inode === entry.inode && !name.endsWith(".tmp")),
-        );
-      names.set(index, `${entry.label}, ${later?.label ?? "given up"}`);
+    if (entry.kind === "sync" && entry.label.endsWith(".tmp")) {
+      const gives_name = (other: LogEntry) =>
+        other.kind === "entries" &&
+        other.changes.some(({ inode, name }) => inode === entry.inode && !name.endsWith(".tmp"));
+      const later = log.slice(index).find(gives_name);
+      const earlier = log.slice(0, index).find(gives_name);
+      names.set(index, `${entry.label}, ${later?.label ?? (earlier ? `after ${earlier.label}` : "given up")}`);
+    }
+    if (entry.label === `sync_directory after ${DRAFTED}`) {
+      const renamed = log.slice(0, index).findLastIndex(({ label }) => label === DRAFTED);
+      names.set(index, `${entry.label}, ${is_first_draft(log, renamed) ? "the first" : "over another"}`);
     }
   });
   return names;
+}
+
+/** A draft where there was none has its name before its content is synced. */
+function is_first_draft(log: readonly LogEntry[], renamed: number): boolean {
+  const entry = log[renamed];
+  const inode = entry?.kind === "entries" ? entry.changes.at(-1)?.inode : undefined;
+  return !log.slice(0, renamed).some((other) => other.kind === "sync" && other.inode === inode);
 }
 
 /** From where on two logs differ. */

@@ -2,12 +2,12 @@ import { spawn, spawnSync, type ChildProcessWithoutNullStreams } from "node:chil
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import { isDeepStrictEqual } from "node:util";
-import { CORRUPT, entries_of, GONE, session_in } from "./contents.js";
+import { CORRUPT, entries_of, type Found, GONE, session_in } from "./contents.js";
 import type { MemoryDisk } from "./memory-disk.js";
 
 const SCRIPT = fileURLToPath(new URL("read_session.py", import.meta.url));
 
-type Answer = Record<string, { metadata: unknown; messages: unknown } | typeof CORRUPT>;
+type Answer = Record<string, { metadata: unknown; messages: unknown; draft?: unknown } | typeof CORRUPT>;
 
 /** Why the other reader cannot be asked here; `undefined`: it can. */
 export function other_reader_is_missing(): string | undefined {
@@ -43,15 +43,17 @@ export class OtherReader {
   }
 
   /** In what it differs from ours. */
-  async problem_of(disk: MemoryDisk, contents: ReadonlyMap<string, string>): Promise<string | undefined> {
+  async problem_of(disk: MemoryDisk, found: ReadonlyMap<string, Found>): Promise<string | undefined> {
     const answer = await this.#ask(disk);
-    const ids = new Set([...contents.keys(), ...Object.keys(answer)]);
+    const ids = new Set([...found.keys(), ...Object.keys(answer)]);
     for (const id of ids) {
-      const content = contents.get(id) ?? GONE;
+      const { content, draft } = found.get(id) ?? { content: GONE, draft: undefined };
       const { metadata, messages } = session_in(content) ?? {};
-      const ours = metadata === undefined ? (content === CORRUPT ? CORRUPT : undefined) : { metadata, messages };
+      const drafted = draft === undefined ? {} : { draft: JSON.parse(draft) as unknown };
+      const ours =
+        metadata === undefined ? (content === CORRUPT ? CORRUPT : undefined) : { metadata, messages, ...drafted };
       if (!isDeepStrictEqual(answer[id], ours)) {
-        return `the other reader finds ${JSON.stringify(answer[id])?.slice(0, 300)} where we find ${content.slice(0, 300)}`;
+        return `the other reader finds ${JSON.stringify(answer[id])?.slice(0, 300)} where we find ${content.slice(0, 300)} ${draft?.slice(0, 300)}`;
       }
     }
     return undefined;

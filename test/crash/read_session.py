@@ -1,6 +1,6 @@
 """Reads a directory of sessions from docs/format.md alone, with the standard library alone, and changes nothing.
 
-python3 read_session.py DIRECTORY   prints each session as {id: {"metadata": …, "messages": […]}}, or "corrupt"
+python3 read_session.py DIRECTORY   prints each session as {id: {"metadata": …, "messages": […], "draft": …}}, or "corrupt"
 python3 read_session.py -           the same, a line for each line {name: base64 of the file} on standard input
 """
 import base64, datetime, hashlib, json, os, re, sys
@@ -119,6 +119,18 @@ def read_session(files, id, date):
     return {"metadata": {"created_at": metadata["updated_at"], **metadata}, "messages": messages}
 
 
+def read_draft(files, id, messages):
+    """The turn under way; None: there is none, or it is void, or half of one."""
+    try:
+        draft = parse(files.get(id + ".draft", b""))
+    except Corrupt:
+        return None
+    if not isinstance(draft, dict) or not isinstance(draft.get("prompt"), dict) or "updated_at" not in draft:
+        return None
+    prompt = draft["prompt"].get("id")
+    return None if prompt is not None and any(message.get("id") == prompt for message in messages) else draft
+
+
 def read_sessions(files, date=lambda name: ""):
     """Every session of a directory whose files are given as {name: bytes}."""
     sessions = {}
@@ -126,7 +138,9 @@ def read_sessions(files, date=lambda name: ""):
         id = re.sub(r"(\.meta)?\.json$", "", name)
         if id != name and id not in sessions:
             try:
-                sessions[id] = read_session(files, id, date(name))
+                session = read_session(files, id, date(name))
+                draft = read_draft(files, id, session["messages"])
+                sessions[id] = session if draft is None else {**session, "draft": draft}
             except Corrupt:
                 sessions[id] = "corrupt"
     return sessions

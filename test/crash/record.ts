@@ -1,5 +1,5 @@
 import type { FileSessionStoreOptions } from "../../src/stores/file/file-session-store.js";
-import { content_of, digest, GONE, ids_on, links_on } from "./contents.js";
+import { digest, draft_beside, find_sessions, type Found, GONE, links_on } from "./contents.js";
 import { MemoryDisk } from "./memory-disk.js";
 import { RecordingLayer, type Change, type LogEntry } from "./recording-layer.js";
 import type { Verdict } from "./judge.js";
@@ -8,6 +8,7 @@ import { TracingStore } from "./tracing-store.js";
 /** What the steps of a scenario have to do with. */
 export interface World {
   layer: RecordingLayer;
+  options: FileSessionStoreOptions;
   store: TracingStore;
   /** Another process. */
   other: TracingStore;
@@ -40,7 +41,7 @@ export interface Recording {
   initial: MemoryDisk;
   live: MemoryDisk;
   /** The sessions before the first step. */
-  before: ReadonlyMap<string, string>;
+  before: ReadonlyMap<string, Found>;
   log: readonly LogEntry[];
   /** States that were judged already. */
   known: Map<string, Verdict>;
@@ -52,11 +53,13 @@ export async function record(
   initial = new MemoryDisk(),
 ): Promise<Recording> {
   const layer = new RecordingLayer(initial.copy());
-  const now = await contents_of(layer);
-  const before = new Map(now);
+  const before = await find_sessions(layer);
+  const now = new Map([...before].map(([id, { content }]) => [id, content]));
+  const acknowledged = new Acknowledged({ before, keeps });
   let is_by_others = false;
   const world: World = {
     layer,
+    options,
     store: new TracingStore(layer, options),
     other: new TracingStore(layer, options),
     by_others: () => (is_by_others = true),
@@ -71,15 +74,22 @@ export async function record(
     change.links = links_on(layer.disk);
     const traced = layer.log.slice(begin).flatMap((entry) => (entry.kind === "end" ? [entry.change] : []));
     traced.flatMap(({ after }) => [...after]).forEach(([id, content]) => now.set(id, content));
-    const found = await contents_of(layer);
+    const found = await find_sessions(layer);
     for (const id of new Set([...found.keys(), ...now.keys()])) {
-      const content = found.get(id) ?? GONE;
+      const { content } = found.get(id) ?? NOTHING;
       if (content !== (now.get(id) ?? GONE)) {
         if (!is_by_others) {
           throw new Error(`${name}, ${change.name}: nobody was asked to change ${id} to ${content.slice(0, 300)}`);
         }
         change.after.set(id, content);
         now.set(id, content);
+      }
+    }
+    layer.log.slice(begin - 1).forEach((entry) => acknowledged.advance(entry));
+    const { contents } = acknowledged.allowed(undefined);
+    for (const [id, one] of found) {
+      if (!contents.get(id)?.has(digest(one))) {
+        throw new Error(`${name}, ${change.name}: nobody was asked for ${id} with the draft ${String(one.draft)}`);
       }
     }
   }
@@ -96,17 +106,11 @@ export async function record(
   };
 }
 
-async function contents_of(layer: RecordingLayer): Promise<Map<string, string>> {
-  const contents = new Map<string, string>();
-  for (const id of ids_on(layer.disk)) {
-    contents.set(id, await content_of(layer, id));
-  }
-  return contents;
-}
+const NOTHING: Found = { content: GONE, draft: undefined };
 
 /** What may be found at a moment of a recording. */
 export interface Allowed {
-  /** Of each session: as it was acknowledged last, or as what is under way leaves it. */
+  /** Of each session and its draft: as it was acknowledged last, or as what is under way leaves it. */
   contents: ReadonlyMap<string, ReadonlySet<string>>;
   /** Known where nothing is under way. */
   links: string | undefined;
@@ -117,7 +121,8 @@ export interface Allowed {
 
 /** Follows a log and knows what was acknowledged. */
 export class Acknowledged {
-  readonly #now: Map<string, string>;
+  readonly #now = new Map<string, string>();
+  readonly #drafts = new Map<string, string | undefined>();
   readonly #under_way = new Set<Change>();
   #links: string | undefined;
   #allowed: Omit<Allowed, "where"> | undefined;
@@ -127,7 +132,10 @@ export class Acknowledged {
 
   constructor({ before, keeps }: Pick<Recording, "before" | "keeps">) {
     this.#keeps = keeps;
-    this.#now = new Map([...before].map(([id, content]) => [id, digest(content)]));
+    for (const [id, { content, draft }] of before) {
+      this.#now.set(id, content);
+      this.#drafts.set(id, draft);
+    }
   }
 
   advance(entry: LogEntry): void {
@@ -142,8 +150,12 @@ export class Acknowledged {
       return;
     }
     this.#under_way.delete(change);
+    if (change.draft !== undefined) {
+      this.#drafts.set(change.draft.id, change.draft.text);
+    }
     for (const [id, content] of change.after) {
-      this.#now.set(id, digest(content));
+      this.#now.set(id, content);
+      this.#drafts.set(id, draft_beside(content, this.#drafts.get(id))); // once void, it does not come back
       this.#keeps.filter((text) => content.includes(JSON.stringify(text))).forEach((text) => this.#kept.add(text));
     }
     this.#links = change.links ?? this.#links;
@@ -156,11 +168,16 @@ export class Acknowledged {
   }
 
   #compute(): Omit<Allowed, "where"> {
-    const contents = new Map([...this.#now].map(([id, content]) => [id, new Set([content])]));
-    for (const { after } of this.#under_way) {
-      for (const [id, content] of after) {
-        contents.set(id, (contents.get(id) ?? new Set([GONE])).add(digest(content)));
-      }
+    const under_way = [...this.#under_way];
+    const contents = new Map<string, Set<string>>();
+    for (const id of new Set([this.#now, ...under_way.map(({ after }) => after)].flatMap((map) => [...map.keys()]))) {
+      const sessions = [this.#now.get(id) ?? GONE, ...under_way.flatMap(({ after }) => after.get(id) ?? [])];
+      const asked_for = under_way.flatMap(({ draft }) => (draft?.id === id ? [draft.text] : []));
+      const drafts = [this.#drafts.get(id), ...asked_for];
+      const both = sessions.flatMap((content) =>
+        drafts.map((draft) => digest({ content, draft: draft_beside(content, draft) })),
+      );
+      contents.set(id, new Set(both));
     }
     const links = this.#under_way.size === 0 ? this.#links : undefined;
     return { contents, links, kept: new Set(this.#kept) };

@@ -16,6 +16,8 @@ export interface Change {
   is_traced: boolean;
   /** The sessions that it changes, as they are afterwards; known when it has ended. */
   after: Map<string, string>;
+  /** The draft that a session is to have; `undefined`: it asks for none, or has failed. */
+  draft?: { id: string; text: string | undefined } | undefined;
   /** The fork links as they have to be afterwards; `undefined`: that is known of steps only. */
   links?: string;
 }
@@ -42,7 +44,9 @@ type Unstamped = Node extends infer Kind ? (Kind extends Node ? Omit<Kind, "mtim
 function role_of(path: string): string {
   const name = basename(path);
   const [, ending, aside] =
-    /\.(tmp|meta\.json|json|journal|lock|ndjson|ndjson\.next)(\.[a-z]+-[^.]*)?$/.exec(name) ?? [];
+    /\.(draft\.tmp|draft|draft-lock|tmp|meta\.json|json|journal|lock|ndjson|ndjson\.next)(\.[a-z]+-[^.]*)?$/.exec(
+      name.replace(/\.draft\.[0-9a-f]{12}\.tmp$/, ".draft.tmp"),
+    ) ?? [];
   const place = dirname(path).endsWith("-forks") ? "forks/" : "";
   return (
     place +
@@ -111,7 +115,7 @@ export class RecordingLayer implements FileLayer {
         node.entries.set(name, inode);
       }
       node.mtime = this.disk.now();
-      if (!label.endsWith(".lock")) {
+      if (!label.endsWith("lock")) {
         this.#last_change.set(directory, label);
       }
     }

@@ -1,6 +1,6 @@
 import { has_code } from "../../src/errors.js";
 import { user } from "../support/messages.js";
-import { entries_of, session_in, content_of } from "./contents.js";
+import { content_of, entries_of, session_in } from "./contents.js";
 import type { Holdings } from "./crash-model.js";
 import { unfinished, type Verdict } from "./judge.js";
 import type { MemoryDisk } from "./memory-disk.js";
@@ -15,6 +15,16 @@ const append: Next = async ({ store, layer }, id) => {
   return revision === undefined ? store.save(id, later) : store.append(id, later, { revision });
 };
 
+/** There is a session to draft in, and the turn of the draft is stored in the end. */
+async function draft_beside_next(store: World["store"], id: string): Promise<void> {
+  const prompt = user("next", "next");
+  if ((await store.load(id)) === undefined) {
+    await store.save(id, []);
+  }
+  await store.set_draft(id, { prompt, updated_at: "2029-01-01T00:00:00.000Z" });
+  await store.append(id, [prompt], { revision: (await store.load(id))?.revision ?? "" });
+}
+
 const NEXT: { name: string; next: Next }[] = [
   { name: "append", next: append },
   { name: "save", next: ({ store }, id) => store.save(id, [user("next", "next")], { label: "next" }) },
@@ -26,6 +36,7 @@ const NEXT: { name: string; next: Next }[] = [
       await world.store.flush(id);
     },
   },
+  { name: "draft", next: ({ store }, id) => draft_beside_next(store, id) },
   { name: "delete", next: ({ store }, id) => store.delete(id) },
   { name: "flush", next: ({ store }, id) => store.flush(id) },
 ];
@@ -45,7 +56,7 @@ export class Starts {
     const names = [...entries_of(disk).keys()];
     const kind = names.map((name) => name.replace(/\.[0-9a-f]{12}\./, ".")).sort();
     const key = `${kind.join()} ${[...found.values()].join()}`;
-    if (!this.#found.has(key) && names.some((name) => /\.(lock|tmp|journal|next)$/.test(name))) {
+    if (!this.#found.has(key) && names.some((name) => /\.(draft|(draft-)?lock|tmp|journal|next)$/.test(name))) {
       this.#found.set(key, { state, ids: unfinished(disk, found) });
     }
   }

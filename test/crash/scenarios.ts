@@ -1,6 +1,7 @@
 import type { FileSessionStoreOptions } from "../../src/stores/file/file-session-store.js";
 import { user } from "../support/messages.js";
 import { ROOT } from "./contents.js";
+import { DRAFTS } from "./draft-scenarios.js";
 import { FOLDS } from "./fold-scenarios.js";
 import { MANAGED } from "./manager-scenarios.js";
 import { record, type Recording, type Scenario, type Step } from "./record.js";
@@ -142,7 +143,7 @@ const THEIRS: Scenario[] = [
   },
 ].map((scenario) => ({ ...scenario, json_only: true }));
 
-export const SCENARIOS: Scenario[] = [...OURS, ...FOLDS, ...MANAGED, ...THEIRS];
+export const SCENARIOS: Scenario[] = [...OURS, ...FOLDS, ...DRAFTS, ...MANAGED, ...THEIRS];
 
 export const FORMATS = ["json", "ndjson"] as const;
 

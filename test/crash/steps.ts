@@ -2,7 +2,7 @@ import { user } from "../support/messages.js";
 import type { Step, World } from "./record.js";
 import type { TracingStore } from "./tracing-store.js";
 
-const message = (text: string) => user(text, text.slice(0, 20));
+export const message = (text: string) => user(text, text.slice(0, 20));
 
 /** Longer than a block, so that a file can be written in part. */
 const long = (name: string) => message(name.padEnd(5000, "."));

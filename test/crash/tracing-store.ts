@@ -1,7 +1,7 @@
 import type { Message } from "@simulacra-ai/core";
 import { FileSessionStore, type FileSessionStoreOptions } from "../../src/stores/file/file-session-store.js";
-import type { SessionMetadata, SessionQuery, SessionRevision, SessionStore } from "../../src/types.js";
-import { content_of, messages_in, ROOT } from "./contents.js";
+import type { SessionDraft, SessionMetadata, SessionQuery, SessionRevision, SessionStore } from "../../src/types.js";
+import { content_of, draft_beside, find_session, messages_in, ROOT } from "./contents.js";
 import type { Change, RecordingLayer } from "./recording-layer.js";
 
 /** A store that notes in the layer's log what it is asked for, and when it has acknowledged it. */
@@ -58,6 +58,15 @@ export class TracingStore implements SessionStore {
     return result;
   }
 
+  async set_draft(id: string, draft: SessionDraft | undefined): Promise<void> {
+    const text = draft && JSON.stringify(draft);
+    await this.#trace("set_draft", id, () => this.#store.set_draft(id, draft), { draft: { id, text } });
+    const { content, draft: found } = await find_session(this.layer, id);
+    if (found !== draft_beside(content, text)) {
+      throw new Error(`acknowledged ${String(text).slice(0, 300)}, stored ${String(found).slice(0, 300)}`);
+    }
+  }
+
   async flush(id?: string): Promise<void> {
     return id === undefined ? this.#store.flush() : this.#trace("flush", id, () => this.#store.flush(id));
   }
@@ -66,15 +75,20 @@ export class TracingStore implements SessionStore {
     return this.#trace("repair", id, () => this.#store.repair(id));
   }
 
-  async #trace<T>(name: string, id: string, act: () => Promise<T>): Promise<T> {
-    const change: Change = { name, is_traced: true, after: new Map() };
+  async #trace<T>(name: string, id: string, act: () => Promise<T>, { draft }: Pick<Change, "draft"> = {}): Promise<T> {
+    const change: Change = { name, is_traced: true, after: new Map(), draft };
     const { log } = this.layer;
     log.push({ kind: "begin", label: `begin ${name}`, change });
     try {
       return await act();
+    } catch (error) {
+      change.draft = undefined;
+      throw error;
     } finally {
       log.push({ kind: "end", label: `end of ${name}`, change });
-      change.after.set(id, await content_of(this.layer, id));
+      if (name !== "set_draft") {
+        change.after.set(id, await content_of(this.layer, id));
+      }
     }
   }
 

@@ -109,6 +109,7 @@ export class FileSessionStore implements SessionStore {
     await this.#changes.run(id, async (files, known) => {
       await this.#changes.give_up_fold(id);
       const old = await this.#changes.readable(files, known);
+      await this.#drop_void_draft(id);
       const state = await this.#changes.write(files, id, texts, given, old);
       return { result: undefined, state };
     });
@@ -119,7 +120,7 @@ export class FileSessionStore implements SessionStore {
     require_valid_id(id);
     const is_nowhere = async () =>
       (await this.#layer.real_path(this.#root)) === undefined ? { result: false } : undefined;
-    return this.#changes.run(
+    const existed = await this.#changes.run(
       id,
       async (files, known) => {
         await this.#changes.give_up_fold(id);
@@ -132,6 +133,8 @@ export class FileSessionStore implements SessionStore {
       },
       is_nowhere,
     );
+    await guarded(id, () => this.#drafts.clean(this.#changes.paths(id)));
+    return existed;
   }
 
   async append(
@@ -170,6 +173,7 @@ export class FileSessionStore implements SessionStore {
       if (revision === null && old !== undefined) {
         throw new SessionError("conflict", `session ${id} exists already`, { session_id: id });
       }
+      await this.#drop_void_draft(id);
       const state = await this.#changes.write(files, id, texts, given, old);
       return { result: { revision: state.revision }, state };
     });
@@ -242,6 +246,19 @@ export class FileSessionStore implements SessionStore {
   /** Its turn is stored: the draft is void, whether or not it can be removed now. */
   async #drop_draft(id: string, messages: readonly Message[]): Promise<void> {
     await this.#drafts.drop_held(this.#changes.paths(id), messages).catch(() => undefined);
+  }
+
+  /** Before the messages are replaced: a draft whose turn is among them does not come back without it. */
+  async #drop_void_draft(id: string): Promise<void> {
+    const paths = this.#changes.paths(id);
+    const draft = await this.#drafts.read(paths);
+    if (draft === undefined) {
+      return;
+    }
+    const view = await read_session(this.#layer, paths).catch(damaged_is_unknown);
+    if (view !== "damaged" && (view === undefined || holds_prompt(view.messages ?? [], draft))) {
+      await this.#drafts.set(paths, undefined);
+    }
   }
 
   /** A draft that was written behind its turn. */

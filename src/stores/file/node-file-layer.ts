@@ -77,7 +77,7 @@ export const NODE_FILE_LAYER: FileLayer = {
   },
 
   async rename(from, to) {
-    freeing_later(to, () => fs.renameSync(from, to));
+    void change_name(to, () => fs.renameSync(from, to)).freed; // the new file is in place: nobody waits for the old one
   },
 
   async link(existing, path) {
@@ -85,7 +85,7 @@ export const NODE_FILE_LAYER: FileLayer = {
   },
 
   async unlink(path) {
-    freeing_later(path, () => fs.unlinkSync(path));
+    await change_name(path, () => fs.unlinkSync(path)).freed; // its space is there again
   },
 
   async symlink(target, path) {
@@ -106,17 +106,20 @@ export const NODE_FILE_LAYER: FileLayer = {
   },
 };
 
-/** Changes a name; a long file whose last name this was is freed on the thread pool, and nobody waits for it. */
-function freeing_later(path: string, change: () => void): void {
+/** Changes a name. A long file whose last name this was is freed on the thread pool; `freed` resolves, whatever happens. */
+function change_name(path: string, change: () => void): { freed: Promise<void> | undefined } {
   const is_long = (fs.lstatSync(path, { throwIfNoEntry: false })?.size ?? 0) > INLINE_BYTES;
   const fd = is_long ? open_if_possible(path) : undefined;
   try {
     change();
-  } finally {
+  } catch (error) {
     if (fd !== undefined) {
-      fs.close(fd, () => undefined); // nothing was written through it
+      fs.closeSync(fd);
     }
+    throw error;
   }
+  // Nothing was written through it: closing it cannot lose anything.
+  return { freed: fd === undefined ? undefined : new Promise((resolve) => fs.close(fd, () => resolve())) };
 }
 
 /** `undefined`: not to be opened, and freed in place. */

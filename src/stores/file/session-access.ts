@@ -5,7 +5,7 @@ import { is_errno, type FileLayer } from "./file-layer.js";
 import { despite_foreign_writes } from "./foreign-write.js";
 import { SessionFiles } from "./session-files.js";
 import { SessionLock } from "./session-lock.js";
-import { SessionPaths, TEMPORARY_ENDING } from "./session-paths.js";
+import { DRAFT_ENDING, SessionPaths, TEMPORARY_ENDING } from "./session-paths.js";
 import type { SessionState } from "./session-view.js";
 
 /** What a change of a session leaves in memory; `undefined`: nothing is known. */
@@ -142,13 +142,20 @@ export class SessionAccess {
       if (id !== undefined) {
         leftovers.set(id, [...(leftovers.get(id) ?? []), name.slice(id.length + 1, -TEMPORARY_ENDING.length)]);
       }
+      const drafted = id?.endsWith(DRAFT_ENDING) ? id.slice(0, -DRAFT_ENDING.length) : undefined;
+      if (drafted !== undefined) {
+        const token = name.slice(drafted.length + 1, -TEMPORARY_ENDING.length);
+        leftovers.set(drafted, [...(leftovers.get(drafted) ?? []), token]);
+      }
     }
     return leftovers;
   }
 
   async #clean(paths: SessionPaths, tokens: readonly (string | undefined)[]): Promise<void> {
     for (const token of tokens) {
-      if (token !== undefined) {
+      const is_of_draft = token?.includes(".") === true; // whoever holds its lock removes it, or is writing it
+      const is_locked = is_of_draft && (await this.#layer.stat(paths.draft_lock.lock)) !== undefined;
+      if (token !== undefined && !is_locked) {
         await remove_if_there(this.#layer, paths.temporary(token));
       }
     }

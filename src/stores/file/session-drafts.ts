@@ -48,7 +48,7 @@ export class SessionDrafts {
     if (text === undefined && (await this.#layer.stat(draft)) === undefined) {
       return;
     }
-    if ((await find_form(this.#layer, paths)) === undefined) {
+    if (text !== undefined && (await find_form(this.#layer, paths)) === undefined) {
       throw session_not_found(paths.id);
     }
     await this.#locked(paths, async (lock) => {
@@ -137,6 +137,16 @@ export class SessionDrafts {
     }
   }
 
+  /** Whoever held the lock before may not have been the last to write: a power cut keeps names in any order. */
+  async #sweep({ id, root, draft_lock }: SessionPaths): Promise<void> {
+    for (const name of await this.#layer.names(root)) {
+      const token = name.startsWith(id) ? /^\.draft\.([0-9a-f]{12})\.tmp$/.exec(name.slice(id.length))?.[1] : undefined;
+      if (token !== undefined) {
+        await remove_if_there(this.#layer, draft_lock.temporary(token));
+      }
+    }
+  }
+
   /** Resolves when every draft asked for so far is written. */
   async settled(id?: string): Promise<void> {
     const queues = [...this.#queues].filter(([of]) => id === undefined || of === id);
@@ -154,7 +164,7 @@ export class SessionDrafts {
       const lock = await SessionLock.acquire(this.#layer, paths.draft_lock);
       try {
         if (lock.former !== undefined) {
-          await remove_if_there(this.#layer, paths.draft_lock.temporary(lock.former.token));
+          await this.#sweep(paths);
         }
         return await task(lock);
       } finally {

@@ -293,7 +293,11 @@ export class SessionFiles {
     if (existed) {
       await sync_directory(layer, paths.root, policy); // without its journal a snapshot would be an older session
     }
+    const had_draft = (await layer.stat(paths.draft)) !== undefined;
     await this.#remove_all(this.#followers());
+    if (had_draft) {
+      await sync_directory(layer, paths.root, policy); // under the same id it would come back
+    }
     return existed;
   }
 

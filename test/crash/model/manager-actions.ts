@@ -3,6 +3,10 @@ import fc from "fast-check";
 /** What a user of a manager does. Sessions are meant by when they were first seen, messages by their place. */
 export type Action =
   | { op: "turn" }
+  /** A turn that does not come to its end: its draft stays. */
+  | { op: "broken_turn"; how: "request" | "stream" | "cancel" }
+  | { op: "resume_draft" }
+  | { op: "discard_draft" }
   | { op: "child"; inherits: boolean; turns: number }
   | { op: "checkpoint" }
   | { op: "start_new"; label: string | undefined }
@@ -27,6 +31,12 @@ const op = <Name extends Action["op"]>(name: Name) => fc.constant(name);
 
 const action: fc.Arbitrary<Action> = fc.oneof(
   { weight: 10, arbitrary: fc.record({ op: op("turn") }) },
+  {
+    weight: 4,
+    arbitrary: fc.record({ op: op("broken_turn"), how: fc.constantFrom("request", "stream", "cancel") }),
+  },
+  { weight: 1, arbitrary: fc.record({ op: op("resume_draft") }) },
+  { weight: 1, arbitrary: fc.record({ op: op("discard_draft") }) },
   { weight: 1, arbitrary: fc.record({ op: op("child"), inherits: fc.boolean(), turns: fc.nat(2) }) },
   { weight: 1, arbitrary: fc.record({ op: op("checkpoint") }) },
   { weight: 1, arbitrary: fc.record({ op: op("start_new"), label: maybe(label) }) },

@@ -1,5 +1,10 @@
-import { Conversation, type Message, next_reply, StreamingProvider } from "@simulacra-ai/core";
-import { SessionManager, type SessionManagerOptions, type SessionStore } from "@simulacra-ai/session";
+import { Conversation, type Message, next_reply, type ScriptedStep, StreamingProvider } from "@simulacra-ai/core";
+import {
+  type SessionDraft,
+  SessionManager,
+  type SessionManagerOptions,
+  type SessionStore,
+} from "@simulacra-ai/session";
 import { outcome_of } from "../../stores/helpers.js";
 import { PlainConversation } from "../../support/plain-conversation.js";
 import type { Action } from "./manager-actions.js";
@@ -17,6 +22,21 @@ function text_of(message: Message | undefined): string {
   return message === undefined ? "" : texts_of([message]);
 }
 
+function draft_text(draft: SessionDraft | undefined): string {
+  if (draft === undefined) {
+    return "no draft";
+  }
+  const { prompt, partial } = draft;
+  return `draft of ${text_of(prompt)}: ${texts_of([{ role: "assistant", content: partial?.content ?? [] }])}`;
+}
+
+/** How a turn goes that does not come to its end. */
+const BROKEN = {
+  request: { fail_request: new Error("no network") },
+  stream: { text: "half an answer", chunks: 2, fail_stream: new Error("cut") },
+  cancel: { text: "not wanted", gate: new Promise<void>(() => undefined) },
+} satisfies Record<string, ScriptedStep>;
+
 /** One store, and a manager over it that goes through what a user does. */
 export class ManagerWorld {
   /** What was reported and nobody waited for. */
@@ -25,6 +45,7 @@ export class ManagerWorld {
   readonly #options: SessionManagerOptions;
   #store: SessionStore;
   #conversation!: Conversation;
+  #provider!: StreamingProvider;
   #manager!: SessionManager;
   readonly #sessions: string[] = [];
   readonly #last_seen = new Map<string, readonly Readonly<Message>[]>();
@@ -41,9 +62,8 @@ export class ManagerWorld {
   }
 
   #open(): void {
-    this.#conversation = new Conversation(
-      new StreamingProvider(({ messages }) => ({ text: `re: ${text_of(messages.at(-1))}` })),
-    );
+    this.#provider = new StreamingProvider(({ messages }) => ({ text: `re: ${text_of(messages.at(-1))}` }));
+    this.#conversation = new Conversation(this.#provider);
     this.#manager = new SessionManager(this.#store, this.#conversation, this.#options);
     this.#manager.on("lifecycle_error", ({ error, operation }) =>
       this.errors.push(anonymous(`${operation}: ${String(error)}`)),
@@ -74,7 +94,7 @@ export class ManagerWorld {
       this.#last_seen.set(id, messages);
     }
     const summary = this.#conversation.checkpoint_state?.summary;
-    return `${outcome}; in session ${id === undefined ? "none" : this.#sessions.indexOf(id)}: ${texts_of(messages)} ${summary}`;
+    return `${outcome}; in session ${id === undefined ? "none" : this.#sessions.indexOf(id)}: ${texts_of(messages)} ${summary} ${draft_text(this.#manager.draft)}`;
   }
 
   async #perform(action: Action): Promise<void> {
@@ -82,6 +102,13 @@ export class ManagerWorld {
     switch (action.op) {
       case "turn":
         return this.#turn(this.#conversation, `${this.#count}`);
+      case "broken_turn":
+        return this.#broken_turn(action.how);
+      case "resume_draft":
+        await Promise.all([manager.resume_draft(), manager.draft && next_reply(this.#conversation)]);
+        return;
+      case "discard_draft":
+        return manager.discard_draft();
       case "child":
         return this.#child(action);
       case "checkpoint":
@@ -140,6 +167,18 @@ export class ManagerWorld {
     await Promise.all([next_reply(conversation), conversation.prompt(text)]);
   }
 
+  async #broken_turn(how: keyof typeof BROKEN): Promise<void> {
+    const conversation = this.#conversation;
+    this.#provider.enqueue(BROKEN[how]);
+    const cancel = () => void setImmediate(() => conversation.cancel_response());
+    if (how === "cancel") {
+      conversation.on("message_update", cancel);
+    }
+    await Promise.allSettled([next_reply(conversation), conversation.prompt(`${this.#count}`)]);
+    conversation.off("message_update", cancel);
+    await new Promise(setImmediate); // before that nobody can tell that the turn has failed
+  }
+
   async #child({ inherits, turns }: Extract<Action, { op: "child" }>): Promise<void> {
     const child = this.#conversation.spawn_child(inherits);
     for (let n = 0; n < turns; n += 1) {
@@ -165,9 +204,11 @@ export class ManagerWorld {
     await outcome_of(this.#manager[Symbol.asyncDispose]());
     const store = this.#open_store();
     const histories = new Map<string, string>();
+    const drafts = new Map<string, string>();
     const entries = await store.list();
     for (const { id } of entries) {
       histories.set(id, await this.#history_of(store, id));
+      drafts.set(id, draft_text((await store.load(id))?.draft));
     }
     const lines = entries.map((entry) => {
       const { id, parent_id, label, label_source, kind, message_count, detached, fork_message_count, usage, custom } =
@@ -175,7 +216,7 @@ export class ManagerWorld {
       const parent = parent_id === undefined ? "no parent" : (histories.get(parent_id) ?? "a parent that is gone");
       const summary = entry.checkpoint_state?.summary;
       const facts = { kind, label, label_source, message_count, detached, fork_message_count, usage, custom, summary };
-      return `${JSON.stringify(facts)}: ${histories.get(id)} (of ${parent})`;
+      return `${JSON.stringify(facts)}: ${histories.get(id)} (of ${parent}) ${drafts.get(id)}`;
     });
     return lines.sort();
   }

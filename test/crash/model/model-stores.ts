@@ -1,4 +1,9 @@
-import { InMemorySessionStore, type SessionMetadata } from "@simulacra-ai/session";
+import {
+  InMemorySessionStore,
+  type SessionDraft,
+  type SessionMetadata,
+  type StoredSession,
+} from "@simulacra-ai/session";
 import { outcome_of, type FullStore, message } from "../../stores/helpers.js";
 import { type Change, FIRST_DATE, type Text } from "./store-commands.js";
 
@@ -8,6 +13,17 @@ export function messages_of(texts: readonly Text[], count: number) {
   return texts.map(({ text, is_long }, n) =>
     message(is_long ? text.padEnd(LONG, "long ") : text, { id: `m${count}.${n}` }),
   );
+}
+
+/** Drafts are of prompts, which have ids; `session` is as it was before. */
+function draft_of(change: Change, count: number, session: StoredSession | undefined): SessionDraft {
+  const known = { another: undefined, same: session?.draft?.prompt, over: session?.messages.at(-1) }[change.drafts];
+  const [prompt = message("", { id: `d${count}` }), ...partial] = messages_of(change.texts, count);
+  return {
+    prompt: known ?? { ...prompt, id: `d${count}` },
+    ...(partial[0] && { partial: { role: "assistant", content: partial[0].content } }),
+    updated_at: change.metadata["updated_at"],
+  } as SessionDraft;
 }
 
 export interface Answer {
@@ -23,10 +39,11 @@ export interface Answer {
 export async function apply(
   store: FullStore,
   change: Change,
-  { revision, count }: { revision: string; count: number },
+  { revision, count, session }: { revision: string; count: number; session: StoredSession | undefined },
 ): Promise<Answer> {
   const { id, op, parent, is_dated } = change;
-  const messages = messages_of(change.texts, count);
+  const prompt = change.has_prompt ? session?.draft?.prompt : undefined;
+  const messages = [...(prompt ? [prompt] : []), ...messages_of(change.texts, count)];
   const { updated_at, ...rest } = change.metadata;
   const dates = is_dated ? { created_at: FIRST_DATE, ...rest, updated_at } : rest;
   const metadata: Partial<SessionMetadata> = op === "update" && is_dated ? { ...rest, ...at(updated_at) } : dates;
@@ -55,6 +72,10 @@ export async function apply(
           ...(is_dated && at(updated_at)),
         });
         return undefined;
+      case "draft":
+        return store.set_draft(id, draft_of(change, count, session));
+      case "drop_draft":
+        return store.set_draft(id, undefined);
       case "delete":
         answer.result = await store.delete(id);
     }
@@ -72,13 +93,13 @@ export function plain(metadata: SessionMetadata): string {
   return JSON.stringify(Object.entries(metadata).sort(([a], [b]) => (a < b ? -1 : 1)));
 }
 
-/** A session in one text, without its revision. */
+/** A session and its draft in one text, without its revision. */
 export async function session_text(store: FullStore, id: string): Promise<{ text: string; revision?: string }> {
   let found: { text: string; revision?: string } = { text: "gone" };
   const outcome = await outcome_of(
     store.load(id).then((session) => {
       if (session !== undefined) {
-        const text = `${plain(session.metadata)} ${JSON.stringify(session.messages)}`;
+        const text = `${plain(session.metadata)} ${JSON.stringify(session.messages)} ${JSON.stringify(session.draft)}`;
         found = { text, ...(session.revision !== undefined && { revision: session.revision }) };
       }
     }),
@@ -98,6 +119,7 @@ export async function copy_of_memory(store: InMemorySessionStore): Promise<InMem
   for (const { id } of await store.list()) {
     const session = await store.load(id);
     await copy.save(id, session?.messages ?? [], session?.metadata);
+    await copy.set_draft(id, session?.draft);
   }
   return copy;
 }

@@ -1,6 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { has_code } from "../../../src/errors.js";
 import { FileSessionStore } from "../../../src/stores/file/file-session-store.js";
+import type { SessionDraft } from "../../../src/types.js";
 import { loaded, type FullStore } from "../../stores/helpers.js";
 import { ROOT } from "../damage/sample.js";
 import { check_managers, check_stores } from "../methods/model.js";
@@ -90,6 +91,36 @@ const BROKEN: [string, Open][] = [
     "loses the last of three messages",
     broken((store) => ({ save: (id, all, m) => store.save(id, all.slice(0, 2), m) })),
   ],
+  ["keeps no drafts", broken(() => ({ set_draft: async () => undefined }))],
+  [
+    "loses a draft with any turn",
+    broken((store) => ({ append: (...all) => store.append(...all).finally(() => store.set_draft(all[0], undefined)) })),
+  ],
+  [
+    "keeps the first draft",
+    broken((store) => ({
+      set_draft: async (id, draft) => {
+        const is_taken = draft !== undefined && (await store.load(id))?.draft !== undefined;
+        return is_taken ? undefined : store.set_draft(id, draft);
+      },
+    })),
+  ],
+  [
+    "keeps the draft of a turn that it holds",
+    broken((store) => {
+      const drafts = new Map<string, SessionDraft | undefined>();
+      return {
+        set_draft: async (id, draft) => {
+          await store.set_draft(id, draft);
+          drafts.set(id, draft);
+        },
+        load: async (id) => {
+          const [session, draft] = [await store.load(id), drafts.get(id)];
+          return session && draft ? { ...session, draft } : session;
+        },
+      };
+    }),
+  ],
   ["deletes what it says is not there", broken((store) => ({ delete: async (id) => !(await store.delete(id)) }))],
 ];
 
@@ -105,5 +136,18 @@ describe("the random runs can see", () => {
       append: (id, messages, options) => store.append(id, messages.slice(0, 1), options),
     }));
     expect((await check_managers("json", RUNS, drops)).losses).not.toEqual([]);
+  });
+
+  test("rule 17: a store that keeps no drafts, or only their prompts, under a manager", async () => {
+    const forgets = broken(() => ({ set_draft: async () => undefined }));
+    expect((await check_managers("json", RUNS, forgets)).losses).not.toEqual([]);
+    const keeps_prompts = broken((store) => ({
+      set_draft: (id, draft) => store.set_draft(id, draft && { prompt: draft.prompt, updated_at: draft.updated_at }),
+    }));
+    expect((await check_managers("json", RUNS, keeps_prompts)).losses).not.toEqual([]);
+    const takes_back = broken((store) => ({
+      set_draft: (id, draft) => (draft ? store.set_draft(id, draft) : Promise.resolve()),
+    }));
+    expect((await check_managers("json", RUNS, takes_back)).losses).not.toEqual([]);
   });
 });

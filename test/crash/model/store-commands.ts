@@ -14,7 +14,7 @@ export interface Text {
 
 /** Changes one session. Plain data, so that a run can be shrunk and written down. */
 export interface Change {
-  op: "save" | "append" | "replace" | "update" | "fork" | "rename" | "delete";
+  op: "save" | "append" | "replace" | "update" | "fork" | "rename" | "delete" | "draft" | "drop_draft";
   id: string;
   texts: Text[];
   metadata: Record<string, unknown>;
@@ -25,6 +25,10 @@ export interface Change {
   /** True: the next command follows at once, while a fold may be under way. */
   in_haste: boolean;
   parent: string;
+  /** The messages begin with the prompt of the draft that there is. */
+  has_prompt: boolean;
+  /** Whose turn a new draft is of: another one's, that of the draft that there is, or one that is over. */
+  drafts: "another" | "same" | "over";
   /** Where in the change the machine crashes, from 0 to 1, and in which of the ways that it may; absent: it does not. */
   crash?: { at: number; way: number };
 }
@@ -88,9 +92,17 @@ const crash = fc.oneof(
 );
 
 /** Each as often as it says. */
-const OPS = Object.entries({ save: 2, append: 9, replace: 2, update: 4, fork: 1, rename: 1, delete: 1 }).map(
-  ([op, weight]) => ({ weight, arbitrary: fc.constant(op as Change["op"]) }),
-);
+const OPS = Object.entries({
+  save: 2,
+  append: 9,
+  replace: 2,
+  update: 4,
+  fork: 1,
+  rename: 1,
+  delete: 1,
+  draft: 5,
+  drop_draft: 1,
+}).map(([op, weight]) => ({ weight, arbitrary: fc.constant(op as Change["op"]) }));
 
 const change: fc.Arbitrary<Change> = fc
   .record({
@@ -103,6 +115,8 @@ const change: fc.Arbitrary<Change> = fc
     is_dated: fc.nat(9).map((n) => n > 0),
     in_haste: fc.boolean(),
     parent: id,
+    has_prompt: fc.nat(2).map((n) => n === 0),
+    drafts: fc.constantFrom<Change["drafts"][]>("another", "another", "another", "same", "same", "over"),
     crash,
   })
   .map(({ updated_at, crash: crash_at, ...rest }) => ({
@@ -155,6 +169,8 @@ const FIRST: Command[] = [SESSIONS[0], SESSIONS[1]].map((first) => ({
     is_dated: true,
     in_haste: false,
     parent: first,
+    has_prompt: false,
+    drafts: "another",
   },
   via: 0,
 }));

@@ -1,0 +1,183 @@
+import type { Message } from "@simulacra-ai/core";
+import { as_stored, AS_STORED, type SessionParts } from "../../capabilities.js";
+import { draft_to_json } from "../../draft.js";
+import { SessionError } from "../../errors.js";
+import { messages_to_json, metadata_to_plain } from "../../json.js";
+import { publish_operations } from "../../tracing.js";
+import type {
+  SessionDraft,
+  SessionMetadata,
+  SessionQuery,
+  SessionRevision,
+  SessionStore,
+  StoredSession,
+} from "../../types.js";
+import { redact_credentials } from "./redact-credentials.js";
+import { WrappedStore } from "./wrapped-store.js";
+
+export interface RedactingSessionStoreOptions {
+  /**
+   * What is stored of a text. Of what it returns it has to return the same again. Without it, `redact_credentials`: what
+   * can be told by its form to be a common credential.
+   */
+  redact?: (text: string) => string;
+}
+
+type Metadata = Partial<SessionMetadata>;
+
+/** What messages and their contents are told apart by: no text of anybody's. */
+const OF_MESSAGES = new Set(["id", "role", "type", "model_kind", "tool_request_id"]);
+const OF_METADATA = new Set([
+  "id",
+  "created_at",
+  "updated_at",
+  "provider",
+  "model",
+  "parent_id",
+  "kind",
+  "fork_message_id",
+  "label_source",
+]);
+const OF_CHECKPOINTS = new Set(["message_id"]);
+const NONE: ReadonlySet<string> = new Set();
+
+/**
+ * Stores every text as `redact` leaves it: of messages, metadata and drafts, however deep. The conversation in memory
+ * stays as it is; one that is loaded is redacted. Ids, roles, types, dates and lineage are left alone.
+ */
+export class RedactingSessionStore extends WrappedStore {
+  readonly #redact: (text: string) => string;
+
+  constructor(inner: SessionStore, { redact = redact_credentials }: RedactingSessionStoreOptions = {}) {
+    super(inner);
+    if (typeof redact !== "function") {
+      throw new SessionError("invalid_input", "redact must be a function of a text");
+    }
+    this.#redact = redact;
+  }
+
+  async list(query?: SessionQuery): Promise<SessionMetadata[]> {
+    return this.inner.list(query);
+  }
+
+  async load(id: string): Promise<StoredSession | undefined> {
+    return this.inner.load(id);
+  }
+
+  async save(id: string, messages: Message[], metadata?: Metadata): Promise<void> {
+    return this.inner.save(id, this.#messages(id, messages), this.#metadata(id, metadata));
+  }
+
+  async append(
+    id: string,
+    messages: Message[],
+    options: { revision: string; metadata?: Metadata },
+  ): Promise<SessionRevision> {
+    return this.inner.append(id, this.#messages(id, messages), this.#options(id, options));
+  }
+
+  async replace(
+    id: string,
+    messages: Message[],
+    options: { revision: string | null; metadata?: Metadata },
+  ): Promise<SessionRevision> {
+    return this.inner.replace(id, this.#messages(id, messages), this.#options(id, options));
+  }
+
+  async update(id: string, metadata: Metadata): Promise<boolean> {
+    return this.inner.update(id, this.#metadata(id, metadata) ?? {});
+  }
+
+  async flush(id?: string): Promise<void> {
+    return this.inner.flush(id);
+  }
+
+  async set_draft(id: string, draft: SessionDraft | undefined): Promise<void> {
+    const text = draft_to_json(draft, id);
+    if (text === undefined) {
+      return this.inner.set_draft(id, undefined);
+    }
+    return this.inner.set_draft(id, this.#draft(id, JSON.parse(text) as SessionDraft));
+  }
+
+  override [AS_STORED]({ messages, metadata, draft }: SessionParts): SessionParts {
+    return as_stored(this.inner, {
+      ...(messages && { messages: this.#messages("", messages) }),
+      ...(metadata && { metadata: this.#metadata("", metadata) as SessionMetadata }),
+      ...(draft && { draft: this.#draft("", draft) }),
+    });
+  }
+
+  #draft(id: string, { prompt, partial, updated_at }: SessionDraft): SessionDraft {
+    return {
+      prompt: this.#message(id, prompt),
+      ...(partial && { partial: this.#message(id, partial) }),
+      updated_at,
+    };
+  }
+
+  #options<R extends { metadata?: Metadata }>(id: string, options: R): R {
+    const metadata = this.#metadata(id, (options as R | undefined)?.metadata);
+    return metadata ? { ...options, metadata } : options;
+  }
+
+  #messages(id: string, messages: readonly Message[]): Message[] {
+    return messages_to_json(messages, id).map((text) => this.#message(id, JSON.parse(text) as Message));
+  }
+
+  #message<M extends Partial<Message>>(id: string, message: M): M {
+    const { content, ...rest } = message;
+    const items = Array.isArray(content) ? content.map((item) => this.#texts(id, item, OF_MESSAGES)) : content;
+    const redacted = this.#texts(id, rest, OF_MESSAGES) as object;
+    return { ...redacted, ...(content !== undefined && { content: items }) } as M;
+  }
+
+  #metadata(id: string, metadata: Metadata | undefined): Metadata | undefined {
+    if (metadata === undefined) {
+      return undefined;
+    }
+    const plain = metadata_to_plain(metadata, id);
+    const { checkpoint_state } = plain;
+    return {
+      ...(this.#texts(id, plain, OF_METADATA) as Metadata),
+      ...(checkpoint_state && {
+        checkpoint_state: this.#texts(id, checkpoint_state, OF_CHECKPOINTS) as typeof checkpoint_state,
+      }),
+    };
+  }
+
+  /** A copy with all of its texts redacted, but those under the keys that are kept, at the first level. */
+  #texts(id: string, value: unknown, kept: ReadonlySet<string>): unknown {
+    if (typeof value === "string") {
+      return this.#text(id, value);
+    }
+    if (Array.isArray(value)) {
+      return value.map((item) => this.#texts(id, item, NONE));
+    }
+    if (typeof value !== "object" || value === null) {
+      return value;
+    }
+    return Object.fromEntries(
+      Object.entries(value).map(([key, item]) => [
+        key,
+        kept.has(key) ? (item as unknown) : this.#texts(id, item, NONE),
+      ]),
+    );
+  }
+
+  /** What cannot be redacted is not stored. */
+  #text(session_id: string, text: string): string {
+    let redacted: unknown;
+    try {
+      redacted = this.#redact(text);
+    } catch (error) {
+      throw new SessionError("invalid_input", "redact threw: nothing is stored", { session_id, cause: error });
+    }
+    if (typeof redacted !== "string") {
+      throw new SessionError("invalid_input", `redact must return a text, not ${typeof redacted}`, { session_id });
+    }
+    return redacted;
+  }
+}
+
+publish_operations(RedactingSessionStore);
