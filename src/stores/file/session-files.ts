@@ -1,7 +1,7 @@
 import type { Message } from "@simulacra-ai/core";
 import { SessionError, session_not_found } from "../../errors.js";
 import type { SessionMetadata } from "../../types.js";
-import { keep_aside, remove_if_there, sync_directory, with_file } from "./durable-files.js";
+import { keep_aside, sync_directory, with_file } from "./durable-files.js";
 import { same_stamp } from "./file-layer.js";
 import { ForkLinks } from "./fork-links.js";
 import { ForeignWrite } from "./foreign-write.js";
@@ -10,6 +10,7 @@ import { join_messages, type JournalRecord } from "./journal.js";
 import { JournalFile } from "./journal-file.js";
 import { read_records } from "./journal-pieces.js";
 import { begin_journal, encode_next } from "./journal-writer.js";
+import { keep_session_aside, remove_followers, remove_session } from "./session-removal.js";
 import { salvage_session, type Salvage } from "./salvage.js";
 import { succession, type PreparedFold } from "./session-fold.js";
 import { read_foreign_history, read_session, read_state } from "./session-reader.js";
@@ -123,7 +124,7 @@ export class SessionFiles {
   ): Promise<SessionState> {
     const found = old?.form ?? (await find_form(this.#context.layer, this.#context.paths));
     if (found === undefined) {
-      await this.#remove_all(this.#followers()); // without a head they are none of a session
+      await remove_followers(this.#context);
     }
     const form = found ?? FORMS.find((known) => known.format === format);
     if (form === undefined) {
@@ -287,36 +288,8 @@ export class SessionFiles {
 
   /** Removes the session. Returns whether there was one. */
   async remove(parent_id: string | undefined): Promise<boolean> {
-    const { layer, policy, paths } = this.#context;
     await this.#links.remove(parent_id);
-    const existed = await this.#remove_all(FORMS.map((form) => form.head_path(paths)));
-    if (existed) {
-      await sync_directory(layer, paths.root, policy); // without its journal a snapshot would be an older session
-    }
-    const had_draft = (await layer.stat(paths.draft)) !== undefined;
-    await this.#remove_all(this.#followers());
-    if (had_draft) {
-      await sync_directory(layer, paths.root, policy); // under the same id it would come back
-    }
-    return existed;
-  }
-
-  /** The files that are nothing without a head, in whatever form. */
-  #followers(): string[] {
-    const { paths } = this.#context;
-    const heads = new Set(FORMS.map((form) => form.head_path(paths)));
-    const all = [...FORMS.flatMap((form) => form.file_paths(paths)), paths.journal, paths.draft];
-    return all.filter((path) => !heads.has(path));
-  }
-
-  /** Returns whether there were any. */
-  async #remove_all(files: readonly string[]): Promise<boolean> {
-    let existed = false;
-    for (const path of files) {
-      await this.#context.lock.require_held(); // each of them may be a successor's by now
-      existed = (await remove_if_there(this.#context.layer, path)) || existed;
-    }
-    return existed;
+    return remove_session(this.#context);
   }
 
   /** Takes what is readable of a damaged session, and moves its files out of the way. */
@@ -330,21 +303,7 @@ export class SessionFiles {
     return { salvage, form: form.format, set_aside: await this.set_aside() };
   }
 
-  /**
-   * Keeps what cannot be read under other names, before it is replaced. Returns where. Until then it keeps its own
-   * name too: what is damaged is never missing.
-   */
   async set_aside(): Promise<string[]> {
-    const { layer, policy, paths, lock } = this.#context;
-    await lock.require_held(); // a writer that has lost it may have read one file before and one after another's change
-    const form = await find_form(layer, paths);
-    const kept: string[] = [];
-    for (const path of [paths.journal, ...(form?.file_paths(paths) ?? [])]) {
-      if ((await layer.stat(path)) !== undefined) {
-        kept.push(await keep_aside(layer, path, "corrupt"));
-      }
-    }
-    await sync_directory(layer, paths.root, policy);
-    return kept;
+    return keep_session_aside(this.#context);
   }
 }
