@@ -21,7 +21,7 @@ export const CREDENTIAL_PATTERNS: readonly CredentialPattern[] = [
   },
   { name: "GitHub token", pattern: /\b(?:gh[opsru]_[A-Za-z0-9]{36,255}|github_pat_[A-Za-z0-9_]{22,255})\b/g },
   { name: "GitLab token", pattern: /\bglpat-[\w-]{20,}/g },
-  { name: "Slack token", pattern: /\bxox[abeoprs]-[A-Za-z0-9-]{10,}/g },
+  { name: "Slack token", pattern: /\bxox[abeprs]-[A-Za-z0-9-]{10,}/g },
   { name: "Anthropic key", pattern: /\bsk-ant-[\w-]{20,}/g },
   { name: "OpenAI key", pattern: /\bsk-(?!ant-)(?:[a-z]+-)?[A-Za-z0-9_-]{32,}/g },
   { name: "Google key", pattern: /\bAIza[\w-]{35}(?![\w-])/g },

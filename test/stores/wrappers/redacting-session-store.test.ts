@@ -1,0 +1,138 @@
+import { Conversation, next_reply, StreamingProvider } from "@simulacra-ai/core";
+import {
+  CREDENTIAL_PATTERNS,
+  InMemorySessionStore,
+  redact_credentials,
+  RedactingSessionStore,
+  SessionManager,
+} from "@simulacra-ai/session";
+import { describe, expect, test } from "vitest";
+import { turns, user } from "../../support/messages.js";
+
+const X = (count: number) => "aB3dE5fG7h".repeat(20).slice(0, count);
+
+/** What is redacted, and what looks like it and is not. */
+const EXAMPLES: Record<string, { positive: string[]; negative: string[] }> = {
+  "private key": {
+    positive: [
+      `-----BEGIN RSA PRIVATE KEY-----\n${X(64)}\n-----END RSA PRIVATE KEY-----`,
+      `-----BEGIN OPENSSH PRIVATE KEY-----\n${X(64)}`,
+    ],
+    negative: [`-----BEGIN PUBLIC KEY-----\n${X(64)}\n-----END PUBLIC KEY-----`, "a private key"],
+  },
+  "AWS access key": { positive: ["AKIAIOSFODNN7EXAMPLE"], negative: ["AKIA-is-a-prefix", "XAKIAIOSFODNN7EXAMPLE1"] },
+  "AWS secret key": {
+    positive: [`aws_secret_access_key = ${X(40)}`, `"aws_secret_access_key": "${X(40)}"`],
+    negative: [`sha: ${X(40)}`, `aws_secret_access_key = ${X(39)}`],
+  },
+  "GitHub token": { positive: [`ghp_${X(36)}`, `github_pat_${X(30)}`], negative: ["ghp_short", "github_pattern"] },
+  "GitLab token": { positive: [`glpat-${X(20)}`], negative: ["glpat-short"] },
+  "Slack token": { positive: [`xoxb-123456789012-${X(20)}`], negative: ["xoxo-with-love-and-kisses"] },
+  "Anthropic key": { positive: [`sk-ant-api03-${X(40)}`], negative: ["sk-ant-short"] },
+  "OpenAI key": { positive: [`sk-${X(48)}`, `sk-proj-${X(48)}`], negative: ["sk-short", "risk-assessment"] },
+  "Google key": { positive: [`AIza${X(35)}`], negative: [`AIza${X(20)}`] },
+  "Stripe key": { positive: [`sk_live_${X(24)}`, `rk_test_${X(24)}`], negative: ["sk_live_short"] },
+  "npm token": { positive: [`npm_${X(36)}`], negative: ["npm_config_registry"] },
+  "JSON Web Token": { positive: [`eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.${X(20)}`], negative: ["eyJ.eyJ.x"] },
+  "bearer token": { positive: [`Authorization: Bearer ${X(30)}`], negative: ["the bearer of news", "Bearer short"] },
+  "password in a URL": {
+    positive: ["postgres://user:hunter2@localhost/db"],
+    negative: ["https://example.com:8080/@user", "mailto:a@b.c", "http://user@host/"],
+  },
+};
+
+describe("rule 52: redact_credentials", () => {
+  test("has examples for each of its patterns", () => {
+    expect(CREDENTIAL_PATTERNS.map(({ name }) => name).sort()).toEqual(Object.keys(EXAMPLES).sort());
+  });
+
+  test.each(Object.entries(EXAMPLES))("%s", (name, { positive, negative }) => {
+    for (const text of positive) {
+      const redacted = redact_credentials(`before ${text} after`);
+      expect(redacted).toContain(`[redacted ${name}]`);
+      expect(redacted.startsWith("before ")).toBe(true);
+      expect(redact_credentials(redacted)).toBe(redacted);
+    }
+    for (const text of negative) {
+      expect(redact_credentials(text)).toBe(text);
+    }
+  });
+
+  test("takes time in proportion to the text, whatever that is", () => {
+    const texts = ["-----BEGIN PRIVATE KEY-----", "eyJ", "sk-", "a://", "Bearer ", "aws_secret_access_key "];
+    for (const text of texts) {
+      redact_credentials(text.repeat(20_000)); // hangs where a pattern backtracks
+    }
+  });
+});
+
+const SECRET = `ghp_${X(36)}`;
+
+describe("rule 52: a redacting store", () => {
+  test("stores no text unredacted: messages, tools, metadata, drafts", async () => {
+    const inner = new InMemorySessionStore();
+    const store = new RedactingSessionStore(inner);
+    const tool = { type: "tool", tool_request_id: "t", tool: "sh", params: { deep: [{ env: { TOKEN: SECRET } }] } };
+    const messages = [
+      user(`my token is ${SECRET}`, "m1"),
+      { role: "assistant" as const, id: "m2", content: [tool as never], extended: { note: SECRET } },
+    ];
+    const metadata = {
+      label: SECRET,
+      custom: { list: [SECRET] },
+      checkpoint_state: { message_id: "m1", summary: SECRET },
+      unheard_of: SECRET,
+    };
+    await store.save("s", messages, metadata);
+    const { revision = "" } = (await store.load("s")) ?? {};
+    await store.append("s", [user(SECRET, "m3")], { revision, metadata: { custom: { again: SECRET } } });
+    await store.update("s", { label: `new ${SECRET}` });
+    const partial = { content: [{ type: "text" as const, text: SECRET }] };
+    await store.set_draft("s", { prompt: user(SECRET, "m4"), partial, updated_at: "2024-01-01T00:00:00.000Z" });
+    const stored = JSON.stringify(await inner.load("s"));
+    expect(stored).not.toContain(SECRET);
+    expect(stored.match(/\[redacted GitHub token\]/g)).toHaveLength(10);
+    expect((await inner.load("s"))?.messages.map(({ id }) => id)).toEqual(["m1", "m2", "m3"]);
+    expect((await inner.load("s"))?.metadata.checkpoint_state?.message_id).toBe("m1");
+  });
+
+  test("changes nothing of the caller's, and takes a function of the application's", async () => {
+    const inner = new InMemorySessionStore();
+    const store = new RedactingSessionStore(inner, { redact: (text) => text.replaceAll("Alice", "somebody") });
+    const messages = [user("I am Alice", "Alice")];
+    await store.save("s", messages);
+    expect(messages).toEqual([user("I am Alice", "Alice")]);
+    expect((await inner.load("s"))?.messages).toEqual([user("I am somebody", "Alice")]);
+  });
+
+  test.each([
+    [
+      "throws",
+      () => {
+        throw new Error("no");
+      },
+    ],
+    ["returns no text", () => undefined as never],
+  ])("stores nothing where redact %s", async (_, redact) => {
+    const inner = new InMemorySessionStore();
+    const store = new RedactingSessionStore(inner, { redact });
+    await expect(store.save("s", turns(1))).rejects.toMatchObject({ code: "invalid_input", session_id: "s" });
+    expect(await inner.list()).toEqual([]);
+  });
+
+  test("does not make a manager think that its history was replaced", async () => {
+    const inner = new InMemorySessionStore();
+    const conversation = new Conversation(new StreamingProvider([{ text: `yours: ${SECRET}` }, { text: "two" }]));
+    const manager = new SessionManager(new RedactingSessionStore(inner), conversation);
+    const id = manager.start_new();
+    await Promise.all([next_reply(conversation), conversation.prompt(`mine: ${SECRET}`)]);
+    await manager.save();
+    await manager.save({ label: "l" });
+    await Promise.all([next_reply(conversation), conversation.prompt("more")]);
+    await manager.save();
+    expect((await inner.list()).map((entry) => entry.id)).toEqual([id]);
+    expect((await inner.load(id))?.messages).toHaveLength(4);
+    expect(JSON.stringify(conversation.messages)).toContain(SECRET);
+    expect(JSON.stringify(await inner.load(id))).not.toContain(SECRET);
+  });
+});
