@@ -76,12 +76,27 @@ export async function rename_if_there(layer: FileLayer, from: string, to: string
   }
 }
 
+/** A name for what is kept beside a file, that nobody has: `{path}.{reason}-{time}`. */
+export async function free_name(layer: FileLayer, path: string, reason: "corrupt" | "conflict"): Promise<string> {
+  const name = name_aside(path, reason);
+  for (let attempt = 1; ; attempt += 1) {
+    const aside = attempt === 1 ? name : `${name}-${attempt}`;
+    if ((await layer.stat(aside)) === undefined) {
+      return aside;
+    }
+  }
+}
+
+function name_aside(path: string, reason: "corrupt" | "conflict"): string {
+  return `${path}.${reason}-${new Date().toISOString().replace(/[-:.]/g, "")}`;
+}
+
 /**
  * Keeps a file under another name that nobody has; what is no regular file is moved there. Returns the name:
  * `{path}.{reason}-{time}`.
  */
 export async function keep_aside(layer: FileLayer, path: string, reason: "corrupt" | "conflict"): Promise<string> {
-  const name = `${path}.${reason}-${new Date().toISOString().replace(/[-:.]/g, "")}`;
+  const name = name_aside(path, reason);
   const is_file = (await layer.stat(path))?.kind === "file";
   for (let attempt = 1; ; attempt += 1) {
     const aside = attempt === 1 ? name : `${name}-${attempt}`;

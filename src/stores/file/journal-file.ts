@@ -1,4 +1,4 @@
-import { keep_aside, remove_if_there, rename_if_there, sync_directory, with_file } from "./durable-files.js";
+import { free_name, keep_aside, remove_if_there, rename_if_there, sync_directory, with_file } from "./durable-files.js";
 import { is_errno, read_range, same_stamp, write_all, type FileStamp, type OpenFile } from "./file-layer.js";
 import { is_closed_line, type JournalRecord } from "./journal.js";
 import { encode_journal } from "./journal-writer.js";
@@ -55,7 +55,7 @@ export class JournalFile {
           await sync_directory(layer, paths.root, policy);
           return await this.#require_ours(file);
         } catch (error) {
-          await file.truncate(0).catch(() => undefined); // the first error says more
+          await this.#take_back(file, 0);
           throw error;
         }
       });
@@ -72,21 +72,40 @@ export class JournalFile {
   async retire(stamp: FileStamp | undefined): Promise<boolean> {
     const { layer, paths, lock } = this.#context;
     const grave = paths.temporary(lock.token);
-    const found = await layer.stat(paths.journal);
-    if (found !== undefined && found.inode !== stamp?.inode) {
-      await lock.require_held(); // a successor's is not even to be moved
+    if ((await layer.stat(paths.journal)) === undefined) {
+      return false;
     }
+    await lock.require_held(); // a successor's is not even to be moved
     if (!(await rename_if_there(layer, paths.journal, grave))) {
       return false;
     }
-    const moved = await layer.stat(grave);
-    const is_ours = (stamp !== undefined && moved?.inode === stamp.inode) || (await lock.is_held());
+    const is_ours = same_stamp(await layer.stat(grave), stamp) || (await lock.is_held());
     if (!is_ours) {
-      await rename_if_there(layer, grave, paths.journal);
+      await this.#put_back(grave);
       throw lock.broken();
     }
     await remove_if_there(layer, grave);
     return true;
+  }
+
+  /** A successor's journal that was moved away; where there is another one by now, it is kept beside it. */
+  async #put_back(grave: string): Promise<void> {
+    const { layer, paths } = this.#context;
+    if ((await layer.stat(paths.journal)) === undefined) {
+      await rename_if_there(layer, grave, paths.journal);
+    } else {
+      await rename_if_there(layer, grave, await free_name(layer, paths.journal, "conflict"));
+    }
+  }
+
+  /**
+   * A write that failed is undone, as long as nobody else can have seen it: what a successor has appended behind it
+   * stays. Another error is on its way.
+   */
+  async #take_back(file: OpenFile, end: number): Promise<void> {
+    if (await this.#context.lock.is_held().catch(() => true)) {
+      await file.truncate(end).catch(() => undefined); // the first error says more
+    }
   }
 
   /** Whether what follows the last whole record looks like one that was damaged, and not like a write cut short. */
@@ -124,7 +143,7 @@ export class JournalFile {
           await file.datasync();
         }
       } catch (error) {
-        await file.truncate(end).catch(() => undefined); // the first error says more
+        await this.#take_back(file, end);
         throw error;
       }
       return this.#require_ours(file);

@@ -8,14 +8,15 @@ import type { Scheduler } from "./scheduler.js";
 /** What others can find out about an actor: a process like theirs, one that is gone, or one they cannot ask. */
 export type SeenAs = "alive" | "gone" | "unknown";
 
+/** Files that get their name when their content does not change any more. */
+const IS_WHOLE = /\.(json|ndjson|lock)$/;
+
 /** In a lock it stands where the thread does; far from every real one. */
 const FIRST_THREAD = 1000;
 
 export interface ActorView {
   actor: number;
   seen_as: (actor: number) => SeenAs;
-  /** Files that nobody ever makes. */
-  never_there: RegExp;
 }
 
 /**
@@ -40,24 +41,13 @@ export class ActorLayer implements FileLayer {
     // Who has lost a lock without knowing may have looked at it just before: no file system can look and act at once.
     const is_broken = seen_as(actor) !== "alive";
     const holds_turn = name === "readlink" && path.endsWith(".lock") && is_broken;
-    const is_private = () => !is_broken && this.#is_private(name, path);
     return this.#scheduler.ask(actor, {
-      label: `${name} ${basename(path)}`,
+      label: () => `${name} ${basename(path)}`,
       accesses,
       perform,
       holds_turn,
-      is_private,
+      is_immediate: false,
     });
-  }
-
-  #is_private(name: string, path: string): boolean {
-    if (name === "readlink") {
-      const holder = this.#inode(path) === undefined ? "" : this.#disk.disk.node_at(path);
-      return typeof holder === "object" && holder.kind === "link" && holder.target.includes(`-${this.#thread}.`);
-    }
-    const is_own_file = path.endsWith(".tmp") && (name === "create" || name === "stat");
-    const is_never_there = (name === "stat" || name === "open") && this.#view.never_there.test(path);
-    return is_own_file || is_never_there;
   }
 
   /** In a lock, what is the thread's. */
@@ -78,7 +68,11 @@ export class ActorLayer implements FileLayer {
 
   #reading(path: string): Access[] {
     const inode = this.#inode(path);
-    return inode === undefined ? [reads(path)] : [reads(path), reads(content(inode))];
+    if (inode === undefined || IS_WHOLE.test(path)) {
+      return [reads(path)];
+    }
+    const is_directory = this.#disk.disk.node(inode).kind === "directory";
+    return [reads(path), is_directory ? lists(path) : reads(content(inode))];
   }
 
   /** Puts a name there or takes it away, if that is possible now. */

@@ -111,25 +111,30 @@ export class Actor {
 
   async #ask(id: string, asked: Asked, perform: () => Promise<Answer>): Promise<Answer> {
     const call: Call = { actor: this.number, id, asked, began: 0 };
-    await this.#moment("begins", true, () => {
+    const others = [...Array(this.#scheduler.actors).keys()].filter((actor) => actor !== this.number);
+    const answered = others.map((actor) => ({ thing: `answers of ${actor}`, writes: false }));
+    this.#scheduler.begin_with_next(this.number, answered, () => {
       call.began = this.#scheduler.step;
-      this.#calls.push(call);
     });
+    this.#calls.push(call);
     const answer = await perform().catch(failure);
-    await this.#moment("is answered", false, () => {
+    await this.#end(() => {
       call.ended = this.#scheduler.step;
       call.answer = answer;
     });
     return answer;
   }
 
-  /** Which answers came before something else began is a part of the order. */
-  async #moment(what: string, begins: boolean, note: () => void): Promise<void> {
+  /**
+   * Which answers came before something else began is a part of the order. They come at once: who is answered later
+   * may have been answered more.
+   */
+  async #end(note: () => void): Promise<void> {
     await this.#scheduler.ask(this.number, {
-      label: what,
-      accesses: () => [{ thing: "answers", writes: begins }],
+      label: () => "is answered",
+      accesses: () => [{ thing: `answers of ${this.number}`, writes: true }],
       holds_turn: false,
-      is_private: () => false,
+      is_immediate: true,
       perform: async () => note(),
     });
   }

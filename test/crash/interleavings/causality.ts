@@ -32,10 +32,11 @@ export class Causality {
   readonly #things = new Map<string, { write: Digest; reads: Digest }>();
   readonly #counts = new Map<number, number>();
 
-  /** The key once this has happened too. */
-  after(thread: number, accesses: readonly Access[]): string {
+  /** The key, of 53 bits, once this has happened too. `idle`: who else makes a difference. */
+  after(thread: number, accesses: readonly Access[], idle: readonly number[]): number {
     const { high, low } = sum(this.#all, this.#event(thread, accesses));
-    return `${high} ${low} ${thread}`;
+    const rest = [thread, ...idle].reduce((bits, one) => mixed(bits + one + 0x3c6e), 0);
+    return (high >>> 0) * 2 ** 21 + ((low + rest) >>> 11);
   }
 
   happen(thread: number, accesses: readonly Access[]): void {

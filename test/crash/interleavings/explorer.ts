@@ -1,18 +1,22 @@
 import type { FileSessionFormat } from "../../../src/stores/file/snapshot-form.js";
 import { seeded_random } from "../../support/random.js";
+import { Parked } from "./parked.js";
+import { Visits } from "./visits.js";
 import { run_order, type Options, type Run, type Scenario } from "./run-order.js";
+import type { Doing, Other } from "./order.js";
 
 /** Choices that were made before, and one that was not. */
 interface Work {
   of: readonly number[];
   length: number;
-  then?: number;
+  then?: Pick<Other, "thread" | "key" | "held">;
   preemptions: number;
 }
 
 /**
- * All orders of a scenario, those with fewer interruptions first. An order that comes to where another one was, with
- * no fewer interruptions behind it, is not followed further.
+ * All orders of a scenario, those with fewer interruptions first. What leads to the same as another order, with no
+ * fewer interruptions, is not followed: where it comes to where another one was, where one that was interrupted goes on
+ * before anything conflicted with what it was about to do, or nobody ever does what would.
  */
 export class Explorer {
   readonly scenario: Scenario;
@@ -24,28 +28,37 @@ export class Explorer {
   /** Complete orders to choose samples from. */
   readonly samples: number[][] = [];
   readonly #options: Options;
+  readonly #in_full: boolean | undefined;
   readonly #random: ReturnType<typeof seeded_random>;
-  readonly #seen = new Map<string, number>();
+  readonly #visits = new Visits();
   readonly #work: Work[][] = [[{ of: [], length: 0, preemptions: 0 }]];
+  readonly #parked = new Parked<Work>();
+  readonly #judged = new Set<string>();
 
   constructor(
     scenario: Scenario,
     format: FileSessionFormat,
-    { seed = 1, ...options }: Options & { seed?: number } = {},
+    { seed = 1, in_full, ...options }: Options & { seed?: number; in_full?: boolean } = {},
   ) {
+    this.#in_full = in_full;
     this.scenario = scenario;
     this.format = format;
     this.#random = seeded_random(seed);
     this.#options = options;
   }
 
-  /** All orders with so many interruptions, until it is late or one went wrong. Returns whether these are all. */
+  /** All orders with up to so many interruptions, until it is late or one went wrong. Returns whether these are all. */
   async explore(preemptions: number, is_late: () => boolean): Promise<boolean> {
-    const work = (this.#work[preemptions] ??= []);
-    while (work.length > 0 && this.losses.length === 0 && !is_late()) {
+    for (;;) {
+      const work = this.#work.slice(0, preemptions + 1).find((some) => some.length > 0);
+      if (work === undefined || this.losses.length > 0) {
+        return this.losses.length === 0;
+      }
+      if (is_late()) {
+        return false;
+      }
       await this.#follow(this.#take(work));
     }
-    return work.length === 0 && this.losses.length === 0;
   }
 
   /** One at random: where time is short, what is followed is a sample of all. */
@@ -63,10 +76,31 @@ export class Explorer {
     return this.orders + this.cut_short;
   }
 
+  /** How much there is to follow with so many interruptions, as far as that is known. */
+  left(preemptions: number): number {
+    return this.#work[preemptions]?.length ?? 0;
+  }
+
+  /** Where nobody goes on: all but what was counted and found. */
+  forget(): void {
+    this.#visits.clear();
+    this.#judged.clear();
+    this.#parked.clear();
+    this.#work.length = 0;
+  }
+
   async #follow({ of, length, then, preemptions }: Work): Promise<void> {
-    const prefix = [...of.slice(0, length), ...(then === undefined ? [] : [then])];
-    const is_known = (key: string) => this.#is_known(key, preemptions);
-    const run = await run_order(this.scenario, this.format, { prefix, is_known }, this.#options);
+    if (then !== undefined && this.#was_visited(then.key, preemptions, then.held)) {
+      return;
+    }
+    const prefix = [...of.slice(0, length), ...(then === undefined ? [] : [then.thread])];
+    const guide = {
+      in_full: this.#in_full,
+      prefix,
+      is_known: (key: number, held: readonly number[]) => this.#was_visited(key, preemptions, held),
+      note: (doing: Doing) => this.#parked.note(doing).forEach((work) => this.#add(work)),
+    };
+    const run = await run_order(this.scenario, this.format, guide, { judged: this.#judged, ...this.#options });
     const { choices, decisions, was_known } = run.order;
     this[was_known ? "cut_short" : "orders"] += 1;
     if (!was_known && this.orders % 8 === 1) {
@@ -76,32 +110,41 @@ export class Explorer {
       this.losses.push(report(run));
     }
     for (const [offset, { others }] of decisions.entries()) {
-      for (const { thread, preempts, key } of others) {
+      for (const { thread, preempts, key, held, instead_of } of others) {
         const needed = preemptions + (preempts ? 1 : 0);
-        if (!this.#is_known(key, needed)) {
-          (this.#work[needed] ??= []).push({
-            of: choices,
-            length: prefix.length + offset,
-            then: thread,
-            preemptions: needed,
-          });
+        const work = { of: choices, length: prefix.length + offset, then: { thread, key, held }, preemptions: needed };
+        if (this.#is_covered(key, needed, held)) {
+          continue;
+        }
+        if (this.#in_full === true || instead_of === undefined || this.#parked.is_met(instead_of)) {
+          this.#add(work);
+        } else {
+          this.#parked.park(instead_of, work);
         }
       }
     }
   }
 
-  /** Whether it was met with no more interruptions; from now on, it was. */
-  #is_known(key: string, preemptions: number): boolean {
-    if ((this.#seen.get(key) ?? Infinity) <= preemptions) {
+  #add(work: Work): void {
+    (this.#work[work.preemptions] ??= []).push(work);
+  }
+
+  #is_covered(key: number, preemptions: number, held: readonly number[]): boolean {
+    return this.#in_full !== true && this.#visits.has(key, preemptions, held);
+  }
+
+  /** Whether nothing is left to find from there; now, somebody is there. */
+  #was_visited(key: number, preemptions: number, held: readonly number[]): boolean {
+    if (this.#is_covered(key, preemptions, held)) {
       return true;
     }
-    this.#seen.set(key, preemptions);
+    this.#visits.add(key, preemptions, held);
     return false;
   }
 }
 
 /** What is wrong, and in which order it came to that. */
 export function report({ problems, order, world: { scenario, format } }: Run): string {
-  const schedule = order.trace.map((step, at) => `${at} ${step}`).join("\n    ");
+  const schedule = order.trace.map((step, at) => `${at} ${step()}`).join("\n    ");
   return `${format}, ${scenario.name}: ${problems.join("\n    ")}\n    in this order:\n    ${schedule}`;
 }

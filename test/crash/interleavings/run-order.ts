@@ -4,8 +4,11 @@ import { RecordingLayer } from "../recording-layer.js";
 import { Actor } from "./actor.js";
 import { ActorLayer, type SeenAs } from "./actor-layer.js";
 import { judge_aftermath, judge_answers } from "./judge.js";
+import { found_in } from "./found.js";
 import type { Call, Session } from "./history.js";
-import { Scheduler, type Guide, type Order } from "./scheduler.js";
+import { repeatably } from "./repeatable.js";
+import type { Guide, Order } from "./order.js";
+import { Scheduler } from "./scheduler.js";
 
 export const ROOT = "/sessions";
 
@@ -34,6 +37,8 @@ export interface World {
 export interface Options {
   /** For tests of the explorer: from when the actors begin, their disk is not as it should be. */
   spoil?: (layer: ActorLayer) => void;
+  /** What was found right before needs no judgement again. */
+  judged?: Set<string>;
   /** Called before each operation. */
   watch?: (step: number, world: World) => void;
 }
@@ -47,9 +52,6 @@ export interface Run {
 
 const OBSERVER = 90;
 
-/** Of the other format, and drafts. */
-const NEVER_THERE = { json: /\.(meta\.json|ndjson|ndjson\.next|draft)$/, ndjson: /\/[^.]+\.(json|draft)$/ };
-
 export function ids_of({ ids = ["s"] }: Scenario): readonly string[] {
   return ids;
 }
@@ -59,10 +61,26 @@ export async function run_order(
   scenario: Scenario,
   format: FileSessionFormat,
   guide: Omit<Guide, "before"> & { victim?: { actor: number; at: number } },
-  { spoil, watch }: Options = {},
+  options: Options = {},
 ): Promise<Run> {
-  const scheduler = new Scheduler({ has_stopped_holder: scenario.seen_as?.includes("unknown") ?? false });
+  const { seen_as, scripts } = scenario;
+  const scheduler = new Scheduler({
+    actors: scripts.length,
+    has_stopped_holder: seen_as?.includes("unknown") ?? false,
+  });
   const world: World = { scenario, format, disk: new RecordingLayer(), scheduler, calls: [], start: new Map() };
+  return repeatably(
+    () => (scheduler.time.is_running ? scheduler.time.actor : OBSERVER),
+    () => run_in(world, guide, options),
+  );
+}
+
+async function run_in(
+  world: World,
+  guide: Parameters<typeof run_order>[2],
+  { spoil, watch, judged }: Options,
+): Promise<Run> {
+  const { scenario, scheduler } = world;
   const actors = scenario.scripts.map((_, number) => actor_of_world(world, number));
   await scenario.setup(
     actors.map(({ actor }) => actor),
@@ -86,8 +104,15 @@ export async function run_order(
   if (!order.was_known && problems.length === 0) {
     const is_open = actors.some(({ layer }, number) => layer.opened !== layer.closed && !scheduler.is_dead(number));
     problems.push(...(is_open ? ["a file was left open"] : []));
-    problems.push(...(await judge_answers(world, observer_of(world))));
-    problems.push(...(await judge_aftermath(world.disk, observer_of({ ...world, calls: [] }), ids_of(scenario))));
+    const { state, precedence } = found_in(world);
+    const found = `${state} ${precedence}`;
+    if (judged?.has(found) !== true) {
+      problems.push(...(await judge_answers(world, observer_of(world))));
+      problems.push(...(await judge_aftermath(world.disk, observer_of({ ...world, calls: [] }), ids_of(scenario))));
+      if (problems.length === 0) {
+        judged?.add(found);
+      }
+    }
   }
   return { order, problems, world };
 }
@@ -96,7 +121,7 @@ function actor_of_world(world: World, number: number): { actor: Actor; layer: Ac
   const { disk, scheduler, scenario, format } = world;
   const seen_as = (actor: number): SeenAs =>
     scheduler.is_dead(actor) ? "gone" : (scenario.seen_as?.[actor] ?? "alive");
-  const view = { actor: number, seen_as, never_there: NEVER_THERE[format] };
+  const view = { actor: number, seen_as };
   const layer = new ActorLayer(disk, scheduler, view);
   return { layer, actor: new Actor(number, new FileSessionStore(ROOT, { format }, layer), world) };
 }
@@ -104,17 +129,33 @@ function actor_of_world(world: World, number: number): { actor: Actor; layer: Ac
 /** A process that comes when all others are gone. */
 export function observer_of(world: Omit<World, "scenario">): Actor {
   const { disk, scheduler, format } = world;
-  const view = { actor: OBSERVER, seen_as: () => "gone" as const, never_there: NEVER_THERE[format] };
+  const view = { actor: OBSERVER, seen_as: () => "gone" as const };
   const layer = new ActorLayer(disk, scheduler, view);
   return new Actor(OBSERVER, new FileSessionStore(ROOT, { format }, layer), world);
 }
 
+/** A setup leaves the same every time: it is looked at once. */
+const STARTS = new WeakMap<Scenario, Map<FileSessionFormat, ReadonlyMap<string, Session>>>();
+
 async function note_start(world: World): Promise<void> {
+  const { scenario, format, start } = world;
+  const known = STARTS.get(scenario) ?? new Map<FileSessionFormat, ReadonlyMap<string, Session>>();
+  STARTS.set(scenario, known);
+  const sessions = known.get(format) ?? (await sessions_of(world));
+  known.set(format, sessions);
+  for (const [id, session] of sessions) {
+    start.set(id, session);
+  }
+}
+
+async function sessions_of(world: World): Promise<Map<string, Session>> {
   const observer = observer_of({ ...world, calls: [] });
+  const sessions = new Map<string, Session>();
   for (const id of ids_of(world.scenario)) {
     const session = await observer.load(id);
     if (session !== undefined) {
-      world.start.set(id, session);
+      sessions.set(id, session);
     }
   }
+  return sessions;
 }

@@ -1,17 +1,7 @@
 import { Causality, type Access } from "./causality.js";
+import { conflict, Interrupted } from "./interrupted.js";
+import { actor_of, THREADS_PER_ACTOR, type Guide, type Operation, type Order, type Other } from "./order.js";
 import { VirtualTime } from "./virtual-time.js";
-
-export interface Operation<T> {
-  /** What, and on which file. */
-  label: string;
-  /** Asked for right before it is done: what it touches may depend on what is there. */
-  accesses: () => Access[];
-  perform: () => Promise<T>;
-  /** Nobody comes between it and the operation that follows. */
-  holds_turn: boolean;
-  /** Nobody else touches what it touches: to be interrupted before it is the same as to be interrupted behind it. */
-  is_private(): boolean;
-}
 
 /** One operation that an actor is about to do, and is held at. */
 type Request = Omit<Operation<unknown>, "perform"> & { thread: number; perform(): void };
@@ -19,46 +9,15 @@ type Request = Omit<Operation<unknown>, "perform"> & { thread: number; perform()
 /** Somebody who waits for time to pass. */
 interface Sleeper {
   thread: number;
-  label: string;
-  /** Something has changed since, or nothing else can go on. */
+  label(): string;
+  /** Something that it looked at last has changed since, or nothing else can go on. */
   is_awake: boolean;
   wake(): void;
 }
 
-/** Where one of several could go on. */
-export interface Decision {
-  chosen: number;
-  /** What else could have: with what has happened then, and whether somebody would have been interrupted. */
-  others: { thread: number; preempts: boolean; key: string }[];
-}
-
-export interface Order {
-  /** Who did an operation, one after another. */
-  choices: number[];
-  decisions: Decision[];
-  /** `n label` for each operation. */
-  trace: string[];
-  /** It became the same as an order that was seen before, and was left there. */
-  was_known: boolean;
-  /** Why it did not come to an end. */
-  problem?: string;
-}
-
-export interface Guide {
-  /** The first choices; then whoever is at it goes on for as long as possible. */
-  prefix: readonly number[];
-  /** Whether a state was met before with as much left to explore: the order need not be followed further. */
-  is_known?(key: string): boolean;
-  /** Before each operation. Whoever is named dies here: nothing more of it happens. */
-  before?(step: number): number | undefined;
-}
-
 const MAX_STEPS = 4_000;
-const THREADS_PER_ACTOR = 100;
-
-export function actor_of(thread: number): number {
-  return Math.floor(thread / THREADS_PER_ACTOR);
-}
+/** Of the last operations before somebody waits: what they have looked at is what they wait for. */
+const LOOKED_AT = 4;
 
 /**
  * Lets actors go on one operation at a time, in an order that it is given. An actor has as many threads as there are
@@ -67,11 +26,18 @@ export function actor_of(thread: number): number {
  */
 export class Scheduler {
   readonly time: VirtualTime;
+  /** How many there are. */
+  readonly actors: number;
   /** Waiting for time to pass is never waiting for others: a holder of a lock may be stopped for as long as one likes. */
   readonly #has_stopped_holder: boolean;
   readonly #causality = new Causality();
   readonly #dead = new Set<number>();
   readonly #spawned = new Map<number, number>();
+  readonly #interrupted = new Interrupted();
+  /** What each thread has touched last, and whether others have changed it since. */
+  readonly #looked_at = new Map<number, { accesses: readonly Access[]; is_changed: boolean }[]>();
+  /** Calls that begin with whatever their actor does next. */
+  readonly #beginning = new Map<number, { accesses: readonly Access[]; note: () => void }>();
   #requests: Request[] = [];
   #sleepers: Sleeper[] = [];
   /** Who has the turn; `undefined`: nobody is held. */
@@ -81,7 +47,8 @@ export class Scheduler {
   #holds_turn = false;
   #steps = 0;
 
-  constructor({ has_stopped_holder }: { has_stopped_holder: boolean }) {
+  constructor({ actors, has_stopped_holder }: { actors: number; has_stopped_holder: boolean }) {
+    this.actors = actors;
     this.#has_stopped_holder = has_stopped_holder;
     this.time = new VirtualTime((wake) => this.#sleep(wake));
   }
@@ -92,6 +59,15 @@ export class Scheduler {
 
   is_dead(actor: number): boolean {
     return this.#dead.has(actor);
+  }
+
+  /** Happens with the next operation of the actor, whichever that is: not before there is no way around it. */
+  begin_with_next(actor: number, accesses: readonly Access[], note: () => void): void {
+    if (this.time.is_running) {
+      this.#beginning.set(actor, { accesses, note });
+    } else {
+      note();
+    }
   }
 
   /** Waits for its turn, then does it. Outside of an order everything is done at once. */
@@ -122,7 +98,8 @@ export class Scheduler {
     const thread = this.#current ?? 0;
     if (!this.#dead.has(actor_of(thread))) {
       const own = this.#thread_of(actor_of(thread));
-      this.#sleepers.push({ thread: own, label: "wakes", is_awake: this.#has_stopped_holder, wake });
+      const is_awake = this.#has_stopped_holder || (this.#has_news(own) ?? true);
+      this.#sleepers.push({ thread: own, label: () => "wakes", is_awake, wake });
     }
   }
 
@@ -134,6 +111,7 @@ export class Scheduler {
       for (const [actor, start] of begin.entries()) {
         this.#current = actor * THREADS_PER_ACTOR;
         this.#continued = true; // its first operation is a new thread's
+        this.time.turn_of(actor);
         start();
         await macrotask();
       }
@@ -168,17 +146,56 @@ export class Scheduler {
       return false;
     }
     const chosen = this.#choose(order, guide, ready) ?? first;
-    const accesses = accesses_of(chosen);
+    const accesses = this.#accesses_of(chosen);
+    if (guide.in_full !== true && guide.is_known !== undefined) {
+      this.#interrupt(chosen);
+    }
     const is_new = this.#steps >= guide.prefix.length;
-    if (is_new && guide.is_known?.(this.#causality.after(chosen.thread, accesses)) === true) {
+    if (is_new && (this.#interrupted.has(chosen.thread) || this.#is_known(guide, chosen, accesses))) {
       order.was_known = true;
       return false;
     }
     order.choices.push(chosen.thread);
-    order.trace.push(`${actor_of(chosen.thread)} ${chosen.label}`);
+    order.trace.push(() => `${actor_of(chosen.thread)} ${chosen.label()}`);
     this.#causality.happen(chosen.thread, accesses);
+    this.#interrupted.happen(accesses);
+    guide.note?.({ actor: actor_of(chosen.thread), accesses });
     await this.#perform(chosen, accesses);
+    if (guide.in_full === true && accesses.some(({ writes }) => writes)) {
+      this.#sleepers.forEach((sleeper) => (sleeper.is_awake ||= actor_of(sleeper.thread) !== actor_of(chosen.thread)));
+    }
     return true;
+  }
+
+  #is_known(guide: Guide, { thread }: Request | Sleeper, accesses: readonly Access[]): boolean {
+    return guide.is_known?.(this.#key_after(thread, accesses), this.#interrupted.after(accesses)) === true;
+  }
+
+  /** What has happened then; and who can go on without a reason, since nobody else could. */
+  #key_after(thread: number, accesses: readonly Access[]): number {
+    const idle = this.#sleepers.filter((one) => one.is_awake && this.#has_news(one.thread) === false);
+    return this.#causality.after(
+      thread,
+      accesses,
+      idle.map((one) => one.thread),
+    );
+  }
+
+  /** Whether others have changed what a thread has looked at last; `undefined`: it has looked at nothing. */
+  #has_news(thread: number): boolean | undefined {
+    return this.#looked_at.get(thread)?.some(({ is_changed }) => is_changed);
+  }
+
+  /** Who could go on, and does not; behind an operation that holds the turn nobody can be interrupted. */
+  #interrupt(chosen: Request | Sleeper): void {
+    const left = this.#going_on;
+    if (left !== undefined && left !== chosen && !left.holds_turn) {
+      this.#interrupted.add(left.thread, this.#accesses_of(left));
+    }
+  }
+
+  get #going_on(): Request | undefined {
+    return this.#requests.find(({ thread }) => thread === this.#current);
   }
 
   #ready(): (Request | Sleeper)[] {
@@ -190,42 +207,77 @@ export class Scheduler {
     return ready.sort((a, b) => a.thread - b.thread);
   }
 
-  #choose(order: Order, { prefix }: Guide, ready: (Request | Sleeper)[]): Request | Sleeper | undefined {
-    const going_on = this.#requests.find(({ thread }) => thread === this.#current);
-    const awake = ready.find((one) => !("wake" in one));
+  #choose(order: Order, { prefix, in_full }: Guide, ready: (Request | Sleeper)[]): Request | Sleeper | undefined {
+    const going_on = this.#going_on;
+    const awake = ready.filter((one) => !("wake" in one));
     const wanted = prefix[this.#steps];
-    const chosen = wanted === undefined ? (going_on ?? awake) : ready.find(({ thread }) => thread === wanted);
+    const is_free = ({ thread }: Request | Sleeper) => !this.#interrupted.has(thread);
+    const chosen =
+      wanted === undefined
+        ? (going_on ?? awake.find(is_free) ?? awake[0])
+        : ready.find(({ thread }) => thread === wanted);
     if (wanted !== undefined && chosen === undefined) {
       throw new Error(`step ${this.#steps}: ${wanted} cannot go on; the run is not the same as before`);
     }
     const picked = chosen ?? ready[0];
-    if (this.#steps >= prefix.length) {
-      const others = ready
-        .filter((one) => one !== picked && !(picked === going_on && going_on?.is_private() === true))
-        .map((one) => ({
-          thread: one.thread,
-          preempts: going_on !== undefined || ("wake" in one && awake !== undefined),
-          key: this.#causality.after(one.thread, accesses_of(one)),
-        }));
-      order.decisions.push({ chosen: picked?.thread ?? 0, others });
+    if (this.#steps >= prefix.length && picked !== undefined) {
+      const is_alone =
+        in_full !== true &&
+        picked === going_on &&
+        going_on.is_immediate &&
+        !this.#beginning.has(actor_of(going_on.thread));
+      const others = is_alone ? [] : ready.filter((one) => one !== picked && is_free(one));
+      order.decisions.push({
+        chosen: picked.thread,
+        others: others.map((one) => this.#other(one, going_on, awake.length > 0)),
+      });
     }
     return picked;
+  }
+
+  #other(one: Request | Sleeper, going_on: Request | undefined, somebody_is_awake: boolean): Other {
+    const accesses = this.#accesses_of(one);
+    const { thread } = one;
+    const held = this.#interrupted.after(accesses);
+    const other = {
+      thread,
+      preempts: "wake" in one && somebody_is_awake,
+      key: this.#key_after(thread, accesses),
+    };
+    if (going_on === undefined) {
+      return { ...other, held };
+    }
+    const left = this.#accesses_of(going_on);
+    if (!going_on.holds_turn && !conflict(left, accesses)) {
+      held.push(going_on.thread);
+    }
+    const actor = actor_of(going_on.thread);
+    const has_more = [...this.#requests, ...this.#sleepers].some(
+      (more) => more !== going_on && actor_of(more.thread) === actor,
+    );
+    return {
+      ...other,
+      preempts: true,
+      held,
+      instead_of: going_on.holds_turn || has_more ? undefined : { actor, accesses: left },
+    };
   }
 
   async #perform(chosen: Request | Sleeper, accesses: readonly Access[]): Promise<void> {
     this.#steps += 1;
     this.#current = chosen.thread;
     this.#continued = false;
+    this.#beginning.get(actor_of(chosen.thread))?.note();
+    this.#beginning.delete(actor_of(chosen.thread));
     if ("wake" in chosen) {
       this.#sleepers = this.#sleepers.filter((sleeper) => sleeper !== chosen);
+      this.#looked_at.set(chosen.thread, []);
       this.#holds_turn = false;
       this.time.pass(actor_of(chosen.thread));
       chosen.wake();
     } else {
       this.#requests = this.#requests.filter((request) => request !== chosen);
-      if (accesses.some(({ writes }) => writes)) {
-        this.#wake_others(actor_of(chosen.thread));
-      }
+      this.#change(chosen.thread, accesses);
       this.#holds_turn = chosen.holds_turn;
       this.time.turn_of(actor_of(chosen.thread));
       chosen.perform();
@@ -233,23 +285,41 @@ export class Scheduler {
     await macrotask();
   }
 
-  #wake_others(actor: number): void {
-    for (const sleeper of this.#sleepers) {
-      sleeper.is_awake ||= actor_of(sleeper.thread) !== actor;
+  /** Whoever has looked at what this changes has something new to find. */
+  #change(thread: number, accesses: readonly Access[]): void {
+    for (const [by, looks] of this.#looked_at) {
+      for (const look of looks) {
+        look.is_changed ||= actor_of(by) !== actor_of(thread) && conflict(look.accesses, accesses);
+      }
     }
+    for (const sleeper of this.#sleepers) {
+      sleeper.is_awake ||= this.#has_news(sleeper.thread) ?? true;
+    }
+    this.#looked_at.set(
+      thread,
+      [...(this.#looked_at.get(thread) ?? []), { accesses, is_changed: false }].slice(-LOOKED_AT),
+    );
+  }
+
+  #accesses_of(one: Request | Sleeper): Access[] {
+    const own = own_of(actor_of(one.thread));
+    const begun = this.#beginning.get(actor_of(one.thread))?.accesses ?? [];
+    return "wake" in one ? [own, ...begun] : [own, ...begun, ...one.accesses()];
   }
 
   #kill(actor: number): void {
     this.#dead.add(actor);
     this.#requests = this.#requests.filter(({ thread }) => actor_of(thread) !== actor);
     this.#sleepers = this.#sleepers.filter(({ thread }) => actor_of(thread) !== actor);
-    this.#wake_others(actor);
+    this.#sleepers.forEach((sleeper) => (sleeper.is_awake = true));
   }
 }
 
-function accesses_of(one: Request | Sleeper): Access[] {
-  const own = { thing: `actor ${actor_of(one.thread)}`, writes: true };
-  return "wake" in one ? [own] : [own, ...one.accesses()];
+const OWN: Access[] = [];
+
+/** What is in an actor's memory: its operations stay in their order. */
+function own_of(actor: number): Access {
+  return (OWN[actor] ??= { thing: `actor ${actor}`, writes: true });
 }
 
 /** Until all that can go on without a turn has gone on. */

@@ -44,6 +44,11 @@ export class VirtualTime {
     this.#restore = undefined;
   }
 
+  /** Whose turn it is. */
+  get actor(): number {
+    return this.#actor;
+  }
+
   turn_of(actor: number): void {
     this.#actor = actor;
   }

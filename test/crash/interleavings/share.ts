@@ -1,0 +1,94 @@
+import type { FileSessionFormat } from "../../../src/stores/file/snapshot-form.js";
+import { seeded_random } from "../../support/random.js";
+import { CrashedOrder } from "./crashes.js";
+import { Explorer } from "./explorer.js";
+import type { Scenario } from "./run-order.js";
+import { SCENARIOS } from "./scenarios.js";
+
+const FORMATS: readonly FileSessionFormat[] = ["json", "ndjson"];
+
+/** What is explored: every scenario in every format. */
+export const PAIRS: readonly { scenario: Scenario; format: FileSessionFormat }[] = SCENARIOS.flatMap((scenario) =>
+  FORMATS.map((format) => ({ scenario, format })),
+);
+
+/** How far a pair has come. */
+export interface Progress {
+  pair: number;
+  /** With how many interruptions all orders were looked at: none, up to one … */
+  complete: boolean[];
+  orders: number;
+  cut_short: number;
+  /** What is known to be left. */
+  left: number;
+  losses: string[];
+}
+
+export interface Crashes {
+  deaths: number;
+  kills: number;
+  cuts: number;
+  losses: string[];
+}
+
+/** Of the processor: what is looked at is not to depend on what else runs on the machine. */
+export function spent_ms(): number {
+  const { user, system } = process.cpuUsage();
+  return (user + system) / 1000;
+}
+
+/** The pairs that one process explores. */
+export class Share {
+  readonly #seed: number;
+  readonly #explorers = new Map<number, Explorer>();
+
+  constructor(seed: number) {
+    this.#seed = seed;
+  }
+
+  /** Goes on with a pair, fewer interruptions first, for so long or so many orders. */
+  async explore(
+    pair: number,
+    { preemptions, time_ms, orders = Infinity }: { preemptions: number; time_ms: number; orders?: number },
+  ): Promise<Progress> {
+    const explorer = this.#explorer(pair);
+    const end = spent_ms() + time_ms;
+    const complete: boolean[] = [];
+    for (let allowed = 0; allowed <= preemptions; allowed += 1) {
+      complete.push(await explorer.explore(allowed, () => explorer.followed >= orders || spent_ms() > end));
+    }
+    const left = complete.reduce((sum, _, at) => sum + explorer.left(at + 1), explorer.left(0));
+    return { pair, complete, orders: explorer.orders, cut_short: explorer.cut_short, left, losses: explorer.losses };
+  }
+
+  /** Of a pair that nobody goes on with, only samples are kept. */
+  leave(pair: number): void {
+    this.#explorer(pair).forget();
+  }
+
+  #explorer(pair: number): Explorer {
+    const { scenario, format } = PAIRS[pair] ?? {};
+    if (scenario === undefined || format === undefined) {
+      throw new Error(`there is no pair ${pair}`);
+    }
+    const explorer = this.#explorers.get(pair) ?? new Explorer(scenario, format, { seed: this.#seed });
+    this.#explorers.set(pair, explorer);
+    return explorer;
+  }
+
+  /** Cuts one of the orders of a pair off; `share`: at so many of all moments. */
+  async crash(pair: number, { share, seed }: { share: number; seed: number }): Promise<Crashes> {
+    const { scenario, format, samples } = this.#explorer(pair);
+    const random = seeded_random(seed);
+    const choices = random.pick(samples);
+    const order = new CrashedOrder(scenario, format, choices, () => random.below(2 ** 30) / 2 ** 30);
+    await order.run(share);
+    return { ...order.rounds, losses: order.losses };
+  }
+}
+
+/** Which pairs are cut off, and the seed of each time. */
+export function to_crash(orders: number, seed: number): { pair: number; seed: number }[] {
+  const random = seeded_random(seed);
+  return Array.from({ length: orders }, () => ({ pair: random.below(PAIRS.length), seed: random.below(2 ** 30) }));
+}

@@ -1,0 +1,27 @@
+/** A process that explores the pairs it is told to. */
+import process from "node:process";
+import { Share, spent_ms } from "./share.js";
+
+export type Task =
+  | { kind: "explore"; pair: number; preemptions: number; time_ms: number; is_last: boolean }
+  | { kind: "crash"; pair: number; share: number; seed: number };
+
+const share = new Share(Number(process.argv[2]));
+
+process.on("message", (task: Task) => {
+  perform(task).then(
+    (result) => process.send?.({ result, spent_ms: spent_ms() }),
+    (error: unknown) => process.send?.({ error: error instanceof Error ? error.stack : String(error) }),
+  );
+});
+
+async function perform(task: Task): Promise<unknown> {
+  if (task.kind === "crash") {
+    return share.crash(task.pair, task);
+  }
+  const progress = await share.explore(task.pair, task);
+  if (task.is_last) {
+    share.leave(task.pair);
+  }
+  return progress;
+}
