@@ -6,6 +6,8 @@ export default defineConfig({
     alias: Object.entries({
       "": "./src/index.ts",
       "/conformance": "./src/conformance/index.ts",
+      "/sql": "./src/stores/sql/index.ts",
+      "/redis": "./src/stores/redis/index.ts",
     }).map(([entry, file]) => ({
       find: new RegExp(`^@simulacra-ai/session${entry}$`),
       replacement: fileURLToPath(new URL(file, import.meta.url)),

@@ -1,0 +1,200 @@
+import { randomBytes } from "node:crypto";
+import type { Kysely } from "kysely";
+import { SessionError } from "../../errors.js";
+import { session_kind } from "../../metadata.js";
+import type { SessionKind, SessionMetadata } from "../../types.js";
+import { read_row } from "../session-rows.js";
+import { has_key_length, MAX_DATE_LENGTH, to_key } from "./sql-keys.js";
+import { is_duplicate, RowMoved } from "./sql-retries.js";
+import type { SqlDatabase, SqlTables } from "./sql-tables.js";
+
+/** What the row of a session says. */
+export interface SessionState {
+  metadata: SessionMetadata;
+  message_count: number;
+  revision: string;
+  version: string;
+  generation: string;
+}
+
+/** What becomes of a session. */
+export interface SessionWrite {
+  /** Complete, with the new count. */
+  metadata: SessionMetadata;
+  revision: string;
+  messages?: {
+    /** The JSON text of each. */
+    texts: readonly string[];
+    /** Their ids as {@link prompt_id_of} writes them: by these a draft becomes void. */
+    ids: ReadonlySet<string>;
+    /** False: they go behind those that are stored. */
+    replaces: boolean;
+  };
+}
+
+const KINDS: readonly unknown[] = ["root", "fork", "child", "checkpoint"] satisfies SessionKind[];
+
+/** As few as every version of SQLite takes parameters for, at four a row. */
+const ROWS_PER_INSERT = 200;
+/** MySQL limits how long a statement may be (`max_allowed_packet`). */
+const TEXT_PER_INSERT = 1 << 19;
+
+/** Another one each time, in any process. */
+export function new_token(): string {
+  return randomBytes(12).toString("base64url");
+}
+
+/** The columns of a session's row that its metadata decide. @throws {SessionError} `invalid_id`, `invalid_input`. */
+export function columns_of(metadata: SessionMetadata) {
+  const { id: session_id, updated_at, message_count } = metadata;
+  const parent_id: unknown = metadata.parent_id;
+  if (typeof parent_id === "string" && !has_key_length(parent_id)) {
+    throw new SessionError("invalid_id", "the parent_id is longer than an id may be", { session_id });
+  }
+  if (updated_at.length > MAX_DATE_LENGTH) {
+    const message = `metadata.updated_at is at most ${MAX_DATE_LENGTH} characters long`;
+    throw new SessionError("invalid_input", message, { session_id });
+  }
+  const kind: unknown = session_kind(metadata);
+  return {
+    updated_at: to_key(updated_at),
+    parent_key: typeof parent_id === "string" ? to_key(parent_id) : null,
+    kind: KINDS.includes(kind) ? (kind as SessionKind) : null,
+    metadata: JSON.stringify(metadata),
+    message_count,
+  };
+}
+
+/** @throws {SessionError} `corrupt`: nothing is merged into what cannot be read. */
+export async function read_state(
+  { names }: SqlDatabase,
+  db: Kysely<SqlTables>,
+  id: string,
+): Promise<SessionState | undefined> {
+  const row = await db
+    .selectFrom(names.sessions)
+    .select(["metadata", "updated_at", "message_count", "revision", "version", "generation"])
+    .where("session_key", "=", to_key(id))
+    .executeTakeFirst();
+  return row && { ...row, metadata: read_row(id, { ...row, messages: [] }).metadata };
+}
+
+/** Makes every other writer of the session wait. Returns whether there is one. */
+export async function lock_session({ names }: SqlDatabase, db: Kysely<SqlTables>, id: string): Promise<boolean> {
+  const { numUpdatedRows: found } = await db
+    .updateTable(names.sessions)
+    .set((row) => ({ locks: row("locks", "+", 1) }))
+    .where("session_key", "=", to_key(id))
+    .executeTakeFirst();
+  return found > 0n;
+}
+
+/**
+ * Writes what became of a session, if its row is as it was read; to be called in a transaction. The session's row comes
+ * first, always: it is the lock for all that belongs to the session.
+ * @throws {RowMoved}
+ */
+export async function write_session(
+  database: SqlDatabase,
+  db: Kysely<SqlTables>,
+  stored: SessionState | undefined,
+  { metadata, revision, messages }: SessionWrite,
+): Promise<void> {
+  const { sessions, messages: table } = database.names;
+  const { id } = metadata;
+  const session_key = to_key(id);
+  const generation = stored === undefined || messages?.replaces ? new_token() : stored.generation;
+  const row = { ...columns_of(metadata), revision, generation, version: new_token() };
+  if (stored === undefined) {
+    if (!(await insert_new(database, db, { ...row, session_key, id, locks: 0 }))) {
+      throw new RowMoved();
+    }
+  } else {
+    const { numUpdatedRows: found } = await db
+      .updateTable(sessions)
+      .set(row)
+      .where("session_key", "=", session_key)
+      .where("version", "=", stored.version)
+      .executeTakeFirst();
+    if (found === 0n) {
+      throw new RowMoved();
+    }
+  }
+  if (messages === undefined) {
+    return;
+  }
+  if (messages.replaces && stored !== undefined && stored.message_count > 0) {
+    await db.deleteFrom(table).where("session_key", "=", session_key).execute();
+  }
+  let position = metadata.message_count - messages.texts.length;
+  for (const texts of chunks_of(messages.texts)) {
+    const rows = texts.map((body, n) => ({ session_key, position: position + n, generation, body }));
+    await db.insertInto(table).values(rows).execute();
+    position += rows.length;
+  }
+  if (stored !== undefined) {
+    await drop_void_draft(database, db, session_key, messages.ids);
+  }
+}
+
+/** Returns whether it did: there may be a session by now. */
+async function insert_new(
+  { names, dialect }: SqlDatabase,
+  db: Kysely<SqlTables>,
+  row: SqlTables["sessions"],
+): Promise<boolean> {
+  const insert = db.insertInto(names.sessions).values(row);
+  if (dialect === "mysql") {
+    // IGNORE would let pass more than duplicates there.
+    return insert.execute().then(
+      () => true,
+      (error: unknown) => {
+        if (is_duplicate(error)) {
+          return false;
+        }
+        throw error;
+      },
+    );
+  }
+  const { numInsertedOrUpdatedRows: inserted } = await insert
+    .onConflict((conflict) => conflict.column("session_key").doNothing())
+    .executeTakeFirst();
+  return inserted !== undefined && inserted > 0n;
+}
+
+function* chunks_of(texts: readonly string[]): Generator<readonly string[]> {
+  let begin = 0;
+  let length = 0;
+  for (const [n, text] of texts.entries()) {
+    if (n > begin && (n - begin === ROWS_PER_INSERT || length + text.length > TEXT_PER_INSERT)) {
+      yield texts.slice(begin, n);
+      [begin, length] = [n, 0];
+    }
+    length += text.length;
+  }
+  if (begin < texts.length) {
+    yield texts.slice(begin);
+  }
+}
+
+/** The id by which the message with a prompt is known, as the column of drafts holds it: any text, as JSON. */
+export function prompt_id_of({ prompt }: { prompt: { id?: unknown } }): string | null {
+  return prompt.id === undefined ? null : (JSON.stringify(prompt.id) ?? null);
+}
+
+/** Whoever writes a draft locks the session's row as well, so none comes between. */
+async function drop_void_draft(
+  { names }: SqlDatabase,
+  db: Kysely<SqlTables>,
+  session_key: string,
+  ids: ReadonlySet<string>,
+): Promise<void> {
+  const draft = await db
+    .selectFrom(names.drafts)
+    .select("prompt_id")
+    .where("session_key", "=", session_key)
+    .executeTakeFirst();
+  if (draft?.prompt_id != null && ids.has(draft.prompt_id)) {
+    await db.deleteFrom(names.drafts).where("session_key", "=", session_key).execute();
+  }
+}

@@ -1,0 +1,252 @@
+import fs from "node:fs";
+import os from "node:os";
+import { join } from "node:path";
+import { PGlite } from "@electric-sql/pglite";
+import { Kysely, MysqlDialect, sql, SqliteDialect, type SqliteDatabase } from "kysely";
+import Libsql from "libsql";
+import mysql from "mysql2";
+import { afterAll, afterEach, beforeAll, describe } from "vitest";
+import { SqlSessionStore, type SqlSessionStoreOptions } from "../../../src/stores/sql/index.js";
+import { pglite_dialect } from "./pglite-dialect.js";
+import { connect_postgres } from "./postgres.js";
+
+export type Database = Kysely<unknown>;
+
+/** A place of one's own in a database, gone when it is closed. */
+export interface Place {
+  /** A pool of its own each time, closed with the place; `isolation` is that of its transactions. */
+  connect: (isolation?: string) => Database;
+  /** Where the tables are, if not where the connection looks for them. */
+  options: SqlSessionStoreOptions;
+  close(): Promise<void>;
+}
+
+export interface TestDatabase {
+  name: string;
+  /** Of a server: whether it answers. */
+  reached: boolean;
+  /** Whether several connections may work at once. */
+  is_server: boolean;
+  open(): Promise<Place>;
+}
+
+const MARIADB = { host: "127.0.0.1", user: "root", database: "test", connectTimeout: 5000 };
+
+/** `settings` are those of each session, in SQL. */
+export function connect_mariadb(database = MARIADB.database, settings?: string): Database {
+  const pool = mysql.createPool({ ...MARIADB, database, connectionLimit: 8 });
+  if (settings !== undefined) {
+    pool.on("connection", (connection) => void connection.query(`set session ${settings}`));
+  }
+  return new Kysely({ dialect: new MysqlDialect({ pool }) });
+}
+
+/**
+ * libsql leaves a statement open that found the database busy, and with it a lock that nobody gives back. So what may
+ * find it busy, the beginning of a transaction, is run in the way that closes its statements.
+ */
+const STEPS: { [text: string]: string } = { begin: "begin immediate", commit: "commit", rollback: "rollback" };
+
+export function connect_sqlite(path: string): Database {
+  const database = new Libsql(path, { timeout: 20 }) as unknown as SqliteDatabase & { exec(text: string): void };
+  database.exec("pragma journal_mode = wal; pragma synchronous = off");
+  const prepare = (text: string): ReturnType<SqliteDatabase["prepare"]> => {
+    const step = STEPS[text];
+    if (step === undefined) {
+      return database.prepare(text);
+    }
+    const run = () => {
+      database.exec(step);
+      return { changes: 0, lastInsertRowid: 0 };
+    };
+    return { reader: false, all: () => [], run, iterate: () => [][Symbol.iterator]() };
+  };
+  return new Kysely({ dialect: new SqliteDialect({ database: { prepare, close: () => database.close() } }) });
+}
+
+/** `SQL_STORE_TESTS=full`: everything in every database, with a hundred processes and 100,000 sessions. */
+export const IS_FULL = process.env["SQL_STORE_TESTS"] === "full";
+
+let places = 0;
+
+export function new_name(): string {
+  places += 1;
+  return `sql_store_${process.pid}_${Date.now().toString(36)}_${places}`;
+}
+
+/** Closes what a place has handed out, and then what it was made of. */
+function place(
+  connect: (isolation?: string) => Database,
+  options: SqlSessionStoreOptions,
+  remove: () => Promise<unknown>,
+): Place {
+  const opened: Database[] = [];
+  return {
+    options,
+    connect: (isolation) => {
+      const db = connect(isolation);
+      opened.push(db);
+      return db;
+    },
+    close: async () => {
+      await Promise.all(opened.map((db) => db.destroy()));
+      await remove();
+    },
+  };
+}
+
+async function once(db: Database, statement: string): Promise<void> {
+  try {
+    await sql.raw(statement).execute(db);
+  } finally {
+    await db.destroy();
+  }
+}
+
+async function is_reached(name: string, connect: () => Database): Promise<boolean> {
+  try {
+    await once(connect(), "select 1");
+    return true;
+  } catch (error) {
+    if (process.env["CI"]) {
+      throw error;
+    }
+    console.warn(`${name} cannot be reached, and is not tested: ${String(error)}`);
+    return false;
+  }
+}
+
+export const SQLITE: TestDatabase = {
+  name: "SQLite",
+  reached: true,
+  is_server: false,
+  open: async () => {
+    const memory = "/dev/shm";
+    const directory = fs.mkdtempSync(join(fs.existsSync(memory) ? memory : os.tmpdir(), "sql-"));
+    const remove = async () => fs.rmSync(directory, { recursive: true, force: true });
+    return place(() => connect_sqlite(join(directory, "sessions.db")), {}, remove);
+  },
+};
+
+/** It takes a second to start, so there is one for all, which ends with the process. */
+let pglite: Promise<PGlite> | undefined;
+
+export const PGLITE: TestDatabase = {
+  name: "PGlite",
+  reached: true,
+  is_server: false,
+  open: async () => {
+    pglite ??= PGlite.create();
+    const dialect = pglite_dialect(await pglite);
+    const db = new Kysely<unknown>({ dialect });
+    const schema = new_name();
+    await sql`create schema ${sql.id(schema)}`.execute(db);
+    return place(
+      () => db,
+      { schema },
+      () => once(new Kysely<unknown>({ dialect }), `drop schema ${schema} cascade`),
+    );
+  },
+};
+
+export const POSTGRESQL: TestDatabase = {
+  name: "PostgreSQL",
+  reached: await is_reached("PostgreSQL", connect_postgres),
+  is_server: true,
+  open: async () => {
+    const schema = new_name();
+    await once(connect_postgres(), `create schema ${schema}`);
+    const connect = (isolation?: string) =>
+      connect_postgres(isolation ? { settings: { default_transaction_isolation: isolation.replace(" ", "\\ ") } } : {});
+    return place(connect, { schema }, () => once(connect_postgres(), `drop schema ${schema} cascade`));
+  },
+};
+
+export const MARIA: TestDatabase = {
+  name: "MariaDB",
+  reached: await is_reached("MariaDB", connect_mariadb),
+  is_server: true,
+  open: async () => {
+    const database = new_name();
+    await once(connect_mariadb(), `create database ${database}`);
+    return place(
+      (isolation) => connect_mariadb(database, isolation && `transaction isolation level ${isolation}`),
+      {},
+      () => once(connect_mariadb(), `drop database ${database}`),
+    );
+  },
+};
+
+export const DATABASES = [SQLITE, PGLITE, POSTGRESQL, MARIA];
+
+/** Defines tests for every database, or for these; one that cannot be reached shows as skipped. */
+export function each_database(define: (database: TestDatabase) => void, databases = DATABASES): void {
+  for (const database of databases) {
+    describe.skipIf(!database.reached)(`in ${database.name}`, () => define(database));
+  }
+}
+
+/** A store with tables of its own, and the way to them past the store. */
+export interface OpenTables {
+  store: SqlSessionStore;
+  /** Another instance over the same tables, with connections of its own where the database has more than one. */
+  reopen: (isolation?: string) => SqlSessionStore;
+  db: Database;
+  /** The name of a table in SQL. */
+  table: (name: "sessions" | "messages" | "drafts" | "migrations") => string;
+}
+
+/** Tables for so many stores a test, made once for a `describe` and emptied after each test. */
+export function use_tables(database: TestDatabase, sets: number): { open: (this: void) => OpenTables } {
+  let [at, used, here] = [undefined as Place | undefined, 0, undefined as Database | undefined];
+  const connections = new Map<string | undefined, Database>();
+  const connected = (isolation: string | undefined) => {
+    const known = connections.get(isolation) ?? (at as Place).connect(isolation);
+    connections.set(isolation, known);
+    return known;
+  };
+  const all: OpenTables[] = [];
+  beforeAll(async () => {
+    at = await database.open();
+    here = at.connect();
+    const { options } = at;
+    for (let n = 0; n < sets; n += 1) {
+      const [db, mine] = [here, { ...options, table_prefix: `set${n}_` }];
+      const store = new SqlSessionStore(db, mine);
+      await store.migrate();
+      const schema = options.schema === undefined ? "" : `${options.schema}.`;
+      all.push({
+        store,
+        db,
+        reopen: (isolation) => new SqlSessionStore(connected(isolation), mine),
+        table: (name) => `${schema}set${n}_${name}`,
+      });
+    }
+  });
+  afterAll(async () => {
+    await at?.close();
+    all.length = 0;
+    connections.clear();
+  });
+  afterEach(async () => {
+    const opened = all.slice(0, used);
+    used = 0;
+    await here?.transaction().execute(async (transaction) => {
+      for (const { table } of opened) {
+        for (const name of ["sessions", "messages", "drafts"] as const) {
+          await sql.raw(`delete from ${table(name)}`).execute(transaction);
+        }
+      }
+    });
+  });
+  return {
+    open: () => {
+      const tables = all[used];
+      used += 1;
+      if (tables === undefined) {
+        throw new Error(`a test has more than ${sets} stores`);
+      }
+      return tables;
+    },
+  };
+}

@@ -1,0 +1,107 @@
+import { expect, test } from "vitest";
+import { loaded, message, outcome_of, texts_of } from "../helpers.js";
+import { use_children } from "./children.js";
+import { each_database, MARIA, new_name, POSTGRESQL, SQLITE, use_tables } from "./databases.js";
+import { connect_postgres } from "./postgres.js";
+import { SqlSessionStore } from "../../../src/stores/sql/index.js";
+import { sql } from "kysely";
+
+const ISOLATION: [string, ...string[]] = ["read uncommitted", "read committed", "repeatable read", "serializable"];
+const SEVERAL_CONNECTIONS = [SQLITE, POSTGRESQL, MARIA];
+
+each_database((database) => {
+  const { open } = use_tables(database, 1);
+
+  test.each(database.is_server ? ISOLATION : [undefined])(
+    "rule 23: of two writers with one revision one wins, and no update is lost (%s)",
+    async (isolation) => {
+      const { store, reopen } = open();
+      await store.save("s", [message("0")]);
+      const writers = [reopen(isolation), reopen(isolation)];
+      for (let round = 1; round <= 5; round += 1) {
+        const options = { revision: (await loaded(store)).revision };
+        const outcomes = await Promise.all([
+          ...writers.map((writer) => outcome_of(writer.append("s", [message(`${round}`)], options))),
+          ...writers.map((writer, n) => writer.update("s", { [`${n} ${round}`]: n })),
+        ]);
+        expect([...outcomes].sort()).toEqual(["conflict", "done", true, true]);
+      }
+      const { messages, metadata } = await loaded(store);
+      expect(texts_of(messages)).toEqual(["0", "1", "2", "3", "4", "5"]);
+      expect(Object.keys(metadata).filter((key) => /^\d \d$/.test(key))).toHaveLength(10);
+    },
+  );
+
+  test("rule 23: of two that create one session one does, and of two that delete it", async () => {
+    const { store, reopen } = open();
+    const both = [store, reopen()];
+    for (let round = 0; round < 4; round += 1) {
+      const made = both.map((one) => outcome_of(one.replace("s", [message("x")], { revision: null })));
+      expect((await Promise.all(made)).sort()).toEqual(["conflict", "done"]);
+      expect((await Promise.all(both.map((one) => one.delete("s")))).sort()).toEqual([false, true]);
+    }
+  });
+
+  test("rules 20 and 23: a reader never sees messages of one revision with metadata of another", async () => {
+    const { store, reopen } = open();
+    const reader = reopen();
+    const put = (n: number) => {
+      const messages = Array.from({ length: (n * 7) % 5 }, (_, of) => message(`${n} ${of}`));
+      return store.save("s", messages, { model: `${n}` });
+    };
+    await put(0);
+    let ended = false;
+    const seen = new Map<string, string>();
+    const read = async () => {
+      while (!ended) {
+        const { metadata, messages, revision } = await loaded(reader);
+        expect(messages.map(({ id }) => id)).toEqual(
+          Array.from({ length: (Number(metadata.model) * 7) % 5 }, (_, of) => `id of ${metadata.model} ${of}`),
+        );
+        expect(metadata.message_count).toBe(messages.length);
+        expect(seen.get(revision) ?? metadata.model).toBe(metadata.model);
+        seen.set(revision, metadata.model ?? "");
+        await new Promise((resolve) => setImmediate(resolve));
+      }
+    };
+    const reading = read();
+    for (let n = 1; n < 40; n += 1) {
+      await put(n);
+    }
+    ended = true;
+    await reading;
+  });
+}, SEVERAL_CONNECTIONS);
+
+each_database(() => {
+  const run = use_children();
+
+  test("rule 23: of 4 processes that append 50 times each none loses a message, and none stores one twice", async () => {
+    const schema = new_name();
+    const db = connect_postgres();
+    await sql`create schema ${sql.id(schema)}`.execute(db);
+    try {
+      const store = new SqlSessionStore(db, { schema });
+      await store.migrate();
+      await store.save("s", []);
+      const names = ["a", "b", "c", "d"];
+      const count = 50;
+      const printed = await run(
+        names.map((name) => ({ what: "append" as const, schema, user: "postgres", name, count })),
+      );
+      expect(printed).toEqual(Array(4).fill("ready\ndone"));
+      const expected = names.flatMap((name) => Array.from({ length: count }, (_, n) => `${name} ${n}`));
+      const { messages, metadata } = await loaded(store);
+      expect(texts_of(messages).sort()).toEqual([...expected].sort());
+      for (const name of names) {
+        const own = texts_of(messages).filter((text) => text.startsWith(name));
+        expect(own).toEqual(expected.filter((text) => text.startsWith(name)));
+      }
+      const updated = Object.fromEntries(names.flatMap((name) => [0, 10, 20, 30, 40].map((n) => [`${name} ${n}`, n])));
+      expect(metadata).toMatchObject({ message_count: 200, ...updated });
+    } finally {
+      await sql`drop schema ${sql.id(schema)} cascade`.execute(db);
+      await db.destroy();
+    }
+  });
+}, [POSTGRESQL]);
