@@ -40,11 +40,13 @@ function install(project: string): void {
   cpSync(join(ROOT, "test/package/project"), project, { recursive: true });
   run("npm", ["pack", "--silent", "--pack-destination", project], ROOT);
   const tarball = readdirSync(project).find((name) => name.endsWith(".tgz")) ?? "";
-  const dependencies = RUNTIMES.flatMap(({ binary }, index) => (binary ? [[folder_of(index), binary.package]] : []));
-  const manifest = {
-    private: true,
-    dependencies: { ...Object.fromEntries(dependencies), "@simulacra-ai/session": `file:${tarball}` },
-  };
+  const dependencies: Record<string, string> = { "@simulacra-ai/session": `file:${tarball}` };
+  for (const [index, { binary }] of RUNTIMES.entries()) {
+    if (binary !== undefined) {
+      dependencies[folder_of(index)] = binary.package;
+    }
+  }
+  const manifest = { private: true, dependencies };
   writeFileSync(join(project, "package.json"), JSON.stringify(manifest));
   run("npm", ["install", "--no-audit", "--no-fund", "--ignore-scripts", "--no-package-lock", "--force"], project);
 }
