@@ -1,0 +1,119 @@
+import { createHash } from "node:crypto";
+import { setTimeout as pause } from "node:timers/promises";
+import { SessionError } from "../../errors.js";
+
+interface ScriptCall {
+  keys: string[];
+  arguments: string[];
+}
+
+/** What runs scripts: every client of node-redis, and its cluster. */
+interface ScriptClient {
+  eval(script: string, call: ScriptCall): Promise<unknown>;
+  evalSha(sha1: string, call: ScriptCall): Promise<unknown>;
+}
+
+/** What walks through the keys of one server. */
+interface ScanClient {
+  scan(cursor: string, options: { MATCH: string; COUNT: number }): Promise<{ cursor: unknown; keys: unknown[] }>;
+}
+
+/** What names the masters of a cluster. */
+interface ClusterClient {
+  readonly masters: readonly unknown[];
+  nodeClient(node: unknown): Promise<ScanClient> | ScanClient;
+}
+
+/**
+ * A connected client of node-redis (`createClient()`, also a pool or a sentinel) or its `createCluster()`: what is called
+ * of it. It is never closed by the store.
+ */
+export type RedisSessionClient = ScriptClient & (ScanClient | ClusterClient);
+
+/** A Lua script over one key, and the digest that the server knows it by. */
+export interface Script {
+  text: string;
+  sha1: string;
+}
+
+export function script(text: string): Script {
+  const trimmed = text.trim();
+  return { text: trimmed, sha1: createHash("sha1").update(trimmed).digest("hex") };
+}
+
+/** Nothing was run, and the same may succeed a little later: a server that starts, a slot that has just moved. */
+const PASSING = ["LOADING", "TRYAGAIN", "CLUSTERDOWN", "MASTERDOWN", "Too many Cluster redirections"];
+const ATTEMPTS = 20;
+const LONGEST_MS = 250;
+
+function begins_with(error: unknown, words: readonly string[]): boolean {
+  return error instanceof Error && words.some((word) => error.message.startsWith(word));
+}
+
+export function is_wrong_type(error: unknown): boolean {
+  return begins_with(error, ["WRONGTYPE"]);
+}
+
+/**
+ * Runs a script over one key. A server that has forgotten it is told it again.
+ * @returns the texts of the reply, `undefined` where it has a null.
+ */
+export async function run_script(
+  client: RedisSessionClient,
+  { text, sha1 }: Script,
+  key: string,
+  given: readonly (string | number)[] = [],
+): Promise<(string | undefined)[]> {
+  const call = { keys: [key], arguments: given.map(String) };
+  for (let attempt = 1; ; attempt += 1) {
+    try {
+      return texts_of(
+        await client.evalSha(sha1, call).catch((error: unknown) => {
+          if (begins_with(error, ["NOSCRIPT"])) {
+            return client.eval(text, call);
+          }
+          throw error;
+        }),
+      );
+    } catch (error) {
+      if (attempt === ATTEMPTS || !begins_with(error, PASSING)) {
+        throw error;
+      }
+    }
+    await pause(Math.random() * Math.min(LONGEST_MS, 4 * 2 ** attempt));
+  }
+}
+
+/** Names of keys that match, of every master, in portions; one may come twice. */
+export async function* scan_keys(client: RedisSessionClient, pattern: string): AsyncGenerator<string[]> {
+  for (const node of await masters_of(client)) {
+    let cursor = "0";
+    do {
+      const reply = await node.scan(cursor, { MATCH: pattern, COUNT: 1000 });
+      cursor = text_of(reply.cursor) ?? "0";
+      yield reply.keys.map((key) => text_of(key) ?? "");
+    } while (cursor !== "0");
+  }
+}
+
+async function masters_of(client: RedisSessionClient): Promise<ScanClient[]> {
+  if ("nodeClient" in client) {
+    return Promise.all(client.masters.map(async (node) => client.nodeClient(node)));
+  }
+  return [client];
+}
+
+/** A client may be told to return other types than texts. */
+function text_of(value: unknown): string | undefined {
+  if (value === null || value === undefined || typeof value === "string") {
+    return value ?? undefined;
+  }
+  return Buffer.isBuffer(value) ? value.toString() : JSON.stringify(value);
+}
+
+function texts_of(reply: unknown): (string | undefined)[] {
+  if (!Array.isArray(reply)) {
+    throw new SessionError("storage", "the server's reply is none of the scripts'");
+  }
+  return reply.map(text_of);
+}

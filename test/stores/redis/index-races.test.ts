@@ -1,0 +1,79 @@
+import { describe, expect, test } from "vitest";
+import { RedisSessionStore } from "../../../src/stores/redis/index.js";
+import { before, HookedClient } from "./hooked-client.js";
+import { HAS_SHARED, use_shared } from "./servers.js";
+
+const DATES = ["2024-01-01T00:00:00.000Z", "2024-01-02T00:00:00.000Z", "2024-01-03T00:00:00.000Z"] as const;
+
+describe.skipIf(!HAS_SHARED)("writers and readers of the index of sessions in Redis", () => {
+  const { client, open } = use_shared();
+  const ids = async (store: RedisSessionStore, limit?: number) =>
+    (await store.list(limit === undefined ? {} : { limit })).map(({ id }) => id);
+
+  test("rule 21: a list between the entry and the session leaves the entry alone, though the writer dies after that", async () => {
+    const { store, prefix } = open();
+    await store.save("moved", [], { updated_at: DATES[0] });
+    for (const id of ["new", "moved"]) {
+      const dying = new HookedClient(client, async (command) => {
+        if (command === 3) {
+          await store.list();
+        }
+        return command === 4 ? "lost" : "runs";
+      });
+      await new RedisSessionStore(dying.client, { prefix }).save(id, [], { updated_at: DATES[1] });
+      expect(dying.commands).toBe(4);
+      expect(await ids(store)).toContain(id);
+      expect(await ids(store, 1)).toEqual([id === "new" ? "new" : "moved"]);
+    }
+  });
+
+  test("rule 21: a writer that was so slow that its entry was taken away brings it back", async () => {
+    const { store, prefix } = open();
+    const index = `${prefix}:index`;
+    const slow = new HookedClient(
+      client,
+      before(3, async () => client.zRem(index, await client.zRange(index, 0, -1))),
+    );
+    await new RedisSessionStore(slow.client, { prefix }).save("s", [], { parent_id: "p" });
+    expect(await ids(store)).toEqual(["s"]);
+    expect((await store.list({ parent_id: "p" })).length).toBe(1);
+    await store.update("s", { label: "l" });
+    await store.delete("s");
+    expect(await client.exists(index)).toBe(0);
+  });
+
+  test("rule 21: a session that moves forward while it is listed is listed once", async () => {
+    const { store, prefix } = open();
+    await store.save("a", [], { updated_at: DATES[1] });
+    await store.save("b", [], { updated_at: DATES[0] });
+    const reading = new HookedClient(
+      client,
+      before(2, () => store.update("b", { updated_at: DATES[2] })),
+    );
+    expect(await ids(new RedisSessionStore(reading.client, { prefix }))).toEqual(["b", "a"]);
+  });
+
+  test("rule 21: a session that moves back while a page is read makes room for the next", async () => {
+    const { store, prefix } = open();
+    await store.save("a", [], { updated_at: DATES[2] });
+    await store.save("b", [], { updated_at: DATES[1] });
+    await store.save("c", [], { updated_at: DATES[1] });
+    const reading = new HookedClient(
+      client,
+      before(2, () => store.update("a", { updated_at: DATES[0] })),
+    );
+    expect(await ids(new RedisSessionStore(reading.client, { prefix }), 1)).toEqual(["b"]);
+    expect(await ids(store)).toEqual(["b", "c", "a"]);
+  });
+
+  test("rule 21: a session that is deleted or expires while it is listed is not there", async () => {
+    const { store, prefix } = open();
+    await store.save("a", []);
+    await store.save("b", []);
+    const reading = new HookedClient(
+      client,
+      before(2, () => store.delete("b")),
+    );
+    expect(await ids(new RedisSessionStore(reading.client, { prefix }))).toEqual(["a"]);
+  });
+});

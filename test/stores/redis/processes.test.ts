@@ -1,0 +1,77 @@
+import { spawn, type ChildProcessWithoutNullStreams } from "node:child_process";
+import fs from "node:fs";
+import { join } from "node:path";
+import { build } from "esbuild";
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vitest";
+import { SHARED_URL } from "./clients.js";
+import { HAS_SHARED, temporary_directory, use_shared } from "./servers.js";
+import type { WriterReport, WriterTask } from "./writer-process.js";
+
+const WRITERS = ["w0", "w1", "w2", "w3"];
+const TURNS = 50;
+
+interface Writer {
+  process: ChildProcessWithoutNullStreams;
+  ready: Promise<void>;
+  report: Promise<WriterReport>;
+}
+
+function start(program: string, task: WriterTask): Writer {
+  const child = spawn(process.execPath, [program, JSON.stringify(task)]);
+  let [output, complaints] = ["", ""];
+  const ended = new Promise<void>((resolve, reject) => {
+    child.on("error", reject);
+    child.on("close", () => resolve());
+  });
+  onTestFinished(async () => {
+    child.kill("SIGKILL");
+    await ended;
+  });
+  child.stderr.on("data", (chunk: Buffer) => (complaints += chunk.toString()));
+  const ready = new Promise<void>((resolve, reject) => {
+    child.stdout.on("data", (chunk: Buffer) => {
+      output += chunk.toString();
+      resolve();
+    });
+    void ended.then(() => reject(new Error(`a writer ended before it began: ${complaints}`)));
+  });
+  const report = ended.then(() => {
+    expect(complaints).toBe("");
+    return JSON.parse(output.split("\n")[1] ?? "") as WriterReport;
+  });
+  return { process: child, ready, report };
+}
+
+describe.skipIf(!HAS_SHARED)("rule 23: four processes append fifty turns each", () => {
+  const { open } = use_shared();
+  const directory = HAS_SHARED ? temporary_directory() : "";
+  const program = join(directory, "writer.cjs");
+  beforeAll(async () => {
+    const entry = new URL("writer-process.ts", import.meta.url).pathname;
+    await build({ entryPoints: [entry], outfile: program, bundle: true, platform: "node", format: "cjs" });
+  });
+  afterAll(() => fs.rmSync(directory, { recursive: true, force: true }));
+
+  for (const sessions of [["one"], ["a", "b", "c", "d", "e"]]) {
+    test(`to ${sessions.length === 1 ? "one session" : "many"}: nothing is lost or doubled, every conflict is told`, async () => {
+      const { store, prefix } = open();
+      await Promise.all(sessions.map((id) => store.save(id, [])));
+      const writers = WRITERS.map((name) =>
+        start(program, { url: SHARED_URL, prefix, ids: sessions, name, turns: TURNS }),
+      );
+      await Promise.all(writers.map(({ ready }) => ready));
+      writers.forEach((writer) => writer.process.stdin.write("go\n"));
+      const reports = await Promise.all(writers.map(({ report }) => report));
+      for (const session of sessions) {
+        const found = (await store.load(session))?.messages.map(({ id }) => id ?? "") ?? [];
+        const written = reports.map((report) => report.written.flatMap(([at, id]) => (at === session ? [id] : [])));
+        expect([...found].sort()).toEqual(written.flat().sort());
+        written.forEach((own) => expect(found.filter((id) => own.includes(id))).toEqual(own));
+      }
+      const listed = await store.list();
+      expect(listed.reduce((sum, { message_count }) => sum + message_count, 0)).toBe(WRITERS.length * TURNS);
+      const codes = new Set(reports.flatMap(({ errors }) => Object.keys(errors)));
+      expect([...codes].filter((code) => code !== "conflict")).toEqual([]);
+    });
+  }
+});
