@@ -21,7 +21,7 @@ describe.skipIf(!HAS_SHARED)("the index of sessions in Redis", () => {
   const { client, open } = use_shared();
   const members = (prefix: string) => client.zRange(`${prefix}:index`, 0, -1);
 
-  test("rule 21: after every command that may be the last of a process, the list says what load says", async () => {
+  test("rules 21 and 57: after every command that may be the last of a process, the list says what load says", async () => {
     const fates: readonly Fate[] = ["lost", "reply lost"];
     for (const fate of fates) {
       for (let last = 1; ; last += 1) {
@@ -58,7 +58,7 @@ describe.skipIf(!HAS_SHARED)("the index of sessions in Redis", () => {
     }
   });
 
-  test("rule 21: an entry whose session is gone is dropped when it is met", async () => {
+  test("rules 21 and 57: an entry whose session is gone is dropped when it is met", async () => {
     const { store, prefix } = open();
     await store.save("gone", [], { parent_id: "p" });
     await store.save("there", []);
@@ -68,7 +68,7 @@ describe.skipIf(!HAS_SHARED)("the index of sessions in Redis", () => {
     expect((await members(prefix)).some((member) => member.includes("~gone "))).toBe(false);
   });
 
-  test("rule 21: a session without an entry is listed again after its next change, or a rebuild", async () => {
+  test("rules 21 and 57: a session without an entry is listed again after its next change, or a rebuild", async () => {
     const { store, prefix } = open();
     for (const id of ["a", "b", "*?[x]{}:\u0000ä\u{1f600}"]) {
       await store.save(id, [user("one")], { updated_at: DATES[1] });
@@ -85,7 +85,7 @@ describe.skipIf(!HAS_SHARED)("the index of sessions in Redis", () => {
     expect((await other.list()).map(({ id }) => id)).toEqual(["another"]);
   });
 
-  test("rule 21: sessions that change all the time are in every list, once", async () => {
+  test("rules 21 and 57: sessions that change all the time are in every list, once", async () => {
     const { store, prefix } = open();
     const names = Array.from({ length: 20 }, (_, n) => `s${n}`);
     await Promise.all(names.map((id) => store.save(id, [])));
@@ -112,7 +112,7 @@ describe.skipIf(!HAS_SHARED)("the index of sessions in Redis", () => {
     expect(left.length).toBe(names.length);
   });
 
-  test("rule 21: the newest of many sessions, and a page of few, are read without the rest", async () => {
+  test("rules 21 and 57: the newest of many sessions, and a page of few, are read without the rest", async () => {
     const { store, prefix } = open();
     const many = 3000;
     const date = (n: number) => new Date(1.7e12 + n).toISOString();
@@ -145,7 +145,7 @@ describe.skipIf(!HAS_SHARED)("the index of sessions in Redis", () => {
     expect((await cost({ parent_id: "p", kinds: ["root"] })).commands).toBe(1);
   });
 
-  test("rule 21: a list reads no messages, and an append no history", async () => {
+  test("rules 21 and 57: a list reads no messages, and an append no history", async () => {
     const { store, prefix } = open();
     const long = Array.from({ length: 200 }, (_, n) => user("x".repeat(1000), `m${n}`));
     await store.save("s", long);
