@@ -3,9 +3,13 @@ import { once } from "node:events";
 import { fileURLToPath } from "node:url";
 
 /** Runs a script of this directory in a process of its own. Returns what it sends. */
-export async function in_a_fresh_process<Report>(script: string, args: readonly string[]): Promise<Report> {
+export async function in_a_fresh_process<Report>(
+  script: string,
+  args: readonly string[],
+  signal?: AbortSignal,
+): Promise<Report> {
   const path = fileURLToPath(new URL(script, import.meta.url));
-  const options = { execArgv: ["--import", import.meta.resolve("tsx"), "--expose-gc"] };
+  const options = { execArgv: ["--import", import.meta.resolve("tsx"), "--expose-gc"], ...(signal && { signal }) };
   const worker = fork(path, args, options);
   let report: Report | undefined;
   worker.on("message", (message) => (report = message as Report));

@@ -140,6 +140,28 @@ export async function in_temporary_directory<T>(task: (directory: string) => Pro
   }
 }
 
+const clean_ups: (() => Promise<void>)[] = [];
+
+/** Runs `clean_up` once: after the task, however that ends, or when the run is interrupted. */
+export async function with_clean_up<T>(task: () => Promise<T>, clean_up: () => Promise<void>): Promise<T> {
+  let cleaned: Promise<void> | undefined;
+  const once = () => (cleaned ??= clean_up());
+  clean_ups.push(once);
+  try {
+    return await task();
+  } finally {
+    await once();
+    clean_ups.splice(clean_ups.indexOf(once), 1);
+  }
+}
+
+/** For a run that is interrupted: the last task's first. */
+export async function clean_up_all(): Promise<void> {
+  for (const clean_up of clean_ups.toReversed()) {
+    await clean_up();
+  }
+}
+
 /** A sync of a new directory waits for the file system's own journal, and so for what others have left in it. */
 async function settle(directory: string): Promise<void> {
   const handle = await open(directory, "r");

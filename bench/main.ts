@@ -8,14 +8,15 @@ import { parseArgs } from "node:util";
 import type { FileSessionFormat } from "@simulacra-ai/session";
 import { APPEND } from "./append.js";
 import { AUTO_SAVE } from "./auto-save.js";
+import { BACKENDS } from "./backends/backends.js";
 import { DRAFTS } from "./drafts.js";
 import { FOLD } from "./fold.js";
-import { print_table, type Figure } from "./harness.js";
+import { clean_up_all, print_table, type Figure } from "./harness.js";
 import { LIST } from "./list.js";
 import { LOAD } from "./load.js";
 import { MEMORY } from "./memory.js";
 
-const SUBJECTS = [AUTO_SAVE, DRAFTS, APPEND, LIST, LOAD, FOLD, MEMORY];
+const SUBJECTS = [AUTO_SAVE, DRAFTS, APPEND, LIST, LOAD, FOLD, MEMORY, BACKENDS];
 const NAMES = SUBJECTS.map(({ name }) => name);
 const FORMATS: readonly FileSessionFormat[] = ["json", "ndjson"];
 
@@ -33,7 +34,7 @@ const formats = FORMATS.filter((format) => options.format.includes(format));
 require_known(options.only, NAMES);
 require_known(options.format, FORMATS);
 
-process.on("SIGINT", () => process.exit(130));
+process.on("SIGINT", () => void clean_up_all().finally(() => process.exit(130)));
 const figures: Figure[] = [];
 for (const subject of subjects) {
   console.error(`measuring ${subject.name} …`);
