@@ -18,5 +18,6 @@ export default defineConfig({
     testTimeout: 30_000,
     retry: 0,
     isolate: false, // files share modules, not files on disk: a third less time
+    maxWorkers: 2,
   },
 });

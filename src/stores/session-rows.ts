@@ -40,14 +40,16 @@ export function read_row(id: string, row: StoredRow): StoredSession {
 /** The list entry of a row, a copy; with `damaged` where the row cannot be read. */
 export function read_entry(row: ListedRow): SessionMetadata {
   const { id } = row;
-  const date = date_of_column(row.updated_at);
-  let metadata = complete_metadata({}, { id, message_count: 0, date: () => date });
+  let metadata: SessionMetadata | undefined;
   try {
-    metadata = read_metadata(id, row, 0);
-    const message_count = row.messages === undefined ? counted(row) : read_messages(id, row.messages).length;
-    return { ...metadata, message_count };
+    metadata = read_metadata(id, row, "claimed");
+    return row.messages === undefined
+      ? metadata
+      : { ...metadata, message_count: read_messages(id, row.messages).length };
   } catch (error) {
-    return { ...metadata, damaged: error instanceof Error ? error.message : String(error) };
+    const date = date_of_column(row.updated_at);
+    metadata ??= complete_metadata({}, { id, message_count: 0, date: () => date });
+    return { ...metadata, message_count: 0, damaged: error instanceof Error ? error.message : String(error) };
   }
 }
 
@@ -121,18 +123,19 @@ function read_messages(id: string, column: unknown): Message[] {
   return messages as Message[];
 }
 
-function read_metadata(id: string, row: Pick<ListedRow, "metadata" | "updated_at">, message_count: number) {
+/** `"claimed"`: the count that the metadata claim, for rows that come without messages. */
+function read_metadata(
+  id: string,
+  row: Pick<ListedRow, "metadata" | "updated_at">,
+  message_count: number | "claimed",
+): SessionMetadata {
   const metadata = read_json(id, "metadata", row.metadata);
   if (!is_object(metadata)) {
     throw damaged(id, "the metadata are no object");
   }
-  return complete_metadata(metadata, { id, message_count, date: () => date_of_column(row.updated_at) });
-}
-
-/** The count that the metadata claim, for rows that come without messages. */
-function counted(row: ListedRow): number {
-  const { message_count } = read_json(row.id, "metadata", row.metadata) as Partial<SessionMetadata>;
-  return Number.isInteger(message_count) ? (message_count as number) : 0;
+  const claimed = (metadata as Partial<SessionMetadata>).message_count;
+  const count = message_count === "claimed" ? (Number.isInteger(claimed) ? (claimed ?? 0) : 0) : message_count;
+  return complete_metadata(metadata, { id, message_count: count, date: () => date_of_column(row.updated_at) });
 }
 
 function read_json(id: string, column: string, value: unknown): unknown {

@@ -32,8 +32,7 @@ const SYNCS = [
   "sync_directory after rename to {id}.ndjson",
   "sync_directory after rename to {id}.ndjson.next",
   "sync_directory after rename to {id}.journal",
-  "sync_directory after unlink {id}.json",
-  "sync_directory after unlink {id}.meta.json",
+  "sync_directory after rename to {id}.tmp", // the head of a session that is deleted
   "sync_directory after unlink {id}.tmp", // a damaged journal, moved away from its name first
   "sync_directory after make forks",
   "sync_directory after rename to forks/{id}.json",

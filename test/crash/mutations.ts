@@ -97,8 +97,10 @@ const RETIRED: Pattern = (entry) =>
 const SYNCED = /^sync_directory after /;
 const NEW_SNAPSHOT = /^sync_directory after rename to \{id\}\.(meta\.)?json$/;
 const NEW_JOURNAL = "sync_directory after create {id}.journal";
-const REMOVED = /^unlink \{id\}\.(meta\.)?json$/;
-const GONE = /^sync_directory after unlink \{id\}\.(meta\.)?json$/;
+/** A head gets another name before it is removed, too. */
+const REMOVED: Pattern = (entry) =>
+  entry.kind === "entries" && entry.label === "rename to {id}.tmp" && entry.changes[0]?.name.endsWith(".json") === true;
+const GONE = "sync_directory after rename to {id}.tmp";
 const DRAFTED = "rename to {id}.draft";
 const HEAD = "rename to {id}.meta.json";
 /** What a process writes beside others gets the name that belongs to the lock before it gets its own. */

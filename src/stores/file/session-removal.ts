@@ -1,16 +1,17 @@
-import { keep_aside, remove_if_there, sync_directory } from "./durable-files.js";
+import { keep_aside, remove_if_there, rename_if_there, sync_directory } from "./durable-files.js";
 import { find_form, FORMS } from "./forms.js";
 import type { ChangeContext } from "./snapshot-form.js";
 
 /** Removes all files of a session. Returns whether there was one. */
 export async function remove_session(context: ChangeContext): Promise<boolean> {
-  const { layer, policy, paths } = context;
-  const existed = await remove_all(
-    context,
-    FORMS.map((form) => form.head_path(paths)),
-  );
+  const { layer, policy, paths, lock } = context;
+  let existed = false;
+  for (const form of FORMS) {
+    existed = (await move_head_away(context, form.head_path(paths))) || existed;
+  }
   if (existed) {
     await sync_directory(layer, paths.root, policy); // without its journal a snapshot would be an older session
+    await remove_if_there(layer, paths.temporary(lock.token));
   }
   const had_draft = (await layer.stat(paths.draft)) !== undefined;
   await remove_followers(context);
@@ -18,6 +19,25 @@ export async function remove_session(context: ChangeContext): Promise<boolean> {
     await sync_directory(layer, paths.root, policy); // under the same id it would come back
   }
   return existed;
+}
+
+/**
+ * Takes a head its name, if it still is this writer's to remove. It is moved away first and looked at then: one that has
+ * been stopped for so long that its lock was broken must not remove what its successor has stored.
+ */
+async function move_head_away({ layer, paths, lock }: ChangeContext, head: string): Promise<boolean> {
+  await lock.require_held();
+  const grave = paths.temporary(lock.token);
+  if (!(await rename_if_there(layer, head, grave))) {
+    return false;
+  }
+  if (!(await lock.is_held())) {
+    if ((await layer.stat(head)) === undefined) {
+      await rename_if_there(layer, grave, head);
+    }
+    throw lock.broken();
+  }
+  return true;
 }
 
 /** Removes the files that are nothing without a head, in whatever form. */
