@@ -17,10 +17,10 @@ async function key_value_example(): Promise<() => SessionStore> {
     compilerOptions: { module: ts.ModuleKind.ESNext, target: ts.ScriptTarget.ES2022 },
   });
   const url = `data:text/javascript,${encodeURIComponent(script)}`;
-  const { KeyValueSessionStore } = (await import(/* @vite-ignore */ url)) as KeyValueModule;
+  const example = (await import(/* @vite-ignore */ url)) as KeyValueModule;
   return () => {
     const values = new Map<string, string>();
-    return new KeyValueSessionStore({
+    return new example.KeyValueSessionStore({
       get: async (key: string) => values.get(key) ?? null,
       set: async (key: string, value: string) => void values.set(key, value),
       delete: async (key: string) => values.delete(key),
