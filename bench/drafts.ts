@@ -1,11 +1,11 @@
 import { open } from "node:fs/promises";
 import { join } from "node:path";
 import { recorded_turns, type RecordedTurn } from "@simulacra-ai/core";
-import { FileSessionStore, SessionManager, type FileSessionFormat, type SessionStore } from "@simulacra-ai/session";
+import { FileSessionStore, type FileSessionFormat, type SessionStore } from "@simulacra-ai/session";
 import { json_line, synthetic_conversation } from "./conversations.js";
 import { at_most, for_information, in_temporary_directory, interleave, pair, ratio } from "./harness.js";
 import type { Figure, Subject } from "./harness.js";
-import { save_turns, type OpenSaver } from "./savers.js";
+import { save_turns, with_manager, type OpenSaver } from "./savers.js";
 
 const TURNS = 1_000;
 const ROUNDS = 7;
@@ -30,10 +30,16 @@ async function figures_of(
 ): Promise<Figure[]> {
   const run = (saver: OpenSaver) => () => in_temporary_directory((directory) => save_turns(turns, saver, directory));
   const ways = {
-    drafts: run(with_manager((directory) => new FileSessionStore(directory, { format }), true)),
+    drafts: run(with_manager({ format, drafts: true })),
     raw: run(two_syncs),
-    off: run(with_manager((directory) => new FileSessionStore(directory, { format }), false)),
-    none: run(with_manager((directory) => without_drafts(new FileSessionStore(directory, { format })), true)),
+    off: run(with_manager({ format })),
+    none: run(
+      with_manager({
+        format,
+        drafts: true,
+        open_store: (directory) => without_drafts(new FileSessionStore(directory, { format })),
+      }),
+    ),
   };
   await interleave(ways, 1); // all once, so that none is compiled while it is timed
   const { drafts, raw, off, none } = await interleave(ways, rounds);
@@ -67,31 +73,6 @@ const two_syncs: OpenSaver = async (conversation, directory) => {
     close: () => file.close(),
   };
 };
-
-/** A manager, each turn's save awaited. */
-function with_manager(open_store: (directory: string) => SessionStore, drafts: boolean): OpenSaver {
-  return async (conversation, directory) => {
-    const manager = new SessionManager(open_store(directory), conversation, { drafts });
-    let awaited = 0;
-    let saves = 0;
-    let wake = () => undefined as void;
-    manager.on("save", () => {
-      saves += 1;
-      wake();
-    });
-    manager.on("lifecycle_error", ({ error }) => {
-      throw error;
-    });
-    const turn_stored = async () => {
-      for (awaited += 1; saves < awaited;) {
-        await new Promise<void>((resolve) => (wake = resolve));
-      }
-    };
-    manager.start_new();
-    await turn_stored();
-    return { turn_stored, close: () => manager[Symbol.asyncDispose]() };
-  };
-}
 
 /** The same store, all but the drafts. */
 function without_drafts(store: FileSessionStore): SessionStore {

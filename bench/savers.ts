@@ -1,7 +1,7 @@
 import { open, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { Conversation, replay_turn, StreamingProvider, type RecordedTurn } from "@simulacra-ai/core";
-import { FileSessionStore, SessionManager, type FileSessionFormat } from "@simulacra-ai/session";
+import { FileSessionStore, SessionManager, type FileSessionFormat, type SessionStore } from "@simulacra-ai/session";
 import type { FileLayer } from "../src/stores/file/file-layer.js";
 import { json_line } from "./conversations.js";
 
@@ -35,12 +35,14 @@ export interface Managed {
   /** The stored session to go on with; without it, a new one. */
   session_id?: string;
   drafts?: boolean;
+  /** The store, where it is to be another one. */
+  open_store?: (directory: string) => SessionStore;
 }
 
 /** What this package does, every save on the device before it counts. */
-export function with_manager({ format, layer, session_id, drafts = false }: Managed): OpenSaver {
+export function with_manager({ format, layer, session_id, drafts = false, open_store }: Managed): OpenSaver {
   return async (conversation, directory) => {
-    const store = new FileSessionStore(directory, { format, durable: true }, layer);
+    const store = open_store?.(directory) ?? new FileSessionStore(directory, { format, durable: true }, layer);
     const manager = new SessionManager(store, conversation, { drafts });
     let awaited = 0;
     let saves = 0;
