@@ -177,3 +177,25 @@ test("rule 31: two that find the claim of a dead process at once do not take it 
   expect(await Promise.all([label(first), label(second)])).toEqual(["done", "done"]);
   expect(await disk.names(ROOT)).toEqual(["s.json"]);
 });
+
+test.each([
+  { format: "ndjson", renames: 1 },
+  { format: "json", renames: 2 }, // the first looks for a head in the other form
+] as const)(
+  "rule 40: a delete in $format that was stopped right before it takes the head away gives it back to who has taken the lock over",
+  async ({ format, renames }) => {
+    const disk = new RecordingLayer();
+    const layer = new HookedLayer(undefined, { inner: disk });
+    await new FileSessionStore(ROOT, { format }, disk).save("s", [message("one")]);
+    layer.hook = async ({ name }) => {
+      if (name === "rename" && layer.names_of_operations().filter((one) => one === "rename").length === renames) {
+        layer.hook = () => undefined;
+        await declare_dead(disk, `${ROOT}/s.lock`);
+        await append(new FileSessionStore(ROOT, {}, disk), ["theirs"]);
+      }
+    };
+    expect(await outcome_of(new FileSessionStore(ROOT, {}, layer).delete("s"))).toBe("conflict");
+    const { messages } = await loaded(new FileSessionStore(ROOT, {}, disk));
+    expect(texts_of(messages)).toEqual(["one", "theirs"]);
+  },
+);
