@@ -24,6 +24,7 @@ import { repair_session, type FileSessionRepair } from "./repair-session.js";
 import { guarded, SessionChanges } from "./session-changes.js";
 import { SessionDrafts } from "./session-drafts.js";
 import { session_names } from "./session-listing.js";
+import { HOLD_POLICY, type HoldPolicy } from "./session-holds.js";
 import { require_valid_id } from "./session-paths.js";
 import { read_session } from "./session-reader.js";
 import type { FileSessionFormat } from "./snapshot-form.js";
@@ -59,8 +60,14 @@ export class FileSessionStore implements SessionStore {
   /**
    * @param root - the directory; made at the first write.
    * @param layer - how files are reached; for tests.
+   * @param holding - when locks are held between changes; for tests.
    */
-  constructor(root: string, options: FileSessionStoreOptions = {}, layer: FileLayer = NODE_FILE_LAYER) {
+  constructor(
+    root: string,
+    options: FileSessionStoreOptions = {},
+    layer: FileLayer = NODE_FILE_LAYER,
+    holding: HoldPolicy = HOLD_POLICY,
+  ) {
     const { format = "json", durable = true, file_mode = 0o600, directory_mode = 0o700 } = options;
     if (typeof root !== "string" || root === "") {
       throw new SessionError("invalid_input", "the directory of a FileSessionStore must be a path");
@@ -71,7 +78,7 @@ export class FileSessionStore implements SessionStore {
     const policy: FilePolicy = { durable, file_mode, directory_mode };
     this.#layer = layer;
     this.#root = resolve_path(root);
-    this.#changes = new SessionChanges(layer, policy, this.#root, format);
+    this.#changes = new SessionChanges(layer, policy, this.#root, format, holding);
     this.#drafts = new SessionDrafts(layer, policy);
     this.#listing = new ListingCache(layer, this.#root);
   }
@@ -148,7 +155,7 @@ export class FileSessionStore implements SessionStore {
     const appended = await this.#changes.run(id, async (files, known) => {
       const old = await this.#changes.at_revision(id, files, known, revision);
       const state = await this.#changes.extend(files, id, texts, given, old);
-      return { result: { revision: state.revision }, state };
+      return { result: { revision: state.revision }, state, may_go_on: true };
     });
     await this.#drop_draft(id, messages);
     return appended;
@@ -189,9 +196,8 @@ export class FileSessionStore implements SessionStore {
       id,
       async (files, known) => {
         const old = await this.#changes.state(files, known);
-        return old === undefined
-          ? { result: false, state: undefined }
-          : { result: true, state: await this.#changes.extend(files, id, [], given, old) };
+        const state = old && (await this.#changes.extend(files, id, [], given, old));
+        return { result: state !== undefined, state, may_go_on: state?.journal !== undefined };
       },
       is_missing,
     );

@@ -1,7 +1,7 @@
 import { SessionError } from "../../errors.js";
 import { remove_if_there, type FilePolicy } from "./durable-files.js";
 import type { FileLayer } from "./file-layer.js";
-import { can_fold, prepare_fold, type PreparedFold } from "./session-fold.js";
+import { can_fold, prepare_fold, type FoldableState, type PreparedFold } from "./session-fold.js";
 import type { SessionPaths } from "./session-paths.js";
 import type { SessionState } from "./session-view.js";
 import { new_token } from "./token.js";
@@ -10,6 +10,9 @@ import { new_token } from "./token.js";
 const MIN_FOLD_BYTES = 64 * 1024;
 /** By so much: journal, folds and a last flush then write less than four times the messages, whenever that comes. */
 const FOLD_RATIO = 1.25;
+/** A fold waits for a pause between the appends, until the journal is so many times as long as that. */
+const MOST_PATIENCE = 2;
+const PAUSE_MS = 2;
 
 interface RunningFold {
   abort: AbortController;
@@ -18,37 +21,73 @@ interface RunningFold {
   ended: Promise<void>;
 }
 
+/** Waits for a pause: what it folds then is the last state that it was given. */
+interface WaitingFold {
+  state: FoldableState;
+  timer: NodeJS.Timeout;
+}
+
 /** Puts a fold in place, under the session's lock; one that was given up meanwhile is not. */
 type FinishFold = (fold: PreparedFold, signal: AbortSignal) => Promise<void>;
 
 /**
  * Folds journals that have become long, beside the appends that go on: only putting a fold in place takes the session's
- * lock. A fold that fails is no loss, the journal holds everything.
+ * lock, and what an append waits for goes first. A fold that fails is no loss, the journal holds everything.
  */
 export class FoldScheduler {
   readonly #layer: FileLayer;
   readonly #policy: FilePolicy;
+  /** Resolves when the changes of a session that were asked for so far have ended. */
+  readonly #changes_ended: (id: string) => Promise<void>;
+  readonly #waiting = new Map<string, WaitingFold>();
   readonly #running = new Map<string, RunningFold>();
   /** Folds that failed: tried again when the journal has doubled, or at the next flush. */
   readonly #failed = new Map<string, number>();
   /** Tokens of temporary files that could not be removed, by session. */
   readonly #left = new Map<string, Set<string>>();
 
-  constructor(layer: FileLayer, policy: FilePolicy) {
+  constructor(layer: FileLayer, policy: FilePolicy, changes_ended: (id: string) => Promise<void>) {
     this.#layer = layer;
     this.#policy = policy;
+    this.#changes_ended = changes_ended;
   }
 
-  /** After an append: begins a fold if the journal is long. */
+  /** After an append: if the journal is long, a fold begins in the next pause, or now. */
   begin_if_long(paths: SessionPaths, state: SessionState, finish: FinishFold): void {
     const { id } = paths;
     const limit = Math.max(MIN_FOLD_BYTES, FOLD_RATIO * state.stamp.size, this.#failed.get(id) ?? 0);
     if (!can_fold(state) || state.journal.end <= limit || this.#running.has(id)) {
       return;
     }
+    if (state.journal.end > MOST_PATIENCE * limit) {
+      this.#stop_waiting(id);
+      this.#begin(paths, state, finish);
+      return;
+    }
+    const waiting = this.#waiting.get(id);
+    if (waiting !== undefined) {
+      waiting.state = state;
+      waiting.timer.refresh();
+      return;
+    }
+    const begun: WaitingFold = { state, timer: setTimeout(() => this.#begin(paths, begun.state, finish), PAUSE_MS) };
+    this.#waiting.set(id, begun);
+  }
+
+  #stop_waiting(id: string): void {
+    clearTimeout(this.#waiting.get(id)?.timer);
+    this.#waiting.delete(id);
+  }
+
+  #begin(paths: SessionPaths, state: FoldableState, finish: FinishFold): void {
+    const { id } = paths;
+    this.#waiting.delete(id);
     const abort = new AbortController();
+    const { signal } = abort;
+    const aborted = new Promise<void>((resolve) => signal.addEventListener("abort", () => resolve()));
+    const others_first = () => Promise.race([this.#changes_ended(id), aborted]);
     const context = { layer: this.#layer, policy: this.#policy, paths, token: new_token(12) };
-    const preparing = prepare_fold(context, state, abort.signal);
+    const preparing = prepare_fold(context, state, { signal, others_first });
     const ended = preparing
       .then(async (fold) => {
         try {
@@ -72,14 +111,18 @@ export class FoldScheduler {
 
   /** Under the session's lock: gives a fold under way up. Nothing is left of it, or of those before. */
   async give_up(paths: SessionPaths): Promise<void> {
+    this.#stop_waiting(paths.id);
     const running = this.#running.get(paths.id);
     running?.abort.abort();
     await (await running?.prepared)?.snapshot.discard();
     await this.#remove_left(paths);
   }
 
-  /** Resolves when the folds under way have ended: of one session, or all. */
+  /** Resolves when the folds under way have ended: of one session, or all. None waits for a pause any more. */
   async settled(id?: string): Promise<void> {
+    for (const waiting of id === undefined ? [...this.#waiting.keys()] : [id]) {
+      this.#stop_waiting(waiting);
+    }
     const running = [...this.#running].filter(([of]) => id === undefined || of === id);
     await Promise.all(running.map(([, { ended }]) => ended));
   }

@@ -9,6 +9,8 @@ import type { ChangeContext, SnapshotHead } from "./snapshot-form.js";
 /** The file of a session's journal, under the session's lock. */
 export class JournalFile {
   readonly #context: ChangeContext;
+  /** Open for the next record, and which file that is. */
+  #open: { file: OpenFile; inode: bigint } | undefined;
 
   constructor(context: ChangeContext) {
     this.#context = context;
@@ -17,6 +19,7 @@ export class JournalFile {
   /** Replaces the journal by one that goes on from this snapshot, with these records: those that are not in there. */
   async renew(head: SnapshotHead, records: readonly JournalRecord[]): Promise<JournalState> {
     const { policy, paths, lock } = this.#context;
+    await this.close();
     const { bytes, state } = encode_journal(head, records, policy.durable);
     let stamp: FileStamp | undefined;
     const file = await PreparedFile.write({ ...this.#context, token: lock.token }, paths.journal, async (file) => {
@@ -53,7 +56,7 @@ export class JournalFile {
             await file.sync();
           }
           await sync_directory(layer, paths.root, policy);
-          return await this.#require_ours(file);
+          return await this.#require_ours(stamp.inode);
         } catch (error) {
           await this.#take_back(file, 0);
           throw error;
@@ -72,6 +75,7 @@ export class JournalFile {
   async retire(stamp: FileStamp | undefined): Promise<boolean> {
     const { layer, paths, lock } = this.#context;
     const grave = paths.temporary(lock.token);
+    await this.close();
     if ((await layer.stat(paths.journal)) === undefined) {
       return false;
     }
@@ -128,34 +132,51 @@ export class JournalFile {
     }
   }
 
+  /** `stamp`: of the journal as it is, under its name. The file stays open for the next record. */
   async extend({ end, stamp }: JournalState, bytes: Buffer): Promise<FileStamp> {
-    const { layer, policy, paths } = this.#context;
-    return with_file(await layer.open(paths.journal, "modify"), async (file) => {
-      if (!same_stamp(await file.stat(), stamp)) {
-        throw this.#context.lock.broken();
+    const file = await this.#to_extend(stamp);
+    if (stamp.size > end) {
+      await file.truncate(end); // a torn tail; behind it, two records would weld into one
+    }
+    try {
+      await write_all(file, bytes, end);
+      if (this.#context.policy.durable) {
+        await file.datasync();
       }
-      if (stamp.size > end) {
-        await file.truncate(end); // a torn tail; behind it, two records would weld into one
-      }
-      try {
-        await write_all(file, bytes, end);
-        if (policy.durable) {
-          await file.datasync();
-        }
-      } catch (error) {
-        await this.#take_back(file, end);
-        throw error;
-      }
-      return this.#require_ours(file);
-    });
+    } catch (error) {
+      await this.#take_back(file, end);
+      throw error;
+    }
+    return this.#require_ours(stamp.inode);
   }
 
-  /** Before a record is acknowledged: the journal is still the one of this name, and the lock still ours. */
-  async #require_ours(file: OpenFile): Promise<FileStamp> {
+  async #to_extend(stamp: FileStamp): Promise<OpenFile> {
+    if (this.#open?.inode === stamp.inode) {
+      return this.#open.file;
+    }
+    await this.close();
     const { layer, paths, lock } = this.#context;
-    const stamp = await file.stat();
+    const file = await layer.open(paths.journal, "modify");
+    this.#open = { file, inode: stamp.inode };
+    if (!same_stamp(await file.stat(), stamp)) {
+      throw lock.broken();
+    }
+    return file;
+  }
+
+  /** Closes what is open. */
+  async close(): Promise<void> {
+    const open = this.#open;
+    this.#open = undefined;
+    await open?.file.close();
+  }
+
+  /** Before a record is acknowledged: the lock is still ours, and the journal still the file with this name. */
+  async #require_ours(inode: bigint): Promise<FileStamp> {
+    const { layer, paths, lock } = this.#context;
     await lock.require_held();
-    if ((await layer.stat(paths.journal))?.inode !== stamp.inode) {
+    const stamp = await layer.stat(paths.journal);
+    if (stamp?.inode !== inode) {
       throw lock.broken();
     }
     return stamp;

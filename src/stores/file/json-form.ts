@@ -83,7 +83,7 @@ export const JSON_FORM: SnapshotForm = {
     const offset = encode_head(metadata, header).bytes.length;
     let written: WrittenFile | undefined;
     const file = await PreparedFile.write(context, path, async (file) => {
-      const region = new MessageRegion(file, offset, policy.durable);
+      const region = new MessageRegion(file, { begin: offset, durable: policy.durable, content });
       await write_messages(region, content, { layer, path, separator: Buffer.from(JSON_SEPARATOR) });
       await write_all(file, JSON_SUFFIX, offset + size);
       const { bytes, store } = encode_head(metadata, { ...header, messages: region.checksum() });

@@ -7,13 +7,14 @@ import type { SnapshotContent, SnapshotHead } from "./snapshot-form.js";
 
 const PIECE_BYTES = 256 * 1024;
 /** So many bytes are left to the system at most: a sync of another file may have to wait for them. */
-const UNSYNCED_BYTES = 1024 * 1024;
+const UNSYNCED_BYTES = 512 * 1024;
 
 /** The messages of a file to be, from its first byte of them to the last. */
 export class MessageRegion {
   readonly #file: OpenFile;
   readonly #begin: number;
   readonly #durable: boolean;
+  readonly #content: Pick<SnapshotContent, "signal" | "others_first">;
   readonly #hash: Hash = createHash("sha256");
   #waiting: Buffer[] = [];
   #waiting_bytes = 0;
@@ -21,20 +22,25 @@ export class MessageRegion {
   /** Bytes written so far. */
   size = 0;
 
-  constructor(file: OpenFile, begin: number, durable: boolean) {
+  /** `content`: how its writing gives way to other work. */
+  constructor(
+    file: OpenFile,
+    { begin, durable, content }: { begin: number; durable: boolean; content: SnapshotContent },
+  ) {
     this.#file = file;
     this.#begin = begin;
     this.#durable = durable;
+    this.#content = content;
   }
 
   /**
    * The messages of a snapshot, as they are.
    * @throws {SessionError} `corrupt` where they are not those that were written.
    */
-  async copy(layer: FileLayer, path: string, { offset, store }: SnapshotHead, signal?: AbortSignal): Promise<void> {
+  async copy(layer: FileLayer, path: string, { offset, store }: SnapshotHead): Promise<void> {
     await with_file(await layer.open(path, "read"), async (from) => {
       for (let position = 0; position < store.size;) {
-        signal?.throwIfAborted();
+        await this.#give_way();
         const piece = await read_range(from, offset + position, Math.min(PIECE_BYTES, store.size - position));
         if (piece.length === 0) {
           throw corrupt(path, "it ends before its last message");
@@ -63,8 +69,15 @@ export class MessageRegion {
     this.#waiting = [];
     this.#waiting_bytes = 0;
     for (let at = 0; at < bytes.length; at += PIECE_BYTES) {
+      await this.#give_way();
       await this.#write(bytes.subarray(at, at + PIECE_BYTES));
     }
+  }
+
+  async #give_way(): Promise<void> {
+    const { signal, others_first } = this.#content;
+    await others_first?.();
+    signal?.throwIfAborted();
   }
 
   async #write(piece: Buffer): Promise<void> {
@@ -86,15 +99,14 @@ export class MessageRegion {
 /** Writes all messages of a snapshot; `path`: of the one whose messages it keeps. @throws {SessionError} `corrupt`. */
 export async function write_messages(
   region: MessageRegion,
-  { kept, added, signal }: SnapshotContent,
+  { kept, added }: SnapshotContent,
   { layer, path, separator }: { layer: FileLayer; path: string; separator: Buffer },
 ): Promise<void> {
   if (kept !== undefined) {
-    await region.copy(layer, path, kept, signal);
+    await region.copy(layer, path, kept);
   }
   let is_first = region.size === 0;
   for await (const piece of added) {
-    signal?.throwIfAborted();
     if (!is_first) {
       await region.add(separator);
     }

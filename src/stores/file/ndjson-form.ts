@@ -104,7 +104,7 @@ export const NDJSON_FORM: SnapshotForm = {
     const { layer, policy, paths } = context;
     let written: { size: number; messages: string; stamp: FileStamp } | undefined;
     const file = await PreparedFile.write(context, paths.file(DATA), async (file) => {
-      const region = new MessageRegion(file, 0, policy.durable);
+      const region = new MessageRegion(file, { begin: 0, durable: policy.durable, content });
       const lines = { ...content, added: as_lines(content.added) };
       await write_messages(region, lines, { layer, path: paths.file(DATA), separator: Buffer.from(SEPARATOR) });
       const { size } = region;

@@ -4,6 +4,7 @@ import { ensure_directory, remove_if_there, type FilePolicy } from "./durable-fi
 import { is_errno, type FileLayer } from "./file-layer.js";
 import { despite_foreign_writes } from "./foreign-write.js";
 import { SessionFiles } from "./session-files.js";
+import { SessionHolds, type HoldPolicy } from "./session-holds.js";
 import { SessionLock } from "./session-lock.js";
 import { DRAFT_ENDING, SessionPaths, TEMPORARY_ENDING } from "./session-paths.js";
 import type { SessionState } from "./session-view.js";
@@ -12,6 +13,8 @@ import type { SessionState } from "./session-view.js";
 export interface Outcome<T> {
   result: T;
   state: SessionState | undefined;
+  /** More of this kind may follow at once. */
+  may_go_on?: boolean;
 }
 
 /** What failed changes have left until one succeeds. */
@@ -31,15 +34,17 @@ export class SessionAccess {
   readonly #policy: FilePolicy;
   readonly #root: string;
   readonly #queues = new Map<string, WriteQueue>();
+  readonly #holds: SessionHolds;
   readonly #states = new Map<string, SessionState>();
   /** Changes of this process that failed, by session. */
   readonly #unfinished = new Map<string, Unfinished>();
   #prepared: Promise<Map<string, string[]>> | undefined;
 
-  constructor(layer: FileLayer, policy: FilePolicy, root: string) {
+  constructor(layer: FileLayer, policy: FilePolicy, root: string, holding: HoldPolicy) {
     this.#layer = layer;
     this.#policy = policy;
     this.#root = root;
+    this.#holds = new SessionHolds(holding, (id) => this.#end_hold(id));
   }
 
   paths(id: string): SessionPaths {
@@ -55,20 +60,25 @@ export class SessionAccess {
     task: (files: SessionFiles, known: SessionState | undefined) => Promise<Outcome<T>>,
     shortcut: () => Promise<{ result: T } | undefined> = () => Promise.resolve(undefined),
   ): Promise<T> {
-    let queue = this.#queues.get(id);
-    if (queue === undefined) {
-      queue = new WriteQueue(undefined, () => this.#queues.delete(id));
-      this.#queues.set(id, queue);
-    }
-    return queue.run(async () => {
+    return this.#queue(id).run(async () => {
       const answer = await shortcut();
       return answer === undefined ? despite_foreign_writes(() => this.#change(id, task)) : answer.result;
     });
   }
 
-  /** Resolves when every change asked for so far has ended, in whatever way. */
-  async settled(): Promise<void> {
-    await Promise.all(Array.from(this.#queues.values(), (queue) => queue.settled()));
+  #queue(id: string): WriteQueue {
+    let queue = this.#queues.get(id);
+    if (queue === undefined) {
+      queue = new WriteQueue(undefined, () => this.#queues.delete(id));
+      this.#queues.set(id, queue);
+    }
+    return queue;
+  }
+
+  /** Resolves when every change asked for so far, of one session or of all, has ended, in whatever way. */
+  async settled(id?: string): Promise<void> {
+    const queues = [...this.#queues].filter(([of]) => id === undefined || of === id);
+    await Promise.all(queues.map(([, queue]) => queue.settled()));
   }
 
   async #change<T>(
@@ -76,16 +86,17 @@ export class SessionAccess {
     task: (files: SessionFiles, known: SessionState | undefined) => Promise<Outcome<T>>,
   ): Promise<T> {
     const paths = this.paths(id);
-    const { lock, leftovers } = await this.#acquire(paths);
-    const files = new SessionFiles({ layer: this.#layer, policy: this.#policy, paths, lock });
+    const held = await this.#holds.take(id);
+    const { files, leftovers } = held ? { files: held, leftovers: undefined } : await this.#open(paths);
+    const { lock } = files;
     const known = this.#states.get(id);
     this.#states.delete(id);
     const unfinished = this.#unfinished.get(id) ?? { tokens: [], is_half_written: false };
     const was_cut_short = lock.former !== undefined || this.#unfinished.has(id);
     let outcome: Outcome<T>;
     try {
-      await this.#clean(paths, [...(leftovers.get(id) ?? []), lock.former?.token, ...unfinished.tokens]);
-      leftovers.delete(id);
+      await this.#clean(paths, [...(leftovers?.get(id) ?? []), lock.former?.token, ...unfinished.tokens]);
+      leftovers?.delete(id);
       unfinished.tokens = [];
       if (lock.former !== undefined || unfinished.is_half_written) {
         unfinished.is_half_written = !(await is_taken_over(files, lock.former));
@@ -99,30 +110,49 @@ export class SessionAccess {
       unfinished.tokens.push(lock.token);
       unfinished.is_half_written ||= !(error instanceof SessionError); // what we refuse, we refuse before
       this.#unfinished.set(id, unfinished);
+      this.#holds.forget(id);
       const is_lost = !(await lock.is_held().catch(() => true));
-      await lock.release().catch(() => undefined); // the first error says more
+      await files.release().catch(() => undefined); // the first error says more
       throw is_lost ? lock.broken(error) : error;
     }
     if (outcome.state !== undefined) {
       this.#states.set(id, outcome.state);
     }
-    await lock.release();
+    if (outcome.may_go_on !== true || was_cut_short) {
+      this.#holds.forget(id);
+      await files.release();
+    } else if (!this.#holds.keep(id, files)) {
+      await files.release();
+    }
     return outcome.result;
   }
 
+  /** Others may want it. */
+  #end_hold(id: string): void {
+    const ended = this.#queue(id).run(async () => {
+      const files = await this.#holds.take(id);
+      this.#holds.forget(id);
+      await files?.release();
+    });
+    ended.catch(() => undefined); // a lock that could not be removed is nobody's, as every waiter sees
+  }
+
   /** Takes the lock. A directory that was removed since it was looked at is made again. */
-  async #acquire(paths: SessionPaths): Promise<{ lock: SessionLock; leftovers: Map<string, string[]> }> {
-    const leftovers = await this.#prepare();
+  async #open(paths: SessionPaths): Promise<{ files: SessionFiles; leftovers: Map<string, string[]> }> {
+    const context = { layer: this.#layer, policy: this.#policy, paths };
+    const open = async (leftovers: Map<string, string[]>) => {
+      const lock = await SessionLock.acquire(this.#layer, paths);
+      return { files: new SessionFiles({ ...context, lock }), leftovers };
+    };
     try {
-      return { lock: await SessionLock.acquire(this.#layer, paths), leftovers };
+      return await open(await this.#prepare());
     } catch (error) {
       if (!is_errno(error, "ENOENT")) {
         throw error;
       }
     }
     this.#prepared = undefined;
-    const found = await this.#prepare();
-    return { lock: await SessionLock.acquire(this.#layer, paths), leftovers: found };
+    return open(await this.#prepare());
   }
 
   /** The directory is there, and what killed processes left in it is known; once, unless it fails. */

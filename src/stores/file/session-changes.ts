@@ -5,6 +5,7 @@ import { merge_metadata, type MetadataPatch } from "../../metadata.js";
 import type { FilePolicy } from "./durable-files.js";
 import type { FileLayer } from "./file-layer.js";
 import { FoldScheduler } from "./fold-scheduler.js";
+import type { HoldPolicy } from "./session-holds.js";
 import { SessionAccess, storage_error, type Outcome } from "./session-access.js";
 import type { SessionFiles } from "./session-files.js";
 import type { SessionPaths } from "./session-paths.js";
@@ -19,11 +20,11 @@ export class SessionChanges {
   readonly #access: SessionAccess;
   readonly #folds: FoldScheduler;
 
-  constructor(layer: FileLayer, policy: FilePolicy, root: string, format: FileSessionFormat) {
+  constructor(layer: FileLayer, policy: FilePolicy, root: string, format: FileSessionFormat, holding: HoldPolicy) {
     this.#layer = layer;
     this.#format = format;
-    this.#access = new SessionAccess(layer, policy, root);
-    this.#folds = new FoldScheduler(layer, policy);
+    this.#access = new SessionAccess(layer, policy, root, holding);
+    this.#folds = new FoldScheduler(layer, policy, (id) => this.#access.settled(id));
   }
 
   paths(id: string): SessionPaths {
@@ -66,7 +67,8 @@ export class SessionChanges {
         async (files, known) => {
           const current = await this.state(files, known);
           const folded = current && (await files.finish_fold(fold, current));
-          return { result: undefined, state: folded ?? current };
+          const after = folded ?? current;
+          return { result: undefined, state: after, may_go_on: after?.journal !== undefined };
         },
         () => Promise.resolve(signal.aborted ? { result: undefined } : undefined),
       ),

@@ -6,6 +6,7 @@ import { same_stamp } from "./file-layer.js";
 import { ForkLinks } from "./fork-links.js";
 import { ForeignWrite } from "./foreign-write.js";
 import { find_form, FORMS } from "./forms.js";
+import type { SessionLock } from "./session-lock.js";
 import { join_messages, type JournalRecord } from "./journal.js";
 import { JournalFile } from "./journal-file.js";
 import { read_records } from "./journal-pieces.js";
@@ -40,6 +41,19 @@ export class SessionFiles {
 
   get id(): string {
     return this.#context.paths.id;
+  }
+
+  get lock(): SessionLock {
+    return this.#context.lock;
+  }
+
+  /** Closes what is open, and lets go of the lock. */
+  async release(): Promise<void> {
+    try {
+      await this.#journal.close();
+    } finally {
+      await this.lock.release();
+    }
   }
 
   /** Whether the files still are as this state says. */

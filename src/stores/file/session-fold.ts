@@ -1,7 +1,7 @@
 import { with_file } from "./durable-files.js";
 import { read_records } from "./journal-pieces.js";
 import type { JournalState, SessionState } from "./session-view.js";
-import type { PrepareContext, PreparedSnapshot, SnapshotHead, Succession } from "./snapshot-form.js";
+import type { PrepareContext, PreparedSnapshot, SnapshotContent, SnapshotHead, Succession } from "./snapshot-form.js";
 import { new_token } from "./token.js";
 
 /** A snapshot that takes in all of a journal as it was once. */
@@ -25,7 +25,7 @@ export function can_fold(state: SessionState): state is FoldableState {
 export async function prepare_fold(
   context: PrepareContext,
   from: FoldableState,
-  signal: AbortSignal,
+  giving_way: Pick<SnapshotContent, "signal" | "others_first">,
 ): Promise<PreparedFold> {
   const { layer, paths } = context;
   const { form, head, journal, metadata, revision } = from;
@@ -37,7 +37,7 @@ export async function prepare_fold(
         }
       }
     }
-    const content = { kept: head, added: added(), added_size: journal.size, signal };
+    const content = { kept: head, added: added(), added_size: journal.size, ...giving_way };
     return form.prepare(context, content, metadata, succession(from, revision));
   });
   return { snapshot, from };

@@ -10,12 +10,26 @@ import { new_token } from "./token.js";
 const STALE_AFTER_MS = 10_000;
 const MAX_WAIT_MS = 25;
 
+/** Who held a lock before it was taken over. */
+interface Former {
+  token: string;
+  life: "gone" | "unknown";
+}
+
+/** How a lock was taken. */
+interface Taken {
+  former: Former | undefined;
+  was_contended: boolean;
+}
+
 /** A lock that this process holds on one session: a symbolic link whose target says who holds it. */
 export class SessionLock {
   /** Unique to this holding of the lock. */
   readonly token: string;
   /** The holder before, where this lock was taken over: what it left is to be cleaned up. */
-  readonly former: { token: string; life: "gone" | "unknown" } | undefined;
+  readonly former: Former | undefined;
+  /** Others wanted it too. */
+  readonly was_contended: boolean;
   readonly #layer: FileLayer;
   readonly #paths: LockPlace;
   readonly #target: string;
@@ -25,13 +39,14 @@ export class SessionLock {
     paths: LockPlace,
     token: string,
     target: string,
-    former?: SessionLock["former"],
+    { former, was_contended }: Taken,
   ) {
     this.#layer = layer;
     this.#paths = paths;
     this.token = token;
     this.#target = target;
     this.former = former;
+    this.was_contended = was_contended;
   }
 
   /** Waits for the lock and takes it. Takes over at once where the holder is gone. */
@@ -126,18 +141,20 @@ async function read_target(layer: FileLayer, path: string): Promise<string | und
   }
 }
 
-/** Resolves when our link is the lock. Returns who held it before, where it was taken over. */
-async function take(layer: FileLayer, paths: LockPlace, target: string): Promise<SessionLock["former"]> {
+/** Resolves when our link is the lock. */
+async function take(layer: FileLayer, paths: LockPlace, target: string): Promise<Taken> {
   let seen = { target: "", since: 0 };
+  let was_contended = false;
   for (let wait = 0.5; ; wait = Math.min(wait * 2, MAX_WAIT_MS)) {
     try {
       await layer.symlink(target, paths.lock);
-      return undefined;
+      return { former: undefined, was_contended };
     } catch (error) {
       if (!is_errno(error, "EEXIST")) {
         throw error;
       }
     }
+    was_contended = true;
     const holder = await read_target(layer, paths.lock);
     if (holder === undefined) {
       continue;
@@ -151,7 +168,7 @@ async function take(layer: FileLayer, paths: LockPlace, target: string): Promise
     const waited = now - seen.since;
     const is_dead = life === "gone" || (life === "unknown" && waited > STALE_AFTER_MS);
     if (is_dead && (await take_over(layer, paths, { path: paths.lock, dead: holder, target, waited }))) {
-      return identity && { token: identity.token, life };
+      return { former: identity && { token: identity.token, life }, was_contended };
     }
     await new Promise((resolve) => setTimeout(resolve, wait * (0.5 + Math.random())));
   }

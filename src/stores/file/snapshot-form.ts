@@ -82,6 +82,8 @@ export interface SnapshotContent {
   added_size: number;
   /** Stops the writing. */
   signal?: AbortSignal;
+  /** Resolves when this is the time to write the next piece: what somebody waits for goes first. */
+  others_first?: () => Promise<void>;
 }
 
 /** A snapshot that is written, and synced, but not the session's yet. */

@@ -1,5 +1,6 @@
 import fs from "node:fs";
 import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import { FileSessionStore } from "@simulacra-ai/session";
 import { expect, test, vi } from "vitest";
 import { loaded, message, temporary_directory } from "../helpers.js";
@@ -60,11 +61,13 @@ test("rule 32: a change of metadata behind an append costs no rewrite", async ()
 });
 
 test.each([
-  { size: 10, limit: 64 * 1024 },
-  { size: 300_000, limit: 375_000 },
+  { size: 10, limit: 64 * 1024, pause_ms: 5 },
+  { size: 300_000, limit: 375_000, pause_ms: 5 },
+  { size: 10, limit: 2 * 64 * 1024, pause_ms: 0 },
 ])(
-  "rule 30: a journal is folded when it outgrows 64 KiB, and by a quarter the snapshot of $size bytes",
-  async ({ size, limit }) => {
+  "rule 30: a journal is folded in a pause when it outgrows 64 KiB, and by a quarter the snapshot of $size bytes; " +
+    "without a pause at $limit bytes",
+  async ({ size, limit, pause_ms }) => {
     const layer = new HookedLayer();
     const { root, store } = await filled(1, size, layer);
     let { revision } = await loaded(store);
@@ -73,9 +76,9 @@ test.each([
       layer.forget();
       ({ revision } = await store.append("s", [message(text)], { revision }));
       before = fs.statSync(join(root, "s.journal")).size;
-      const opened = layer.operations.filter(({ name, path }) => name === "open" && path.endsWith("s.journal"));
-      if (opened.length > 1) {
-        break; // to append, and to fold
+      await (pause_ms > 0 ? sleep(pause_ms) : undefined);
+      if (layer.operations.some(({ name, path }) => name === "create" && path.endsWith(".tmp"))) {
+        break; // a fold has begun
       }
     }
     await vi.waitUntil(() => fs.readdirSync(root).join() === "s.json");
