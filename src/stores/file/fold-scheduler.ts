@@ -21,12 +21,6 @@ interface RunningFold {
   ended: Promise<void>;
 }
 
-/** Waits for a pause: what it folds then is the last state that it was given. */
-interface WaitingFold {
-  state: FoldableState;
-  timer: NodeJS.Timeout;
-}
-
 /** Puts a fold in place, under the session's lock; one that was given up meanwhile is not. */
 type FinishFold = (fold: PreparedFold, signal: AbortSignal) => Promise<void>;
 
@@ -39,7 +33,8 @@ export class FoldScheduler {
   readonly #policy: FilePolicy;
   /** Resolves when the changes of a session that were asked for so far have ended. */
   readonly #changes_ended: (id: string) => Promise<void>;
-  readonly #waiting = new Map<string, WaitingFold>();
+  /** Folds that wait for a pause. */
+  readonly #waiting = new Map<string, NodeJS.Timeout>();
   readonly #running = new Map<string, RunningFold>();
   /** Folds that failed: tried again when the journal has doubled, or at the next flush. */
   readonly #failed = new Map<string, number>();
@@ -59,23 +54,19 @@ export class FoldScheduler {
     if (!can_fold(state) || state.journal.end <= limit || this.#running.has(id)) {
       return;
     }
+    this.#stop_waiting(id);
     if (state.journal.end > MOST_PATIENCE * limit) {
-      this.#stop_waiting(id);
       this.#begin(paths, state, finish);
-      return;
+    } else {
+      this.#waiting.set(
+        id,
+        setTimeout(() => this.#begin(paths, state, finish), PAUSE_MS),
+      );
     }
-    const waiting = this.#waiting.get(id);
-    if (waiting !== undefined) {
-      waiting.state = state;
-      waiting.timer.refresh();
-      return;
-    }
-    const begun: WaitingFold = { state, timer: setTimeout(() => this.#begin(paths, begun.state, finish), PAUSE_MS) };
-    this.#waiting.set(id, begun);
   }
 
   #stop_waiting(id: string): void {
-    clearTimeout(this.#waiting.get(id)?.timer);
+    clearTimeout(this.#waiting.get(id));
     this.#waiting.delete(id);
   }
 

@@ -85,7 +85,7 @@ export class SessionHolds {
   keep(id: string, files: SessionFiles): boolean {
     const { after, most, most_ms, rest, rest_if_contended, now } = this.#policy;
     const time = now();
-    const burst = this.#bursts.get(id) ?? new_burst();
+    const burst = this.#bursts.get(id) ?? new_burst(time);
     this.#bursts.set(id, burst);
     burst.call_off = this.#policy.in_a_pause(() => this.#pause(id, burst));
     burst.changes = files.lock.was_contended ? -rest_if_contended : burst.changes + 1;
@@ -116,6 +116,6 @@ export class SessionHolds {
   }
 }
 
-function new_burst(): Burst {
-  return { changes: 0, files: undefined, kept_at: 0, began: 0, call_off: () => undefined };
+function new_burst(began: number): Burst {
+  return { changes: 0, files: undefined, kept_at: began, began, call_off: () => undefined };
 }
