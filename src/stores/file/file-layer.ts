@@ -22,6 +22,12 @@ export interface OpenFile {
   close(): Promise<void>;
 }
 
+/** A file and its first bytes. */
+export interface PeekedFile {
+  stamp: FileStamp;
+  bytes: Uint8Array;
+}
+
 /**
  * Every operation that the file store asks of the operating system: the seam at which tests record, reorder and fail
  * them. Errors carry Node's `code`. Nothing here follows a symbolic link at the last component of a path.
@@ -32,11 +38,18 @@ export interface FileLayer {
    * Opens, looks at, reads the first bytes of and closes a file, all at once; where a layer has no such operation, the
    * single ones do it. Reads nothing of what is no regular file.
    */
-  peek?(path: string, length: number): Promise<{ stamp: FileStamp; bytes: Uint8Array }>;
+  peek?(path: string, length: number): Promise<PeekedFile>;
+  /**
+   * The same at once, where that is not likely to wait for the device; `undefined`: `peek` is to be asked, which also
+   * says what is wrong. The bytes count until the next call.
+   */
+  peek_now?(path: string, length: number): PeekedFile | undefined;
   /** A new file with exactly this mode; `EEXIST` where the name is taken. */
   create(path: string, mode: number): Promise<OpenFile>;
   /** `undefined` where there is nothing of this name. */
   stat(path: string): Promise<FileStamp | undefined>;
+  /** The same at once; `undefined` where `stat` is to be asked. */
+  stat_now?(path: string): FileStamp | undefined;
   /** The path with all links followed; `undefined` where there is nothing. */
   real_path(path: string): Promise<string | undefined>;
   /** The names in a directory. */

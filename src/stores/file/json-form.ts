@@ -12,8 +12,8 @@ import {
 } from "./json-text.js";
 import { MessageRegion, write_messages } from "./message-region.js";
 import { PreparedFile } from "./prepared-file.js";
-import { read_beginning, read_file } from "./regular-file.js";
-import { stamp_of, type SnapshotForm, type StoreHeader } from "./snapshot-form.js";
+import { read_beginning, read_beginning_now, read_file, type ReadFile } from "./regular-file.js";
+import { stamp_of, type ReadHead, type SnapshotForm, type StoreHeader } from "./snapshot-form.js";
 
 /** Usually enough for the head. */
 const HEAD_BYTES = 1024;
@@ -32,6 +32,18 @@ export const JSON_FORM: SnapshotForm = {
     return stamp && stamp_of(stamp);
   },
 
+  stamp_now(layer, paths) {
+    const stamp = layer.stat_now?.(paths.file(".json"));
+    return stamp && stamp_of(stamp);
+  },
+
+  read_head_now(layer, paths) {
+    const path = paths.file(".json");
+    const beginning = read_beginning_now(layer, path, HEAD_BYTES);
+    const read = beginning && head_in(beginning, path);
+    return read === "incomplete" ? undefined : read;
+  },
+
   async read_head(layer, paths) {
     const path = paths.file(".json");
     for (let length = HEAD_BYTES; ; length *= 4) {
@@ -39,18 +51,9 @@ export const JSON_FORM: SnapshotForm = {
       if (beginning === undefined) {
         return undefined;
       }
-      const { bytes } = beginning;
-      const { size } = beginning.stamp;
-      const stamp = stamp_of(beginning.stamp);
-      const whole = bytes.length >= size;
-      const head = decode_head(bytes, whole, path);
-      if (head !== undefined && head !== "incomplete") {
-        require_size(size, head, path);
-        return { stamp, head, metadata: head.metadata };
-      }
-      const scanned = head === undefined ? scan_metadata(bytes) : head;
-      if (scanned !== "incomplete" || whole) {
-        return { stamp, head: undefined, metadata: scanned === "incomplete" ? undefined : scanned };
+      const read = head_in(beginning, path);
+      if (read !== "incomplete") {
+        return read;
       }
     }
   },
@@ -101,6 +104,22 @@ export const JSON_FORM: SnapshotForm = {
     };
   },
 };
+
+/** What the first bytes of a file say. `"incomplete"`: more are needed. @throws {SessionError} `corrupt`. */
+function head_in({ stamp: file, bytes }: ReadFile, path: string): ReadHead | "incomplete" {
+  const stamp = stamp_of(file);
+  const whole = bytes.length >= file.size;
+  const head = decode_head(bytes, whole, path);
+  if (head !== undefined && head !== "incomplete") {
+    require_size(file.size, head, path);
+    return { stamp, head, metadata: head.metadata };
+  }
+  const scanned = head === undefined ? scan_metadata(bytes) : head;
+  if (scanned === "incomplete" && !whole) {
+    return scanned;
+  }
+  return { stamp, head: undefined, metadata: scanned === "incomplete" ? undefined : scanned };
+}
 
 interface WrittenFile {
   store: StoreHeader;

@@ -1,17 +1,32 @@
 import type { SessionMetadata } from "../../types.js";
 import type { FileLayer } from "./file-layer.js";
-import { list_session, stamps_of, type Pause, type SessionName } from "./session-listing.js";
+import {
+  list_session,
+  list_session_now,
+  stamps_now,
+  stamps_of,
+  type ListedSession,
+  type Pause,
+  type SessionName,
+} from "./session-listing.js";
 import { SessionPaths } from "./session-paths.js";
 import type { SnapshotStamp } from "./snapshot-form.js";
 
 /** So many sessions are read at a time: what waits for the device waits together. */
-const LANES = 16;
+const LANES = 32;
 /** A file that was changed just now may be changed again with the same date. */
 const SETTLED_AFTER_MS = 1000;
 
 interface CachedEntry {
   key: string;
   metadata: SessionMetadata;
+}
+
+interface Entry {
+  /** `undefined`: it is gone. */
+  metadata: SessionMetadata | undefined;
+  /** For the next time. */
+  cached: CachedEntry | undefined;
 }
 
 /**
@@ -35,7 +50,7 @@ export class ListingCache {
     const rest = names.values();
     const lane = async () => {
       for (const name of rest) {
-        const { metadata, cached } = await this.#entry(name);
+        const { metadata, cached } = this.#entry_now(name) ?? (await this.#entry(name));
         if (metadata !== undefined) {
           found.push(metadata);
         }
@@ -53,20 +68,36 @@ export class ListingCache {
     return found;
   }
 
-  /** `cached`: for the next time. */
-  async #entry({ id, form, has_journal }: SessionName): Promise<{ metadata?: SessionMetadata; cached?: CachedEntry }> {
+  async #entry({ id, form, has_journal }: SessionName): Promise<Entry> {
     const paths = new SessionPaths(this.#root, id);
     const known = this.#entries.get(id);
     if (known !== undefined && known.key === key_of(await stamps_of(this.#layer, paths, form, has_journal))) {
-      return { metadata: copy_of(known.metadata), cached: known };
+      return entry_of_cached(known);
     }
-    const { metadata, stamps } = (await list_session(this.#layer, paths, form, has_journal)) ?? {};
-    const key = key_of(stamps);
-    if (metadata === undefined || metadata.damaged !== undefined || key === undefined) {
-      return metadata ? { metadata } : {};
-    }
-    return { metadata, cached: { key, metadata: copy_of(metadata) } };
+    return entry_of(await list_session(this.#layer, paths, form, has_journal));
   }
+
+  /** The same at once; `undefined` where that is to be asked. */
+  #entry_now({ id, form, has_journal }: SessionName): Entry | undefined {
+    const paths = new SessionPaths(this.#root, id);
+    const known = this.#entries.get(id);
+    if (known !== undefined && known.key === key_of(stamps_now(this.#layer, paths, form, has_journal))) {
+      return entry_of_cached(known);
+    }
+    const listed = list_session_now(this.#layer, paths, form, has_journal);
+    return listed && entry_of(listed);
+  }
+}
+
+function entry_of_cached(cached: CachedEntry): Entry {
+  return { metadata: copy_of(cached.metadata), cached };
+}
+
+function entry_of(listed: ListedSession | undefined): Entry {
+  const { metadata, stamps } = listed ?? {};
+  const key = key_of(stamps);
+  const is_cached = metadata !== undefined && metadata.damaged === undefined && key !== undefined;
+  return { metadata, cached: is_cached ? { key, metadata: copy_of(metadata) } : undefined };
 }
 
 /** Shares nothing with the original. Most of what metadata hold are texts and numbers. */

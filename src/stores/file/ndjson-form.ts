@@ -7,7 +7,7 @@ import { write_all, type FileLayer, type FileStamp } from "./file-layer.js";
 import { decode_store, encode_store, is_reformatted_head, JSON_SEPARATOR, require_messages } from "./json-text.js";
 import { MessageRegion, write_messages } from "./message-region.js";
 import { PreparedFile } from "./prepared-file.js";
-import { is_too_large, read_file } from "./regular-file.js";
+import { is_too_large, read_beginning_now, read_file, type ReadFile } from "./regular-file.js";
 import type { SessionPaths } from "./session-paths.js";
 import type { SessionLock } from "./session-lock.js";
 import {
@@ -27,6 +27,8 @@ const DATA = ".ndjson";
 const NEXT = ".ndjson.next";
 const STORE_PREFIX = ',\n"store":';
 const SEPARATOR = "\n";
+/** Usually more than there are. */
+const HEAD_BYTES = 1024;
 
 /**
  * Two files: the metadata, with the store's header as one more key, and a message a line. The rename of the first is
@@ -44,6 +46,23 @@ export const NDJSON_FORM: SnapshotForm = {
     const head = await layer.stat(paths.file(HEAD));
     const data = head && (await layer.stat(paths.file(DATA)));
     return head && (data ? stamp_of(head, data) : stamp_of(head));
+  },
+
+  stamp_now(layer, paths) {
+    const head = layer.stat_now?.(paths.file(HEAD));
+    const data = head && layer.stat_now?.(paths.file(DATA));
+    return data && stamp_of(head, data);
+  },
+
+  read_head_now(layer, paths) {
+    const data = layer.stat_now?.(paths.file(DATA));
+    const path = paths.file(HEAD);
+    const file = data && !is_too_large(data) ? read_beginning_now(layer, path, HEAD_BYTES) : undefined;
+    if (data === undefined || file === undefined || file.bytes.length < file.stamp.size) {
+      return undefined;
+    }
+    const read = decode_meta(file, data, path);
+    return read.head && data.size >= read.head.store.size ? read : undefined;
   },
 
   async read_head(layer, paths) {
@@ -183,16 +202,20 @@ function is_header(value: unknown): value is StoreHeader & Record<string, unknow
   return is_object(value) && "generation" in value && "head" in value;
 }
 
+type MetaHead = ReadHead & { metadata: FileMetadata };
+
 async function read_meta(
   layer: FileLayer,
   paths: SessionPaths,
   data: FileStamp | undefined,
-): Promise<(ReadHead & { metadata: FileMetadata }) | undefined> {
+): Promise<MetaHead | undefined> {
   const path = paths.file(HEAD);
   const file = await read_file(layer, path);
-  if (file === undefined) {
-    return undefined;
-  }
+  return file && decode_meta(file, data, path);
+}
+
+/** @throws {SessionError} `corrupt`. */
+function decode_meta(file: ReadFile, data: FileStamp | undefined, path: string): MetaHead {
   const stamp = data ? stamp_of(file.stamp, data) : stamp_of(file.stamp);
   const { bytes } = file;
   const at = bytes.indexOf(STORE_PREFIX);

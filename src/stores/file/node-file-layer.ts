@@ -1,6 +1,7 @@
 import fs from "node:fs";
 import { promisify } from "node:util";
-import { is_errno, type FileLayer, type FileStamp, type OpenFile } from "./file-layer.js";
+import { DeviceGauge } from "./device-gauge.js";
+import { is_errno, type FileLayer, type FileStamp, type OpenFile, type PeekedFile } from "./file-layer.js";
 
 const { O_CREAT, O_EXCL, O_NOFOLLOW = 0, O_NONBLOCK = 0, O_RDONLY, O_RDWR } = fs.constants;
 
@@ -15,8 +16,6 @@ const sync_async = promisify(fs.fsync);
 const datasync_async = promisify(fs.fdatasync);
 const readdir_async = promisify(fs.readdir);
 
-type Peeked = Awaited<ReturnType<NonNullable<FileLayer["peek"]>>>;
-
 /**
  * Node's file system. Calls that only touch names and the page cache are made in place, a few microseconds each;
  * whatever waits for the device (syncs, large reads and writes, directory scans, long files that are freed) runs on the
@@ -27,12 +26,21 @@ export const NODE_FILE_LAYER: FileLayer = {
     return new NodeFile(fs.openSync(path, (how === "read" ? O_RDONLY : O_RDWR) | O_NOFOLLOW | O_NONBLOCK));
   },
 
-  peek(path, length) {
-    if (peeks_to_pool > 0) {
-      peeks_to_pool -= 1;
-      return peek_on_pool(path, length);
+  async peek(path, length) {
+    const fd = opening.is_cold ? await open_on_pool(path) : open_in_place(path);
+    try {
+      const stamp = to_stamp(fs.fstatSync(fd, { bigint: true }));
+      const room = room_for(stamp, length);
+      const buffer = Buffer.allocUnsafe(room);
+      const count = reading.is_cold ? await read_on_pool(fd, buffer, room) : read_in_place(fd, buffer, room);
+      return { stamp, bytes: buffer.subarray(0, count) };
+    } finally {
+      fs.closeSync(fd);
     }
-    return peek_in_place(path, length);
+  },
+
+  peek_now(path, length) {
+    return opening.is_cold || reading.is_cold ? undefined : peek_in_place(path, length);
   },
 
   async create(path, mode) {
@@ -50,6 +58,15 @@ export const NODE_FILE_LAYER: FileLayer = {
   async stat(path) {
     const stats = fs.lstatSync(path, { bigint: true, throwIfNoEntry: false });
     return stats && to_stamp(stats);
+  },
+
+  stat_now(path) {
+    try {
+      const stats = fs.lstatSync(path, { bigint: true, throwIfNoEntry: false });
+      return stats && to_stamp(stats);
+    } catch {
+      return undefined; // `stat` says why
+    }
   },
 
   async real_path(path) {
@@ -131,42 +148,57 @@ function open_if_possible(path: string): number | undefined {
   }
 }
 
-/** A look in place that took longer had to wait for the device. */
-const SLOW_PEEK_MS = 0.06;
-/** So many looks after one that had to wait are left to the thread pool, where they wait together: more where that goes on. */
-const FEWEST_TO_POOL = 32;
-const MOST_TO_POOL = 4096;
-let peeks_to_pool = 0;
-let next_to_pool = FEWEST_TO_POOL;
+const PEEK_FLAGS = O_RDONLY | O_NOFOLLOW | O_NONBLOCK;
+const opening = new DeviceGauge();
+const reading = new DeviceGauge();
+/** Taken again for every look in place. */
+let peek_buffer = Buffer.alloc(0);
 
-async function peek_in_place(path: string, length: number): Promise<Peeked> {
+function peek_in_place(path: string, length: number): PeekedFile | undefined {
+  if (peek_buffer.length < length) {
+    peek_buffer = Buffer.allocUnsafeSlow(length);
+  }
+  let fd: number | undefined;
+  try {
+    fd = open_in_place(path);
+    const stamp = to_stamp(fs.fstatSync(fd, { bigint: true }));
+    return { stamp, bytes: peek_buffer.subarray(0, read_in_place(fd, peek_buffer, room_for(stamp, length))) };
+  } catch {
+    return undefined; // `peek` says what is wrong
+  } finally {
+    if (fd !== undefined) {
+      fs.closeSync(fd);
+    }
+  }
+}
+
+function open_in_place(path: string): number {
   const began = performance.now();
-  const fd = fs.openSync(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
-  try {
-    const stamp = to_stamp(fs.fstatSync(fd, { bigint: true }));
-    const buffer = room_for(stamp, length);
-    return { stamp, bytes: buffer.subarray(0, fs.readSync(fd, buffer, 0, buffer.length, 0)) };
-  } finally {
-    fs.closeSync(fd);
-    const is_slow = performance.now() - began > SLOW_PEEK_MS;
-    peeks_to_pool = is_slow ? next_to_pool : 0;
-    next_to_pool = is_slow ? Math.min(4 * next_to_pool, MOST_TO_POOL) : Math.max(next_to_pool / 2, FEWEST_TO_POOL);
-  }
+  const fd = fs.openSync(path, PEEK_FLAGS);
+  opening.made_in_place(began);
+  return fd;
 }
 
-async function peek_on_pool(path: string, length: number): Promise<Peeked> {
-  const fd = await open_async(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
-  try {
-    const stamp = to_stamp(fs.fstatSync(fd, { bigint: true }));
-    const buffer = room_for(stamp, length);
-    return { stamp, bytes: buffer.subarray(0, (await read_async(fd, buffer, 0, buffer.length, 0)).bytesRead) };
-  } finally {
-    fs.closeSync(fd);
-  }
+function open_on_pool(path: string): Promise<number> {
+  opening.made_on_pool();
+  return open_async(path, PEEK_FLAGS);
 }
 
-function room_for({ kind, size }: FileStamp, length: number): Buffer {
-  return Buffer.allocUnsafe(kind === "file" ? Math.min(length, size) : 0);
+function read_in_place(fd: number, buffer: Buffer, length: number): number {
+  const began = performance.now();
+  const count = fs.readSync(fd, buffer, 0, length, 0);
+  reading.made_in_place(began);
+  return count;
+}
+
+async function read_on_pool(fd: number, buffer: Buffer, length: number): Promise<number> {
+  reading.made_on_pool();
+  return (await read_async(fd, buffer, 0, length, 0)).bytesRead;
+}
+
+/** How much of a file to read: nothing of what is no regular file. */
+function room_for({ kind, size }: FileStamp, length: number): number {
+  return kind === "file" ? Math.min(length, size) : 0;
 }
 
 class NodeFile implements OpenFile {

@@ -32,6 +32,18 @@ export async function read_regular<T>(
   });
 }
 
+/**
+ * The first bytes of a regular file, where the layer has them at once; `undefined`: `read_beginning` is to be asked. The
+ * bytes count until the next call.
+ */
+export function read_beginning_now(layer: FileLayer, path: string, length: number): ReadFile | undefined {
+  const peeked = layer.peek_now?.(path, length);
+  if (peeked === undefined || peeked.stamp.kind !== "file" || is_too_large(peeked.stamp)) {
+    return undefined;
+  }
+  return { stamp: peeked.stamp, bytes: as_buffer(peeked.bytes) };
+}
+
 /** The first bytes of a regular file, as many or all; `undefined` where there is none. @throws {SessionError} `corrupt`. */
 export async function read_beginning(layer: FileLayer, path: string, length: number): Promise<ReadFile | undefined> {
   if (layer.peek === undefined) {
@@ -42,10 +54,14 @@ export async function read_beginning(layer: FileLayer, path: string, length: num
   try {
     const { stamp, bytes } = await layer.peek(path, length);
     require_regular(stamp, path);
-    return { stamp, bytes: Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes) };
+    return { stamp, bytes: as_buffer(bytes) };
   } catch (error) {
     return unless_missing(error, path);
   }
+}
+
+function as_buffer(bytes: Uint8Array): Buffer {
+  return Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes);
 }
 
 function unless_missing(error: unknown, path: string): undefined {

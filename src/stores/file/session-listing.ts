@@ -8,7 +8,7 @@ import { salvage_session } from "./salvage.js";
 import { DRAFT_ENDING, DRAFT_LOCK_ENDING, is_valid_id, JOURNAL_ENDING, type SessionPaths } from "./session-paths.js";
 import { read_session } from "./session-reader.js";
 import { metadata_of_file } from "./session-view.js";
-import { stamp_of, type SnapshotForm, type SnapshotStamp } from "./snapshot-form.js";
+import { stamp_of, type ReadHead, type SnapshotForm, type SnapshotStamp } from "./snapshot-form.js";
 
 const TAIL_BYTES = 4096;
 
@@ -43,6 +43,24 @@ export async function list_session(
   }
 }
 
+/** What `list_session` returns, at once, of a session at rest; `undefined` where that is to be asked. */
+export function list_session_now(
+  layer: FileLayer,
+  paths: SessionPaths,
+  form: SnapshotForm,
+  has_journal: boolean,
+): ListedSession | undefined {
+  try {
+    const read = has_journal ? undefined : form.read_head_now(layer, paths);
+    return read && combine(read, undefined, paths);
+  } catch (error) {
+    if (!has_code(error, "corrupt")) {
+      throw error;
+    }
+    return undefined; // it may be in the middle of a change
+  }
+}
+
 /** What the files of a session are now; `undefined`: gone. */
 export async function stamps_of(
   layer: FileLayer,
@@ -53,6 +71,19 @@ export async function stamps_of(
   const snapshot = await form.stamp(layer, paths);
   const journal = has_journal ? await layer.stat(paths.journal) : undefined;
   return snapshot && [snapshot, ...(journal ? [stamp_of(journal)] : [])];
+}
+
+/** The same at once; `undefined` where that is to be asked. */
+export function stamps_now(
+  layer: FileLayer,
+  paths: SessionPaths,
+  form: SnapshotForm,
+  has_journal: boolean,
+): SnapshotStamp[] | undefined {
+  const snapshot = form.stamp_now(layer, paths);
+  const journal = has_journal ? layer.stat_now?.(paths.journal) : undefined;
+  const is_there = snapshot !== undefined && has_journal === (journal !== undefined);
+  return is_there ? [snapshot, ...(journal ? [stamp_of(journal)] : [])] : undefined;
 }
 
 function without_stamps(metadata: SessionMetadata | undefined): ListedSession | undefined {
@@ -113,10 +144,18 @@ async function list_from_ends(
 ): Promise<ListedSession | undefined> {
   const journal = has_journal ? await read_last_record(layer, paths.journal) : undefined;
   const read = journal === "unclear" ? undefined : await form.read_head(layer, paths);
-  if (journal === "unclear" || read?.metadata === undefined) {
+  return journal === "unclear" || read === undefined ? undefined : combine(read, journal, paths);
+}
+
+/** What the two ends say together; `undefined`: it does not suffice. */
+function combine(
+  { stamp, head, metadata }: ReadHead,
+  journal: LastRecord | undefined,
+  paths: SessionPaths,
+): ListedSession | undefined {
+  if (metadata === undefined) {
     return undefined;
   }
-  const { stamp, head, metadata } = read;
   const stamps = journal ? [stamp, journal.stamp] : [stamp];
   const last = journal?.record;
   const stored_count = metadata.message_count;
@@ -134,11 +173,16 @@ async function list_from_ends(
   return { metadata: metadata_of_file(patched, { id: paths.id, message_count, stamp }), stamps };
 }
 
+interface LastRecord {
+  record: RecordHead;
+  stamp: SnapshotStamp;
+}
+
 /** `undefined`: there is no journal any more. `"unclear"`: its end does not say. */
 async function read_last_record(
   layer: FileLayer,
   path: string,
-): Promise<{ record: RecordHead; stamp: SnapshotStamp } | "unclear" | undefined> {
+): Promise<LastRecord | "unclear" | undefined> {
   return read_regular(layer, path, async (file, stamp) => {
     for (let length = TAIL_BYTES; ; length *= 4) {
       const begin = Math.max(0, stamp.size - length);

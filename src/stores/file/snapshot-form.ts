@@ -108,6 +108,10 @@ export interface SnapshotForm {
   file_paths(paths: SessionPaths): string[];
   /** `undefined`: there is no such session in this form. */
   stamp(layer: FileLayer, paths: SessionPaths): Promise<SnapshotStamp | undefined>;
+  /** The same at once; `undefined` where that is to be asked. */
+  stamp_now(layer: FileLayer, paths: SessionPaths): SnapshotStamp | undefined;
+  /** What `read_head` returns, at once; `undefined` where that is to be asked. @throws {SessionError} `corrupt`. */
+  read_head_now(layer: FileLayer, paths: SessionPaths): ReadHead | undefined;
   /** Reads no more than the head. @throws {SessionError} `corrupt`. */
   read_head(layer: FileLayer, paths: SessionPaths): Promise<ReadHead | undefined>;
   /** Reads and checks everything. @throws {SessionError} `corrupt`. */

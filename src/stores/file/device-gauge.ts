@@ -1,0 +1,38 @@
+/** A call in place that took longer had to wait for the device, or was interrupted. */
+const SLOW_MS = 0.06;
+/** So many slow calls more than quick ones: it was no interruption. */
+const COLD_AT = 4;
+/** So many calls are then left to the thread pool, where they wait together, before one is tried in place again. */
+const FEWEST_TO_POOL = 32;
+const MOST_TO_POOL = 256;
+
+/** Tells by what calls in place have taken whether the next ones are likely to wait for the device. */
+export class DeviceGauge {
+  #slow = 0;
+  #to_pool = 0;
+  #next_to_pool = FEWEST_TO_POOL;
+
+  /** Whether the next call belongs on the thread pool. */
+  get is_cold(): boolean {
+    return this.#to_pool > 0;
+  }
+
+  /** One of these was made there. */
+  made_on_pool(): void {
+    this.#to_pool -= 1;
+  }
+
+  /** One was made in place, and began then. */
+  made_in_place(began: number): void {
+    if (performance.now() - began <= SLOW_MS) {
+      this.#slow = Math.max(this.#slow - 1, 0);
+      this.#next_to_pool = FEWEST_TO_POOL;
+      return;
+    }
+    this.#slow = Math.min(this.#slow + 1, COLD_AT);
+    if (this.#slow === COLD_AT) {
+      this.#to_pool = this.#next_to_pool;
+      this.#next_to_pool = Math.min(2 * this.#next_to_pool, MOST_TO_POOL);
+    }
+  }
+}
