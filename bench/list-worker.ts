@@ -7,6 +7,7 @@ import { execFileSync } from "node:child_process";
 import { accessSync, constants, writeFileSync } from "node:fs";
 import { readdir } from "node:fs/promises";
 import { join } from "node:path";
+import { setTimeout } from "node:timers/promises";
 import { FileSessionStore } from "@simulacra-ai/session";
 import { collect_garbage, interleave, time } from "./harness.js";
 import { parse_file } from "./plain-reader.js";
@@ -23,6 +24,8 @@ export interface ListReport {
   cold: { list: number[]; parse: number[] } | undefined;
   /** The longest that the event loop stood still during each list, in milliseconds. */
   blocked: number[];
+  /** The same while the process waits as long and does nothing: what the machine adds. */
+  idle: number[];
 }
 
 /** What is written there tells Linux to forget what it holds of files. */
@@ -41,6 +44,7 @@ const first = await watched(
 const listed = first.result.length;
 
 const blocked: number[] = [];
+const idle: number[] = [];
 const list = async () => {
   const store = new FileSessionStore(directory);
   const began = performance.now();
@@ -49,7 +53,13 @@ const list = async () => {
     () => undefined,
   );
   blocked.push(longest);
-  return performance.now() - began;
+  const took = performance.now() - began;
+  const control = await watched(
+    () => setTimeout(took),
+    () => undefined,
+  );
+  idle.push(control.longest);
+  return took;
 };
 const again = () => time(() => old_store.list());
 const parse = () => time(parse_all);
@@ -60,7 +70,7 @@ const cold = can_empty_caches()
       3,
     )
   : undefined;
-process.send?.({ listed, rss_growth: rss_peak - rss_before, ...timings, cold, blocked } satisfies ListReport);
+process.send?.({ listed, rss_growth: rss_peak - rss_before, ...timings, cold, blocked, idle } satisfies ListReport);
 
 async function parse_all(): Promise<void> {
   for (const name of await readdir(directory)) {

@@ -38,7 +38,7 @@ async function figures_of(format: FileSessionFormat, sessions: number, rounds: n
     throw new Error(`${report.listed} sessions were listed where ${sessions} are stored`);
   }
   const what = `list (${format}), ${sessions.toLocaleString("en")} sessions of 42 KB`;
-  const { list, again, parse, cold, blocked, rss_growth } = report;
+  const { list, again, parse, cold, blocked, idle, rss_growth } = report;
   const every = `${what}: parsing every file / time`;
   const figures = [
     at_least(`${every}, from the second list of a store on`, ratio(parse, again), 20, " ×", pair(parse, again)),
@@ -49,7 +49,7 @@ async function figures_of(format: FileSessionFormat, sessions: number, rounds: n
       Math.max(...blocked),
       10,
       " ms",
-      `median round ${ms(median(blocked))}`,
+      `median round ${ms(median(blocked))}; a loop that does nothing: longest ${ms(Math.max(...idle))}, median ${ms(median(idle))}`,
     ),
   ];
   if (cold === undefined) {

@@ -3,7 +3,7 @@ import type { Message } from "@simulacra-ai/core";
 import { draft_to_json, holds_prompt } from "../../draft.js";
 import { SessionError } from "../../errors.js";
 import { messages_to_json } from "../../json.js";
-import { apply_query } from "../../metadata.js";
+import { apply_query, compare_sessions } from "../../metadata.js";
 import { revision_of } from "../../revision.js";
 import { note_bytes, publish_operations } from "../../tracing.js";
 import type {
@@ -28,6 +28,7 @@ import { HOLD_POLICY, type HoldPolicy } from "./session-holds.js";
 import { require_valid_id } from "./session-paths.js";
 import { read_session } from "./session-reader.js";
 import type { FileSessionFormat } from "./snapshot-form.js";
+import { sort_in_steps } from "./sort-in-steps.js";
 import { check, damaged_is_unknown } from "./store-rules.js";
 import { verify_directory, type FileSessionProblem } from "./verify-directory.js";
 
@@ -88,8 +89,9 @@ export class FileSessionStore implements SessionStore {
       const pause = pauses();
       const names = await session_names(this.#layer, this.#root, FORMS, pause);
       const entries = await this.#listing.list(names, pause);
+      const sorted = await sort_in_steps(entries, compare_sessions, pause);
       await next_turn();
-      return apply_query(entries, query);
+      return apply_query(sorted, query);
     });
   }
 

@@ -6,9 +6,9 @@ import {
   stamps_now,
   stamps_of,
   type ListedSession,
-  type Pause,
   type SessionName,
 } from "./session-listing.js";
+import type { Pause } from "./pauses.js";
 import { SessionPaths } from "./session-paths.js";
 import type { SnapshotStamp } from "./snapshot-form.js";
 

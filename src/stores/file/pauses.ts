@@ -1,11 +1,14 @@
 /** How long work that could be long may keep the event loop at a time. */
-const SLICE_MS = 3;
+const SLICE_MS = 2;
+
+/** Called between the steps of long work; what it returns is waited for. */
+export type Pause = () => Promise<void> | undefined;
 
 /**
  * To be asked between steps of such work: what it returns, if anything, is to be waited for. Several that ask wait
  * together, and have one slice together.
  */
-export function pauses(): () => Promise<void> | undefined {
+export function pauses(): Pause {
   let slice_began = performance.now();
   let pausing: Promise<void> | undefined;
   const go_on = () => {

@@ -3,6 +3,7 @@ import { has_code } from "../../errors.js";
 import { is_errno, read_range, type FileLayer } from "./file-layer.js";
 import { find_form } from "./forms.js";
 import { apply_patch, decode_last_record, type RecordHead } from "./journal.js";
+import type { Pause } from "./pauses.js";
 import { read_regular } from "./regular-file.js";
 import { salvage_session } from "./salvage.js";
 import { DRAFT_ENDING, DRAFT_LOCK_ENDING, is_valid_id, JOURNAL_ENDING, type SessionPaths } from "./session-paths.js";
@@ -179,10 +180,7 @@ interface LastRecord {
 }
 
 /** `undefined`: there is no journal any more. `"unclear"`: its end does not say. */
-async function read_last_record(
-  layer: FileLayer,
-  path: string,
-): Promise<LastRecord | "unclear" | undefined> {
+async function read_last_record(layer: FileLayer, path: string): Promise<LastRecord | "unclear" | undefined> {
   return read_regular(layer, path, async (file, stamp) => {
     for (let length = TAIL_BYTES; ; length *= 4) {
       const begin = Math.max(0, stamp.size - length);
@@ -194,9 +192,6 @@ async function read_last_record(
   });
 }
 
-/** Called between the steps of long work; what it returns is waited for. */
-export type Pause = () => Promise<void> | undefined;
-
 export interface SessionName {
   id: string;
   form: SnapshotForm;
@@ -205,8 +200,6 @@ export interface SessionName {
   has_draft: boolean;
 }
 
-const BESIDE = [JOURNAL_ENDING, DRAFT_ENDING, DRAFT_LOCK_ENDING];
-
 /** The sessions of a directory, by the names of their files. */
 export async function session_names(
   layer: FileLayer,
@@ -214,25 +207,39 @@ export async function session_names(
   forms: readonly SnapshotForm[],
   pause: Pause = () => undefined,
 ): Promise<SessionName[]> {
-  const names = await names_if_there(layer, root);
-  const beside = new Set(names.filter((name) => BESIDE.some((ending) => name.endsWith(ending))));
   const sessions = new Map<string, SessionName>();
-  for (const form of forms) {
-    const ending = form.head_ending;
-    for (const name of names) {
-      const id = name.endsWith(ending) ? name.slice(0, -ending.length) : undefined;
-      if (id !== undefined && is_valid_id(id) && !sessions.has(id)) {
-        const has_journal = beside.has(id + JOURNAL_ENDING);
-        const has_draft = beside.has(id + DRAFT_ENDING) || beside.has(id + DRAFT_LOCK_ENDING);
-        sessions.set(id, { id, form, has_journal, has_draft });
+  const [journals, drafts] = [new Set<string>(), new Set<string>()];
+  for (const name of await names_if_there(layer, root)) {
+    const rank = forms.findIndex(({ head_ending }) => name.endsWith(head_ending));
+    const form = forms[rank];
+    if (form !== undefined) {
+      const id = name.slice(0, -form.head_ending.length);
+      const known = sessions.get(id);
+      if (known === undefined ? is_valid_id(id) : rank < forms.indexOf(known.form)) {
+        sessions.set(id, { id, form, has_journal: false, has_draft: false });
       }
-      const pausing = pause();
-      if (pausing !== undefined) {
-        await pausing;
-      }
+    } else if (name.endsWith(JOURNAL_ENDING)) {
+      journals.add(name.slice(0, -JOURNAL_ENDING.length));
+    } else if (name.endsWith(DRAFT_ENDING) || name.endsWith(DRAFT_LOCK_ENDING)) {
+      drafts.add(name.slice(0, name.lastIndexOf(".")));
+    }
+    const pausing = pause();
+    if (pausing !== undefined) {
+      await pausing;
     }
   }
+  note(sessions, journals, "has_journal");
+  note(sessions, drafts, "has_draft");
   return [...sessions.values()];
+}
+
+function note(sessions: Map<string, SessionName>, ids: Set<string>, what: "has_journal" | "has_draft"): void {
+  for (const id of ids) {
+    const session = sessions.get(id);
+    if (session !== undefined) {
+      session[what] = true;
+    }
+  }
 }
 
 async function names_if_there(layer: FileLayer, root: string): Promise<string[]> {
