@@ -35,8 +35,10 @@ async function various_sessions(): Promise<string> {
   fs.symlinkSync(join(root, "json-rest.json"), join(root, "linked.json"));
   fs.mkdirSync(join(root, "folder.json"));
   fs.writeFileSync(join(root, "foreign.json"), JSON.stringify({ metadata: { label: "f" }, messages: [] }));
-  fs.writeFileSync(join(root, "both.json"), JSON.stringify({ metadata: { label: "not this" }, messages: [] }));
-  fs.writeFileSync(join(root, "both.meta.json"), JSON.stringify({ label: "this" }));
+  for (let n = 0; n < 10; n += 1) {
+    fs.writeFileSync(join(root, `both${n}.json`), JSON.stringify({ metadata: { label: "not this" }, messages: [] }));
+    fs.writeFileSync(join(root, `both${n}.meta.json`), JSON.stringify({ label: "this" }));
+  }
   fs.writeFileSync(join(root, "un.meta.named.json"), "{");
   fs.writeFileSync(join(root, ".hidden.json"), "{");
   for (const name of fs.readdirSync(root)) {
@@ -49,7 +51,8 @@ test("rule 35: list says the same, however the layer answers, and as often as it
   const root = await various_sessions();
   const layer = new HookedLayer();
   const expected = await new FileSessionStore(root, {}, layer).list();
-  expect(expected.filter(({ damaged }) => damaged === undefined)).toHaveLength(8);
+  expect(expected.filter(({ damaged }) => damaged === undefined)).toHaveLength(17);
+  expect(expected.filter(({ label }) => label === "this")).toHaveLength(10);
   expect(expected.filter(({ damaged }) => damaged !== undefined)).toHaveLength(9);
   const store = new FileSessionStore(root);
   expect(await store.list()).toEqual(expected);
