@@ -36,8 +36,11 @@ async function various_sessions(): Promise<string> {
   fs.mkdirSync(join(root, "folder.json"));
   fs.writeFileSync(join(root, "foreign.json"), JSON.stringify({ metadata: { label: "f" }, messages: [] }));
   for (let n = 0; n < 10; n += 1) {
-    fs.writeFileSync(join(root, `both${n}.json`), JSON.stringify({ metadata: { label: "not this" }, messages: [] }));
-    fs.writeFileSync(join(root, `both${n}.meta.json`), JSON.stringify({ label: "this" }));
+    fs.writeFileSync(
+      join(root, `both${n}.json`),
+      JSON.stringify({ metadata: { label: "not this", message_count: 0 }, messages: [] }),
+    );
+    fs.writeFileSync(join(root, `both${n}.meta.json`), JSON.stringify({ label: "this", message_count: 0 }));
   }
   fs.writeFileSync(join(root, "un.meta.named.json"), "{");
   fs.writeFileSync(join(root, ".hidden.json"), "{");
