@@ -33,8 +33,8 @@ export class FoldScheduler {
   readonly #policy: FilePolicy;
   /** Resolves when the changes of a session that were asked for so far have ended. */
   readonly #changes_ended: (id: string) => Promise<void>;
-  /** Folds that wait for a pause. */
-  readonly #waiting = new Map<string, NodeJS.Timeout>();
+  /** Folds that wait for a pause: the last one that was asked for. */
+  readonly #waiting = new Map<string, object>();
   readonly #running = new Map<string, RunningFold>();
   /** Folds that failed: tried again when the journal has doubled, or at the next flush. */
   readonly #failed = new Map<string, number>();
@@ -54,20 +54,17 @@ export class FoldScheduler {
     if (!can_fold(state) || state.journal.end <= limit || this.#running.has(id)) {
       return;
     }
-    this.#stop_waiting(id);
     if (state.journal.end > MOST_PATIENCE * limit) {
       this.#begin(paths, state, finish);
-    } else {
-      this.#waiting.set(
-        id,
-        setTimeout(() => this.#begin(paths, state, finish), PAUSE_MS),
-      );
+      return;
     }
-  }
-
-  #stop_waiting(id: string): void {
-    clearTimeout(this.#waiting.get(id));
-    this.#waiting.delete(id);
+    const waiting = {};
+    this.#waiting.set(id, waiting);
+    setTimeout(() => {
+      if (this.#waiting.get(id) === waiting) {
+        this.#begin(paths, state, finish);
+      }
+    }, PAUSE_MS);
   }
 
   #begin(paths: SessionPaths, state: FoldableState, finish: FinishFold): void {
@@ -102,7 +99,7 @@ export class FoldScheduler {
 
   /** Under the session's lock: gives a fold under way up. Nothing is left of it, or of those before. */
   async give_up(paths: SessionPaths): Promise<void> {
-    this.#stop_waiting(paths.id);
+    this.#waiting.delete(paths.id);
     const running = this.#running.get(paths.id);
     running?.abort.abort();
     await (await running?.prepared)?.snapshot.discard();
@@ -112,7 +109,7 @@ export class FoldScheduler {
   /** Resolves when the folds under way have ended: of one session, or all. None waits for a pause any more. */
   async settled(id?: string): Promise<void> {
     for (const waiting of id === undefined ? [...this.#waiting.keys()] : [id]) {
-      this.#stop_waiting(waiting);
+      this.#waiting.delete(waiting);
     }
     const running = [...this.#running].filter(([of]) => id === undefined || of === id);
     await Promise.all(running.map(([, { ended }]) => ended));

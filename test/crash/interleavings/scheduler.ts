@@ -94,18 +94,13 @@ export class Scheduler {
     return actor * THREADS_PER_ACTOR + count;
   }
 
-  #sleep(wake: () => void): () => void {
+  #sleep(wake: () => void): void {
     const thread = this.#current ?? 0;
-    if (this.#dead.has(actor_of(thread))) {
-      return () => undefined;
+    if (!this.#dead.has(actor_of(thread))) {
+      const own = this.#thread_of(actor_of(thread));
+      const is_awake = this.#has_stopped_holder || (this.#has_news(own) ?? true);
+      this.#sleepers.push({ thread: own, label: () => "wakes", is_awake, wake });
     }
-    const own = this.#thread_of(actor_of(thread));
-    const is_awake = this.#has_stopped_holder || (this.#has_news(own) ?? true);
-    const sleeper: Sleeper = { thread: own, label: () => "wakes", is_awake, wake };
-    this.#sleepers.push(sleeper);
-    return () => {
-      this.#sleepers = this.#sleepers.filter((other) => other !== sleeper);
-    };
   }
 
   /** Runs what the actors begin to its end. `ended`: whether all of them have. */

@@ -3,16 +3,15 @@ const WAIT_MS = 6_000;
 
 /**
  * Time as the actors have it: each its own clock, that only moves while it waits. From `begin` to `end`, `setTimeout`,
- * `clearTimeout`, `setImmediate` and `performance.now` are theirs.
+ * `setImmediate` and `performance.now` are theirs.
  */
 export class VirtualTime {
-  readonly #sleep: (wake: () => void) => () => void;
+  readonly #sleep: (wake: () => void) => void;
   readonly #clocks = new Map<number, number>();
   #actor = 0;
   #restore: (() => void) | undefined;
 
-  /** `sleep` returns what ends the sleep without waking anybody. */
-  constructor(sleep: (wake: () => void) => () => void) {
+  constructor(sleep: (wake: () => void) => void) {
     this.#sleep = sleep;
   }
 
@@ -21,10 +20,9 @@ export class VirtualTime {
   }
 
   begin(): void {
-    const { setTimeout: timeout, clearTimeout: clear, setImmediate: immediate, performance } = globalThis;
+    const { setTimeout: timeout, setImmediate: immediate, performance } = globalThis;
     const own = Object.getOwnPropertyDescriptor(performance, "now");
     globalThis.setTimeout = ((task: () => void) => this.#sleep(task)) as unknown as typeof setTimeout;
-    globalThis.clearTimeout = ((end?: () => void) => end?.()) as unknown as typeof clearTimeout;
     globalThis.setImmediate = queueMicrotask as unknown as typeof setImmediate; // to let others have their turn
     Object.defineProperty(performance, "now", {
       value: () => this.#clocks.get(this.#actor) ?? 0,
@@ -33,7 +31,6 @@ export class VirtualTime {
     });
     this.#restore = () => {
       globalThis.setTimeout = timeout;
-      globalThis.clearTimeout = clear;
       globalThis.setImmediate = immediate;
       Reflect.deleteProperty(performance, "now");
       if (own !== undefined) {
