@@ -9,6 +9,9 @@ import { SessionLock } from "./session-lock.js";
 import { DRAFT_ENDING, SessionPaths, TEMPORARY_ENDING } from "./session-paths.js";
 import type { SessionState } from "./session-view.js";
 
+/** What follows an id in the name of a temporary file. */
+const TEMPORARY = /^\.([0-9a-f]{12})\.tmp$/;
+
 /** What a change of a session leaves in memory; `undefined`: nothing is known. */
 export interface Outcome<T> {
   result: T;
@@ -98,6 +101,9 @@ export class SessionAccess {
       await this.#clean(paths, [...(leftovers?.get(id) ?? []), lock.former?.token, ...unfinished.tokens]);
       leftovers?.delete(id);
       unfinished.tokens = [];
+      if (lock.former !== undefined) {
+        await this.#sweep(paths, lock);
+      }
       if (lock.former !== undefined || unfinished.is_half_written) {
         unfinished.is_half_written = !(await is_taken_over(files, lock.former));
       }
@@ -179,6 +185,23 @@ export class SessionAccess {
       }
     }
     return leftovers;
+  }
+
+  /**
+   * After a lock was taken over: files that anybody may be about to put in place are removed. The lock that was replaced
+   * need not be the one that was found dead: its holder may have lived, let go of it, and taken it again in that moment.
+   */
+  async #sweep(paths: SessionPaths, lock: SessionLock): Promise<void> {
+    for (const name of await this.#layer.names(this.#root)) {
+      const token = name.startsWith(paths.id) && TEMPORARY.exec(name.slice(paths.id.length))?.[1];
+      if (typeof token !== "string" || token === lock.token) {
+        continue;
+      }
+      const path = paths.temporary(token);
+      if ((await this.#layer.stat(path))?.kind === "file") {
+        await remove_if_there(this.#layer, path); // others are claims to the lock
+      }
+    }
   }
 
   async #clean(paths: SessionPaths, tokens: readonly (string | undefined)[]): Promise<void> {

@@ -104,11 +104,15 @@ test.each(CASES)(
 
 /** A process died with the lock, another in taking it over. */
 async function leave_dead_lock_and_claim(disk: RecordingLayer): Promise<void> {
-  const { started, boot, machine, pid_namespace } = own_identity();
-  const of_dead = (pid: number, token: string) => [`${pid}-0`, started, boot, machine, pid_namespace, token].join(".");
-  const dead = of_dead(999_999_999, "0123456789ab");
+  const dead = lock_of(999_999_999, "0123456789ab");
   await disk.symlink(dead, `${ROOT}/s.lock`);
-  await disk.symlink(of_dead(999_999_998, "ba9876543210"), `${ROOT}/s.${checksum("claim", dead).slice(0, 12)}.tmp`);
+  await disk.symlink(lock_of(999_999_998, "ba9876543210"), `${ROOT}/s.${checksum("claim", dead).slice(0, 12)}.tmp`);
+}
+
+/** What a lock of a process of this machine says. */
+function lock_of(pid: number, token: string): string {
+  const { started, boot, machine, pid_namespace } = own_identity();
+  return [`${pid}-0`, started, boot, machine, pid_namespace, token].join(".");
 }
 
 test("rule 31: of several in one thread that find a dead lock and a dead claim to it, each gets it in its turn", async () => {
@@ -177,6 +181,40 @@ test("rule 31: two that find the claim of a dead process at once do not take it 
   expect(await Promise.all([label(first), label(second)])).toEqual(["done", "done"]);
   expect(await disk.names(ROOT)).toEqual(["s.json"]);
 });
+
+test.each(["json", "ndjson"] as const)(
+  "rule 31: in %s, whoever takes over a lock that was let go of and taken again in that moment loses nothing",
+  async (format) => {
+    const disk = new RecordingLayer();
+    const stopped = new HookedLayer(undefined, { inner: disk });
+    const first = new FileSessionStore(ROOT, { format }, stopped);
+    await first.save("s", [message("one")]);
+    await disk.symlink(lock_of(999_999_999, "0123456789ab"), `${ROOT}/s.lock`);
+    let go_on: () => void = () => undefined;
+    let saving: Promise<string> | undefined;
+    const is_about_to_rename = new Promise<void>((resolve) => {
+      stopped.hook = ({ name, path }) => {
+        if (name === "rename" && path.endsWith(format === "json" ? "s.json" : "s.meta.json")) {
+          resolve();
+          return new Promise<void>((continued) => (go_on = continued));
+        }
+      };
+    });
+    const taking = new HookedLayer(undefined, { inner: disk });
+    taking.hook = async ({ name, path }) => {
+      if (name === "rename" && path.endsWith("s.lock") && saving === undefined) {
+        await disk.unlink(`${ROOT}/s.lock`); // its holder lives after all, and lets go of it
+        saving = outcome_of(first.save("s", [message("one"), message("late")]));
+        await is_about_to_rename;
+      }
+    };
+    await append(new FileSessionStore(ROOT, { format }, taking), ["theirs"]);
+    go_on();
+    expect(await saving).toBe("conflict");
+    const { messages } = await loaded(new FileSessionStore(ROOT, { format }, disk));
+    expect(texts_of(messages)).toEqual(["one", "theirs"]);
+  },
+);
 
 test.each([
   { format: "ndjson", renames: 1 },
