@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import { CrashedFile, type Fate } from "./crashed-file.js";
 import { MemoryDisk, ROOT_INODE } from "./memory-disk.js";
-import { resized, written, type EntryChange, type LogEntry } from "./recording-layer.js";
+import { resized, written, type EntryChange, type LogEntry } from "./logged-disk.js";
 
 /** What a device holds: names and bytes. What the inodes are besides, the living disk says. */
 export class Holdings {

@@ -1,4 +1,4 @@
-import { resized } from "./recording-layer.js";
+import { resized } from "./logged-disk.js";
 
 const BLOCK = 4096;
 

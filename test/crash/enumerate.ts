@@ -4,7 +4,7 @@ import { type Depth, type Holdings, StrictDevice } from "./crash-model.js";
 import type { Judge, Verdict } from "./judge.js";
 import { OrderedDevice } from "./ordered-device.js";
 import { Acknowledged, type Allowed, type Recording } from "./record.js";
-import type { LogEntry } from "./recording-layer.js";
+import type { LogEntry } from "./logged-disk.js";
 
 /** How a device treats what was not synced, or that only the process dies and nothing written is lost. */
 export type Mode = "strict" | "ordered" | "killed";

@@ -6,41 +6,66 @@ export type Node =
 
 export const ROOT_INODE = 1;
 
+/** Numbers and times that were given out, to one of those who use a disk. */
+interface Given {
+  inode: number;
+  clock: bigint;
+}
+
+const BEGINNING = BigInt(Date.parse("2024-01-01T00:00:00Z")) * 1_000_000n;
+const MILLISECOND = 1_000_000n;
+/** Of numbers, and of milliseconds: more than anybody uses. */
+const TURN_SIZE = 1_000_000;
+
 /** A file system in memory: numbered nodes, of which the first is the root. */
 export class MemoryDisk {
   readonly nodes = new Map<number, Node>();
-  #clock = BigInt(Date.parse("2024-01-01T00:00:00Z")) * 1_000_000n;
-  #next = ROOT_INODE;
+  readonly #turn: () => number;
+  readonly #given = new Map<number, Given>();
 
-  constructor() {
-    this.add({ kind: "directory", mode: 0o755, entries: new Map(), mtime: this.now() });
+  /**
+   * `turn`: where several use a disk, whose turn it is. Each has numbers and times of its own, so that they follow from
+   * what it did, whatever others did in between.
+   */
+  constructor(turn: () => number = () => 0) {
+    this.#turn = turn;
+    this.nodes.set(ROOT_INODE, { kind: "directory", mode: 0o755, entries: new Map(), mtime: this.now() });
   }
 
-  /** Strictly later at every call. */
+  get #own(): Given {
+    const turn = this.#turn();
+    let given = this.#given.get(turn);
+    if (given === undefined) {
+      const before = turn * TURN_SIZE;
+      given = { inode: ROOT_INODE + before, clock: BEGINNING + BigInt(before) * MILLISECOND };
+      this.#given.set(turn, given);
+    }
+    return given;
+  }
+
+  /** Another one at every call; later than all before in the same turn. */
   now(): bigint {
-    this.#clock += 1_000_000n;
-    return this.#clock;
+    return (this.#own.clock += MILLISECOND);
   }
 
   add(node: Node): number {
-    const inode = this.#next;
-    this.#next += 1;
+    const inode = (this.#own.inode += 1);
     this.nodes.set(inode, node);
     return inode;
   }
 
   /** Puts a node at a number of the caller's. */
   put(inode: number, node: Node): void {
+    const own = this.#own;
     this.nodes.set(inode, node);
-    this.#next = Math.max(this.#next, inode + 1);
-    if (node.mtime > this.#clock) {
-      this.#clock = node.mtime;
+    own.inode = Math.max(own.inode, inode);
+    if (node.mtime > own.clock) {
+      own.clock = node.mtime;
     }
   }
 
   /** The same file system, apart from this one. Bytes are shared: they are replaced, never changed. */
-  copy(): MemoryDisk {
-    const copy = new MemoryDisk();
+  copy(copy = new MemoryDisk()): MemoryDisk {
     for (const [inode, node] of this.nodes) {
       copy.put(inode, node.kind === "directory" ? { ...node, entries: new Map(node.entries) } : { ...node });
     }

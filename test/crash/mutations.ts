@@ -1,4 +1,4 @@
-import type { LogEntry } from "./recording-layer.js";
+import type { LogEntry } from "./logged-disk.js";
 
 /** A log in which something is done in the wrong order, or not at all; `undefined`: there is no such thing in it. */
 export type Mutate = (log: readonly LogEntry[]) => LogEntry[] | undefined;

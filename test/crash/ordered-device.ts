@@ -1,6 +1,6 @@
 import { Holdings } from "./crash-model.js";
 import type { MemoryDisk } from "./memory-disk.js";
-import type { LogEntry } from "./recording-layer.js";
+import type { LogEntry } from "./logged-disk.js";
 
 const BLOCK = 4096;
 /** So many places at which one write is cut off. */

@@ -1,7 +1,8 @@
 import type { FileSessionStoreOptions } from "../../src/stores/file/file-session-store.js";
 import { digest, draft_beside, find_sessions, type Found, GONE, links_on } from "./contents.js";
 import { MemoryDisk } from "./memory-disk.js";
-import { RecordingLayer, type Change, type LogEntry } from "./recording-layer.js";
+import type { Change, LogEntry } from "./logged-disk.js";
+import { RecordingLayer } from "./recording-layer.js";
 import type { Verdict } from "./judge.js";
 import { TracingStore } from "./tracing-store.js";
 

@@ -2,7 +2,8 @@ import type { Message } from "@simulacra-ai/core";
 import { FileSessionStore, type FileSessionStoreOptions } from "../../src/stores/file/file-session-store.js";
 import type { SessionDraft, SessionMetadata, SessionQuery, SessionRevision, SessionStore } from "../../src/types.js";
 import { content_of, draft_beside, find_session, messages_in, ROOT } from "./contents.js";
-import type { Change, RecordingLayer } from "./recording-layer.js";
+import type { Change } from "./logged-disk.js";
+import type { RecordingLayer } from "./recording-layer.js";
 
 /** A store that notes in the layer's log what it is asked for, and when it has acknowledged it. */
 export class TracingStore implements SessionStore {

@@ -1,5 +1,6 @@
 import { MemoryDisk, ROOT_INODE } from "../memory-disk.js";
-import { RecordingLayer, resized, written, type LogEntry } from "../recording-layer.js";
+import { resized, written, type LogEntry } from "../logged-disk.js";
+import { RecordingLayer } from "../recording-layer.js";
 
 /** What becomes of pages that a failed sync did not write. Either way the system takes them for written afterwards. */
 export type FailedPages = "stay in memory" | "are dropped";

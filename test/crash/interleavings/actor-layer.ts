@@ -1,15 +1,11 @@
-import { basename, dirname } from "node:path";
+import { basename } from "node:path";
 import { threadId as thread_id } from "node:worker_threads";
 import type { FileLayer, FileStamp, OpenFile } from "../../../src/stores/file/file-layer.js";
-import type { RecordingLayer } from "../recording-layer.js";
-import type { Access } from "./causality.js";
+import { accesses_of, perform, type DiskOperation, type Outcome, type Place } from "./disk-operation.js";
 import type { Scheduler } from "./scheduler.js";
 
 /** What others can find out about an actor: a process like theirs, one that is gone, or one they cannot ask. */
 export type SeenAs = "alive" | "gone" | "unknown";
-
-/** Files that get their name when their content does not change any more. */
-const IS_WHOLE = /\.(json|ndjson|lock)$/;
 
 /** In a lock it stands where the thread does; far from every real one. */
 const FIRST_THREAD = 1000;
@@ -26,28 +22,34 @@ export interface ActorView {
 export class ActorLayer implements FileLayer {
   opened = 0;
   closed = 0;
-  readonly #disk: RecordingLayer;
+  /** The inodes of what it has opened. */
+  readonly files: number[] = [];
+  readonly #place: Place;
   readonly #scheduler: Scheduler;
   readonly #view: ActorView;
 
-  constructor(disk: RecordingLayer, scheduler: Scheduler, view: ActorView) {
-    this.#disk = disk;
+  constructor(place: Place, scheduler: Scheduler, view: ActorView) {
+    this.#place = place;
     this.#scheduler = scheduler;
     this.#view = view;
   }
 
-  #do<T>(name: string, path: string, accesses: () => Access[], perform: () => Promise<T>): Promise<T> {
+  #do(operation: DiskOperation): Promise<unknown> {
     const { actor, seen_as } = this.#view;
     // Who has lost a lock without knowing may have looked at it just before: no file system can look and act at once.
     const is_broken = seen_as(actor) !== "alive";
-    const holds_turn = name === "readlink" && path.endsWith(".lock") && is_broken;
+    const holds_turn = operation.name === "readlink" && operation.path.endsWith(".lock") && is_broken;
     return this.#scheduler.ask(actor, {
-      label: () => `${name} ${basename(path)}`,
-      accesses,
-      perform,
+      event: { kind: "asks", operation, holds_turn },
+      ...to_be_done(operation, this.#place, this.files),
       holds_turn,
       is_immediate: false,
     });
+  }
+
+  /** What nobody else can see or come between. */
+  #do_at_once(operation: DiskOperation): Promise<unknown> {
+    return this.#scheduler.do_at_once(this.#view.actor, operation, () => perform(operation, this.#place, this.files));
   }
 
   /** In a lock, what is the thread's. */
@@ -55,132 +57,84 @@ export class ActorLayer implements FileLayer {
     return FIRST_THREAD + this.#view.actor;
   }
 
-  #inode(path: string): number | undefined {
-    try {
-      return this.#disk.disk.find(path).inode;
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code === "ENOENT") {
-        return undefined;
-      }
-      throw error;
-    }
-  }
-
-  #reading(path: string): Access[] {
-    const inode = this.#inode(path);
-    if (inode === undefined || IS_WHOLE.test(path)) {
-      return [reads(path)];
-    }
-    const is_directory = this.#disk.disk.node(inode).kind === "directory";
-    return [reads(path), is_directory ? lists(path) : reads(content(inode))];
-  }
-
-  /** Puts a name there or takes it away, if that is possible now. */
-  #naming(path: string, is_possible: boolean): Access[] {
-    return is_possible ? [writes(path), changes(dirname(path))] : [reads(path)];
-  }
-
-  #opened(file: OpenFile, path: string): OpenFile {
-    const inode = this.#inode(path) ?? 0;
+  #opened(file: number, path: string): OpenFile {
     this.opened += 1;
-    const read = () => [reads(content(inode))];
-    const write = () => [writes(content(inode))];
-    const is_shared = path.endsWith(".journal"); // what is in the others does not change once somebody else can open them
-    const step = <T>(name: string, accesses: () => Access[], perform: () => Promise<T>) =>
-      is_shared ? this.#do(name, path, accesses, perform) : perform();
+    // What is in the others does not change once somebody else can open them.
+    const step = path.endsWith(".journal")
+      ? (operation: DiskOperation) => this.#do(operation)
+      : (operation: DiskOperation) => this.#do_at_once(operation);
     return {
-      stat: () => step("file.stat", read, () => file.stat()),
-      read: (buffer, position) => step("file.read", read, () => file.read(buffer, position)),
-      write: (data, position) => step("file.write", write, () => file.write(data, position)),
-      truncate: (size) => step("file.truncate", write, () => file.truncate(size)),
+      stat: async () => (await step({ name: "file.stat", path, file })) as FileStamp,
+      read: async (buffer, position) => {
+        const found = await step({ name: "file.read", path, file, position, length: buffer.length });
+        return (found as Buffer).copy(buffer);
+      },
+      write: async (bytes, position) => {
+        const data = this.#place.bytes.one_of(Buffer.from(bytes));
+        return (await step({ name: "file.write", path, file, position, data })) as number;
+      },
+      truncate: async (size) => void (await step({ name: "file.truncate", path, file, size })),
       // Nobody sees these while the machine runs.
-      sync: () => file.sync(),
-      datasync: () => file.datasync(),
-      close: () => {
+      sync: async () => void (await this.#do_at_once({ name: "file.sync", path, file })),
+      datasync: async () => void (await this.#do_at_once({ name: "file.datasync", path, file })),
+      close: async () => {
         this.closed += 1;
-        return file.close();
+        await this.#do_at_once({ name: "file.close", path, file });
       },
     };
   }
 
   async open(path: string, _how: "read" | "modify"): Promise<OpenFile> {
-    const accesses = () => [reads(path)];
-    return this.#do("open", path, accesses, async () => this.#opened(await this.#disk.open(path), path));
+    return this.#opened((await this.#do({ name: "open", path })) as number, path);
   }
 
   async create(path: string, mode: number): Promise<OpenFile> {
-    const accesses = () => this.#naming(path, this.#inode(path) === undefined);
-    return this.#do("create", path, accesses, async () => this.#opened(await this.#disk.create(path, mode), path));
+    return this.#opened((await this.#do({ name: "create", path, mode })) as number, path);
   }
 
   async stat(path: string): Promise<FileStamp | undefined> {
-    return this.#do(
-      "stat",
-      path,
-      () => this.#reading(path),
-      () => this.#disk.stat(path),
-    );
+    return (await this.#do({ name: "stat", path })) as FileStamp | undefined;
   }
 
   async real_path(path: string): Promise<string | undefined> {
-    return this.#do(
-      "real_path",
-      path,
-      () => [reads(path)],
-      () => this.#disk.real_path(path),
-    );
+    return (await this.#do({ name: "real_path", path })) as string | undefined;
   }
 
-  async names(directory: string): Promise<string[]> {
-    return this.#do(
-      "names",
-      directory,
-      () => [lists(directory)],
-      () => this.#disk.names(directory),
-    );
+  async names(path: string): Promise<string[]> {
+    return (await this.#do({ name: "names", path })) as string[];
   }
 
   async make_directory(path: string, mode: number): Promise<void> {
-    const accesses = () => this.#naming(path, this.#inode(path) === undefined);
-    return this.#do("make_directory", path, accesses, () => this.#disk.make_directory(path, mode));
+    await this.#do({ name: "make_directory", path, mode });
   }
 
   async remove_directory(path: string): Promise<void> {
-    const accesses = () => [...this.#naming(path, true), lists(path)];
-    return this.#do("remove_directory", path, accesses, () => this.#disk.remove_directory(path));
+    await this.#do({ name: "remove_directory", path });
   }
 
-  async rename(from: string, to: string): Promise<void> {
-    const accesses = () => {
-      const is_possible = this.#inode(from) !== undefined;
-      return [...this.#naming(from, is_possible), ...this.#naming(to, is_possible)];
-    };
-    return this.#do("rename", to, accesses, () => this.#disk.rename(from, to));
+  async rename(from: string, path: string): Promise<void> {
+    await this.#do({ name: "rename", path, from });
   }
 
-  async link(existing: string, path: string): Promise<void> {
-    const accesses = () => [reads(existing), ...this.#naming(path, this.#inode(path) === undefined)];
-    return this.#do("link", path, accesses, () => this.#disk.link(existing, path));
+  async link(from: string, path: string): Promise<void> {
+    await this.#do({ name: "link", path, from });
   }
 
   async unlink(path: string): Promise<void> {
-    const accesses = () => this.#naming(path, this.#inode(path) !== undefined);
-    return this.#do("unlink", path, accesses, () => this.#disk.unlink(path));
+    await this.#do({ name: "unlink", path });
   }
 
   async symlink(target: string, path: string): Promise<void> {
     const named = target.replace(/^(\d+)-\d+/, `$1-${this.#thread}`);
-    const accesses = () => this.#naming(path, this.#inode(path) === undefined);
-    return this.#do("symlink", path, accesses, () => this.#disk.symlink(named, path));
+    await this.#do({ name: "symlink", path, target: named });
   }
 
   async readlink(path: string): Promise<string> {
-    const read = async () => this.#seen(await this.#disk.readlink(path));
-    return this.#do("readlink", path, () => [reads(path)], read);
+    return this.#seen((await this.#do({ name: "readlink", path })) as string);
   }
 
   async sync_directory(path: string): Promise<void> {
-    return this.#disk.sync_directory(path); // nobody sees it while the machine runs
+    await this.#do_at_once({ name: "sync_directory", path }); // nobody sees it while the machine runs
   }
 
   /** A lock as this actor reads it. */
@@ -203,23 +157,15 @@ export class ActorLayer implements FileLayer {
   }
 }
 
-function reads(thing: string): Access {
-  return { thing, writes: false };
-}
-
-function writes(thing: string): Access {
-  return { thing, writes: true };
-}
-
-function content(inode: number): string {
-  return `content ${inode}`;
-}
-
-/** Changes of the names in a directory commute with each other, and not with looking at all of them. */
-function changes(directory: string): Access {
-  return { thing: `names in ${directory}`, writes: false };
-}
-
-function lists(directory: string): Access {
-  return { thing: `names in ${directory}`, writes: true };
+/** An operation that is yet to be done. */
+export function to_be_done(
+  operation: DiskOperation,
+  place: Place,
+  files: number[],
+): { label(): string; accesses(): ReturnType<typeof accesses_of>; perform(): Outcome } {
+  return {
+    label: () => `${operation.name} ${basename(operation.path)}`,
+    accesses: () => accesses_of(operation, place.disk, files),
+    perform: () => perform(operation, place, files),
+  };
 }

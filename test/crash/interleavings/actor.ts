@@ -1,5 +1,6 @@
 import type { FileSessionStore } from "../../../src/stores/file/file-session-store.js";
 import { failure, message, short, texts_of, type Answer, type Asked, type Call, type Session } from "./history.js";
+import type { Operation } from "./order.js";
 import type { Scheduler } from "./scheduler.js";
 
 const SESSION = "s";
@@ -111,31 +112,31 @@ export class Actor {
 
   async #ask(id: string, asked: Asked, perform: () => Promise<Answer>): Promise<Answer> {
     const call: Call = { actor: this.number, id, asked, began: 0 };
-    const others = [...Array(this.#scheduler.actors).keys()].filter((actor) => actor !== this.number);
-    const answered = others.map((actor) => ({ thing: `answers of ${actor}`, writes: false }));
-    this.#scheduler.begin_with_next(this.number, answered, () => {
-      call.began = this.#scheduler.step;
-    });
+    this.#scheduler.begin_with_next(call);
     this.#calls.push(call);
     const answer = await perform().catch(failure);
-    await this.#end(() => {
-      call.ended = this.#scheduler.step;
-      call.answer = answer;
+    await this.#scheduler.ask(this.number, {
+      event: { kind: "is answered", answer },
+      ...answering(call, answer, this.#scheduler),
     });
     return answer;
   }
+}
 
-  /**
-   * Which answers came before something else began is a part of the order. They come at once: who is answered later
-   * may have been answered more.
-   */
-  async #end(note: () => void): Promise<void> {
-    await this.#scheduler.ask(this.number, {
-      label: () => "is answered",
-      accesses: () => [{ thing: `answers of ${this.number}`, writes: true }],
-      holds_turn: false,
-      is_immediate: true,
-      perform: async () => note(),
-    });
-  }
+/**
+ * Which answers came before something else began is a part of the order. They come at once: who is answered later
+ * may have been answered more.
+ */
+export function answering(call: Call, answer: Answer, scheduler: Scheduler): Omit<Operation, "event"> {
+  return {
+    label: () => "is answered",
+    accesses: () => [{ thing: `answers of ${call.actor}`, writes: true }],
+    holds_turn: false,
+    is_immediate: true,
+    perform: () => {
+      call.ended = scheduler.step;
+      call.answer = answer;
+      return { seen: "" };
+    },
+  };
 }

@@ -2,8 +2,10 @@ import type { FileSessionFormat } from "../../../src/stores/file/snapshot-form.j
 import { seeded_random } from "../../support/random.js";
 import { Parked } from "./parked.js";
 import { Visits } from "./visits.js";
+import { Memory } from "./memory.js";
+import type { Doing, Guide, Order, Other } from "./order.js";
+import { recall_order } from "./recall-order.js";
 import { run_order, type Options, type Run, type Scenario } from "./run-order.js";
-import type { Doing, Other } from "./order.js";
 
 /** Choices that were made before, and one that was not. */
 interface Work {
@@ -12,6 +14,9 @@ interface Work {
   then?: Pick<Other, "thread" | "key" | "held">;
   preemptions: number;
 }
+
+/** Of the orders that are only recalled, every so many are run as well. */
+const COMPARED = 100;
 
 /**
  * All orders of a scenario, those with fewer interruptions first. What leads to the same as another order, with no
@@ -24,6 +29,8 @@ export class Explorer {
   /** Orders that were run to their end, and those that became the same as one of these. */
   orders = 0;
   cut_short = 0;
+  /** Of both, those that were run: in the others nobody sees anything that it has not seen before. */
+  runs = 0;
   losses: string[] = [];
   /** Complete orders to choose samples from. */
   readonly samples: number[][] = [];
@@ -33,13 +40,16 @@ export class Explorer {
   readonly #visits = new Visits();
   readonly #work: Work[][] = [[{ of: [], length: 0, preemptions: 0 }]];
   readonly #parked = new Parked<Work>();
-  readonly #judged = new Set<string>();
+  readonly #judged: Set<string>;
+  #memory: Memory | undefined;
 
   constructor(
     scenario: Scenario,
     format: FileSessionFormat,
-    { seed = 1, in_full, ...options }: Options & { seed?: number; in_full?: boolean } = {},
+    { seed = 1, in_full, judged = new Set(), ...options }: Options & { seed?: number; in_full?: boolean } = {},
   ) {
+    this.#judged = judged;
+    this.#memory = in_full === true ? undefined : new Memory(scenario.scripts.length);
     this.#in_full = in_full;
     this.scenario = scenario;
     this.format = format;
@@ -86,6 +96,7 @@ export class Explorer {
     this.#visits.clear();
     this.#judged.clear();
     this.#parked.clear();
+    this.#memory = undefined;
     this.#work.length = 0;
   }
 
@@ -100,14 +111,10 @@ export class Explorer {
       is_known: (key: number, held: readonly number[]) => this.#was_visited(key, preemptions, held),
       note: (doing: Doing) => this.#parked.note(doing).forEach((work) => this.#add(work)),
     };
-    const run = await run_order(this.scenario, this.format, guide, { judged: this.#judged, ...this.#options });
-    const { choices, decisions, was_known } = run.order;
+    const { choices, decisions, was_known } = await this.#go_through(guide);
     this[was_known ? "cut_short" : "orders"] += 1;
     if (!was_known && this.orders % 8 === 1) {
       this.samples.push(choices);
-    }
-    if (run.problems.length > 0) {
-      this.losses.push(report(run));
     }
     for (const [offset, { others }] of decisions.entries()) {
       for (const { thread, preempts, key, held, instead_of } of others) {
@@ -123,6 +130,30 @@ export class Explorer {
         }
       }
     }
+  }
+
+  /** Recalls an order as far as possible, and runs it where it comes to something new. */
+  async #go_through(guide: Guide): Promise<Order> {
+    const { order, found } = (this.#memory && recall_order(this.scenario, this.#memory, guide)) ?? {};
+    const is_judged = found !== undefined && this.#judged.has(found);
+    if (order !== undefined && (order.was_known || (is_judged && this.followed % COMPARED !== 0))) {
+      return order;
+    }
+    this.runs += 1;
+    const options = { ...this.#options, judged: this.#judged, memory: this.#memory };
+    const run = await run_order(
+      this.scenario,
+      this.format,
+      { ...guide, prefix: order?.choices ?? guide.prefix },
+      options,
+    );
+    if (found !== undefined && run.found !== found) {
+      run.problems.push("the order comes to something else than was recalled");
+    }
+    if (run.problems.length > 0) {
+      this.losses.push(report(run));
+    }
+    return { ...run.order, decisions: [...(order?.decisions ?? []), ...run.order.decisions] };
   }
 
   #add(work: Work): void {

@@ -1,11 +1,14 @@
 import type { Access } from "./causality.js";
+import type { Outcome } from "./disk-operation.js";
+import type { Event } from "./memory.js";
 
-export interface Operation<T> {
+export interface Operation {
+  event: Event;
   /** What, and on which file. */
   label(): string;
   /** Asked for right before it is done: what it touches may depend on what is there. */
   accesses: () => Access[];
-  perform: () => Promise<T>;
+  perform: () => Outcome;
   /** Nobody comes between it and the operation that follows. */
   holds_turn: boolean;
   /** To be interrupted before it shows nothing that to be interrupted behind it does not. */

@@ -76,7 +76,7 @@ test("rule 34: an order that is run again leaves the same bytes", async () => {
   const found = [];
   for (let n = 0; n < 2; n += 1) {
     const { world } = await run_order(scenario_of("append and a fold beside it, append"), "json", { prefix: [] });
-    found.push(found_in(world));
+    found.push(found_in({ ...world, disk: world.disk.disk }));
   }
   expect(found[1]).toEqual(found[0]);
 });

@@ -1,11 +1,16 @@
 import { FileSessionStore } from "../../../src/stores/file/file-session-store.js";
 import type { FileSessionFormat } from "../../../src/stores/file/snapshot-form.js";
+import { LoggedDisk } from "../logged-disk.js";
+import { MemoryDisk } from "../memory-disk.js";
 import { RecordingLayer } from "../recording-layer.js";
 import { Actor } from "./actor.js";
+import { Bytes } from "./bytes.js";
+import type { Place } from "./disk-operation.js";
 import { ActorLayer, type SeenAs } from "./actor-layer.js";
 import { judge_aftermath, judge_answers } from "./judge.js";
 import { found_in } from "./found.js";
 import type { Call, Session } from "./history.js";
+import type { Memory, Recorder } from "./memory.js";
 import { repeatably } from "./repeatable.js";
 import type { Guide, Order } from "./order.js";
 import { Scheduler } from "./scheduler.js";
@@ -28,6 +33,7 @@ export interface World {
   scenario: Scenario;
   format: FileSessionFormat;
   disk: RecordingLayer;
+  bytes: Bytes;
   scheduler: Scheduler;
   calls: Call[];
   /** The sessions as they were when the actors began. */
@@ -39,6 +45,8 @@ export interface Options {
   spoil?: (layer: ActorLayer) => void;
   /** What was found right before needs no judgement again. */
   judged?: Set<string>;
+  /** What the actors do is written down there. */
+  memory?: Memory | undefined;
   /** Called before each operation. */
   watch?: (step: number, world: World) => void;
 }
@@ -48,9 +56,11 @@ export interface Run {
   /** What is wrong. */
   problems: string[];
   world: World;
+  /** What it came to, where it came to its end. */
+  found?: string | undefined;
 }
 
-const OBSERVER = 90;
+export const OBSERVER = 90;
 
 export function ids_of({ ids = ["s"] }: Scenario): readonly string[] {
   return ids;
@@ -63,22 +73,28 @@ export async function run_order(
   guide: Omit<Guide, "before"> & { victim?: { actor: number; at: number } },
   options: Options = {},
 ): Promise<Run> {
-  const { seen_as, scripts } = scenario;
-  const scheduler = new Scheduler({
-    actors: scripts.length,
-    has_stopped_holder: seen_as?.includes("unknown") ?? false,
-  });
-  const world: World = { scenario, format, disk: new RecordingLayer(), scheduler, calls: [], start: new Map() };
-  return repeatably(
-    () => (scheduler.time.is_running ? scheduler.time.actor : OBSERVER),
-    () => run_in(world, guide, options),
-  );
+  const recorders = options.memory?.recorders();
+  const scheduler = scheduler_of(scenario, recorders);
+  const bytes = options.memory?.bytes ?? new Bytes();
+  const turn = () => scheduler.turn ?? OBSERVER;
+  const disk = new RecordingLayer(new LoggedDisk(new MemoryDisk(turn), { contents: bytes }));
+  const world: World = { scenario, format, disk, bytes, scheduler, calls: [], start: new Map() };
+  const run = await repeatably(turn, () => run_in(world, guide, options));
+  if (recorders?.some(({ did_otherwise }) => did_otherwise) === true) {
+    run.problems.push("an actor did something else than it had done before, where it had seen the same");
+  }
+  return run;
+}
+
+export function scheduler_of({ scripts, seen_as }: Scenario, recorders?: readonly Recorder[]): Scheduler {
+  const has_stopped_holder = seen_as?.includes("unknown") ?? false;
+  return new Scheduler({ actors: scripts.length, has_stopped_holder, ...(recorders && { recorders }) });
 }
 
 async function run_in(
   world: World,
   guide: Parameters<typeof run_order>[2],
-  { spoil, watch, judged }: Options,
+  { spoil, watch, judged, memory }: Options,
 ): Promise<Run> {
   const { scenario, scheduler } = world;
   const actors = scenario.scripts.map((_, number) => actor_of_world(world, number));
@@ -88,10 +104,21 @@ async function run_in(
   );
   actors.forEach(({ layer }) => spoil?.(layer));
   await note_start(world);
+  if (memory !== undefined) {
+    memory.beginning ??= {
+      disk: world.disk.disk.copy(),
+      files: actors.map(({ layer }) => [...layer.files]),
+      open: actors.map(({ layer }) => layer.opened - layer.closed),
+      sessions: new Map(world.start),
+    };
+  }
 
   const ended = new Set<number>();
   const begin = actors.map(({ actor }, number) => () => {
-    const end = () => void ended.add(number);
+    const end = () => {
+      scheduler.does(number, { kind: "ends" });
+      ended.add(number);
+    };
     void scenario.scripts[number]?.(actor).then(end, end);
   });
   const before = (step: number) => {
@@ -101,11 +128,11 @@ async function run_in(
   const has_ended = () => actors.every((_, number) => ended.has(number) || scheduler.is_dead(number));
   const order = await scheduler.run(begin, { ...guide, before }, has_ended);
   const problems = order.problem === undefined ? [] : [order.problem];
+  let found: string | undefined;
   if (!order.was_known && problems.length === 0) {
     const is_open = actors.some(({ layer }, number) => layer.opened !== layer.closed && !scheduler.is_dead(number));
     problems.push(...(is_open ? ["a file was left open"] : []));
-    const { state, precedence } = found_in(world);
-    const found = `${state} ${precedence}`;
+    found = found_in({ ...world, disk: world.disk.disk });
     if (judged?.has(found) !== true) {
       problems.push(...(await judge_answers(world, observer_of(world))));
       problems.push(...(await judge_aftermath(world.disk, observer_of({ ...world, calls: [] }), ids_of(scenario))));
@@ -114,24 +141,28 @@ async function run_in(
       }
     }
   }
-  return { order, problems, world };
+  return { order, problems, world, found };
 }
 
 function actor_of_world(world: World, number: number): { actor: Actor; layer: ActorLayer } {
-  const { disk, scheduler, scenario, format } = world;
+  const { scheduler, scenario, format } = world;
   const seen_as = (actor: number): SeenAs =>
     scheduler.is_dead(actor) ? "gone" : (scenario.seen_as?.[actor] ?? "alive");
   const view = { actor: number, seen_as };
-  const layer = new ActorLayer(disk, scheduler, view);
+  const layer = new ActorLayer(place_of(world), scheduler, view);
   return { layer, actor: new Actor(number, new FileSessionStore(ROOT, { format }, layer), world) };
 }
 
 /** A process that comes when all others are gone. */
 export function observer_of(world: Omit<World, "scenario">): Actor {
-  const { disk, scheduler, format } = world;
+  const { scheduler, format } = world;
   const view = { actor: OBSERVER, seen_as: () => "gone" as const };
-  const layer = new ActorLayer(disk, scheduler, view);
+  const layer = new ActorLayer(place_of(world), scheduler, view);
   return new Actor(OBSERVER, new FileSessionStore(ROOT, { format }, layer), world);
+}
+
+function place_of({ disk, bytes }: Pick<World, "disk" | "bytes">): Place {
+  return { disk: disk.now, bytes };
 }
 
 /** A setup leaves the same every time: it is looked at once. */

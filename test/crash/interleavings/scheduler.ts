@@ -1,10 +1,13 @@
 import { Causality, type Access } from "./causality.js";
+import type { DiskOperation, Outcome } from "./disk-operation.js";
+import type { Call } from "./history.js";
 import { conflict, Interrupted } from "./interrupted.js";
+import { sees, wakes, type Event, type Recorder } from "./memory.js";
 import { actor_of, THREADS_PER_ACTOR, type Guide, type Operation, type Order, type Other } from "./order.js";
 import { VirtualTime } from "./virtual-time.js";
 
 /** One operation that an actor is about to do, and is held at. */
-type Request = Omit<Operation<unknown>, "perform"> & { thread: number; perform(): void };
+type Request = Omit<Operation, "perform" | "event"> & { thread: number; perform(): void };
 
 /** Somebody who waits for time to pass. */
 interface Sleeper {
@@ -12,7 +15,7 @@ interface Sleeper {
   label(): string;
   /** Something that it looked at last has changed since, or nothing else can go on. */
   is_awake: boolean;
-  wake(): void;
+  wake(thread: number): void;
 }
 
 const MAX_STEPS = 4_000;
@@ -38,6 +41,7 @@ export class Scheduler {
   readonly #looked_at = new Map<number, { accesses: readonly Access[]; is_changed: boolean }[]>();
   /** Calls that begin with whatever their actor does next. */
   readonly #beginning = new Map<number, { accesses: readonly Access[]; note: () => void }>();
+  readonly #recorders: readonly Recorder[];
   #requests: Request[] = [];
   #sleepers: Sleeper[] = [];
   /** Who has the turn; `undefined`: nobody is held. */
@@ -46,11 +50,27 @@ export class Scheduler {
   #continued = false;
   #holds_turn = false;
   #steps = 0;
+  #is_running = false;
+  #is_left = false;
 
-  constructor({ actors, has_stopped_holder }: { actors: number; has_stopped_holder: boolean }) {
+  constructor({
+    actors,
+    has_stopped_holder,
+    recorders = [],
+  }: {
+    actors: number;
+    has_stopped_holder: boolean;
+    recorders?: readonly Recorder[];
+  }) {
     this.actors = actors;
     this.#has_stopped_holder = has_stopped_holder;
-    this.time = new VirtualTime((wake) => this.#sleep(wake));
+    this.#recorders = recorders;
+    this.time = new VirtualTime((wake) => this.#sleep_until(wake));
+  }
+
+  /** Whose turn it is; `undefined`: the order has not begun, or has ended. */
+  get turn(): number | undefined {
+    return this.#is_running ? this.time.actor : undefined;
   }
 
   get step(): number {
@@ -61,27 +81,68 @@ export class Scheduler {
     return this.#dead.has(actor);
   }
 
-  /** Happens with the next operation of the actor, whichever that is: not before there is no way around it. */
-  begin_with_next(actor: number, accesses: readonly Access[], note: () => void): void {
-    if (this.time.is_running) {
-      this.#beginning.set(actor, { accesses, note });
-    } else {
-      note();
+  /** An actor does something of its own. */
+  does(actor: number, event: Event): void {
+    if (this.#is_running) {
+      this.#recorders[actor]?.does(event);
     }
   }
 
-  /** Waits for its turn, then does it. Outside of an order everything is done at once. */
-  ask<T>(actor: number, operation: Operation<T>): Promise<T> {
-    const { perform, ...rest } = operation;
-    if (!this.time.is_running) {
-      return perform();
+  /** A call begins with the next operation of its actor, whichever that is: not before there is no way around it. */
+  begin_with_next(call: Call): void {
+    if (!this.#is_running) {
+      call.began = this.#steps;
+      return;
     }
-    return new Promise((resolve, reject) => {
-      const request = { ...rest, thread: this.#thread_of(actor), perform: () => void perform().then(resolve, reject) };
-      if (!this.#dead.has(actor)) {
-        this.#requests.push(request);
-      }
+    const { actor, id, asked } = call;
+    this.does(actor, { kind: "calls", call: { actor, id, asked } });
+    this.#beginning.set(actor, {
+      accesses: this.#answers_of_others(actor),
+      note: () => {
+        call.began = this.#steps;
+      },
     });
+  }
+
+  #answers_of_others(actor: number): Access[] {
+    const others = [...Array(this.actors).keys()].filter((other) => other !== actor);
+    return others.map((other) => ({ thing: `answers of ${other}`, writes: false }));
+  }
+
+  /** Waits for its turn, then does it. Outside of an order everything is done at once. */
+  async ask(actor: number, { event, perform, ...rest }: Operation): Promise<unknown> {
+    if (!this.#is_running) {
+      return value_of(perform());
+    }
+    this.does(actor, event);
+    return new Promise((resolve, reject) => {
+      this.hold(actor, rest, (thread) => {
+        const { seen, value, error } = perform();
+        this.#recorders[actor]?.goes_on(sees(thread, seen));
+        if (error === undefined) {
+          resolve(value);
+        } else {
+          reject(error);
+        }
+      });
+    });
+  }
+
+  /** Nobody else can see this, or come between. */
+  async do_at_once(actor: number, operation: DiskOperation, perform: () => Outcome): Promise<unknown> {
+    const outcome = perform();
+    if (this.#is_running) {
+      this.#recorders[actor]?.at_once(operation, outcome.seen);
+    }
+    return value_of(outcome);
+  }
+
+  /** An actor is held before an operation. */
+  hold(actor: number, operation: Omit<Request, "thread" | "perform">, perform: (thread: number) => void): void {
+    const thread = this.#thread_of(actor);
+    if (!this.#dead.has(actor)) {
+      this.#requests.push({ ...operation, thread, perform: () => perform(thread) });
+    }
   }
 
   #thread_of(actor: number): number {
@@ -94,7 +155,17 @@ export class Scheduler {
     return actor * THREADS_PER_ACTOR + count;
   }
 
-  #sleep(wake: () => void): void {
+  #sleep_until(wake: () => void): void {
+    const actor = actor_of(this.#current ?? 0);
+    this.does(actor, { kind: "sleeps" });
+    this.sleep((thread) => {
+      this.#recorders[actor]?.goes_on(wakes(thread));
+      wake();
+    });
+  }
+
+  /** Whoever has the turn waits for time to pass. */
+  sleep(wake: (thread: number) => void): void {
     const thread = this.#current ?? 0;
     if (!this.#dead.has(actor_of(thread))) {
       const own = this.#thread_of(actor_of(thread));
@@ -105,30 +176,66 @@ export class Scheduler {
 
   /** Runs what the actors begin to its end. `ended`: whether all of them have. */
   async run(begin: (() => void)[], guide: Guide, has_ended: () => boolean): Promise<Order> {
-    const order: Order = { choices: [], decisions: [], trace: [], was_known: false };
+    const order = new_order();
     try {
       this.time.begin();
       for (const [actor, start] of begin.entries()) {
-        this.#current = actor * THREADS_PER_ACTOR;
-        this.#continued = true; // its first operation is a new thread's
-        this.time.turn_of(actor);
-        start();
-        await macrotask();
+        this.#begin(actor, start);
+        await settled();
       }
       this.#current = undefined;
-      while (await this.#next(order, guide)) {
-        // one operation after another
+      while (this.#next(order, guide)) {
+        await settled(); // one operation after another
       }
     } finally {
+      this.#end();
       this.time.end();
     }
-    if (!order.was_known && order.problem === undefined && !has_ended()) {
+    return this.#ended(order, has_ended);
+  }
+
+  /** The same, where the actors do at once what they do: they are only remembered. */
+  recall(begin: (() => void)[], guide: Guide, has_ended: () => boolean): Order {
+    const order = new_order();
+    begin.forEach((start, actor) => this.#begin(actor, start));
+    this.#current = undefined;
+    while (this.#next(order, guide)) {
+      // one operation after another
+    }
+    this.#end();
+    return this.#ended(order, has_ended);
+  }
+
+  /** Nothing more is to happen in this order. */
+  leave(): void {
+    this.#is_left = true;
+  }
+
+  get is_left(): boolean {
+    return this.#is_left;
+  }
+
+  #begin(actor: number, start: () => void): void {
+    this.#is_running = true;
+    this.#current = actor * THREADS_PER_ACTOR;
+    this.#continued = true; // its first operation is a new thread's
+    this.time.turn_of(actor);
+    start();
+  }
+
+  #end(): void {
+    this.#is_running = false;
+    this.#recorders.forEach((recorder) => recorder.pauses());
+  }
+
+  #ended(order: Order, has_ended: () => boolean): Order {
+    if (!order.was_known && !this.#is_left && order.problem === undefined && !has_ended()) {
       order.problem = "somebody waits for ever";
     }
     return order;
   }
 
-  async #next(order: Order, guide: Guide): Promise<boolean> {
+  #next(order: Order, guide: Guide): boolean {
     const victim = guide.before?.(this.#steps);
     if (victim !== undefined) {
       this.#kill(victim);
@@ -138,7 +245,7 @@ export class Scheduler {
     }
     const ready = this.#ready();
     const [first] = ready;
-    if (first === undefined) {
+    if (first === undefined || this.#is_left) {
       return false;
     }
     if (this.#steps >= MAX_STEPS) {
@@ -160,7 +267,7 @@ export class Scheduler {
     this.#causality.happen(chosen.thread, accesses);
     this.#interrupted.happen(accesses);
     guide.note?.({ actor: actor_of(chosen.thread), accesses });
-    await this.#perform(chosen, accesses);
+    this.#perform(chosen, accesses);
     if (guide.in_full === true && accesses.some(({ writes }) => writes)) {
       this.#sleepers.forEach((sleeper) => (sleeper.is_awake ||= actor_of(sleeper.thread) !== actor_of(chosen.thread)));
     }
@@ -263,7 +370,7 @@ export class Scheduler {
     };
   }
 
-  async #perform(chosen: Request | Sleeper, accesses: readonly Access[]): Promise<void> {
+  #perform(chosen: Request | Sleeper, accesses: readonly Access[]): void {
     this.#steps += 1;
     this.#current = chosen.thread;
     this.#continued = false;
@@ -274,7 +381,7 @@ export class Scheduler {
       this.#looked_at.set(chosen.thread, []);
       this.#holds_turn = false;
       this.time.pass(actor_of(chosen.thread));
-      chosen.wake();
+      chosen.wake(chosen.thread);
     } else {
       this.#requests = this.#requests.filter((request) => request !== chosen);
       this.#change(chosen.thread, accesses);
@@ -282,7 +389,6 @@ export class Scheduler {
       this.time.turn_of(actor_of(chosen.thread));
       chosen.perform();
     }
-    await macrotask();
   }
 
   /** Whoever has looked at what this changes has something new to find. */
@@ -322,9 +428,18 @@ function own_of(actor: number): Access {
   return (OWN[actor] ??= { thing: `actor ${actor}`, writes: true });
 }
 
-/** Until all that can go on without a turn has gone on. */
-function macrotask(): Promise<void> {
-  return new Promise((resolve) => set_immediate(resolve));
+/** Until all that can go on without a turn has gone on: ticks come when no promise is left to go on with. */
+function settled(): Promise<void> {
+  return new Promise((resolve) => process.nextTick(resolve));
 }
 
-const set_immediate = globalThis.setImmediate;
+function new_order(): Order {
+  return { choices: [], decisions: [], trace: [], was_known: false };
+}
+
+function value_of({ value, error }: Outcome): unknown {
+  if (error !== undefined) {
+    throw error;
+  }
+  return value;
+}

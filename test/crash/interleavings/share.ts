@@ -19,6 +19,8 @@ export interface Progress {
   complete: boolean[];
   orders: number;
   cut_short: number;
+  /** Of both, those that were run and not only recalled. */
+  runs: number;
   /** What is known to be left. */
   left: number;
   losses: string[];
@@ -49,16 +51,17 @@ export class Share {
   /** Goes on with a pair, fewer interruptions first, for so long or so many orders. */
   async explore(
     pair: number,
-    { preemptions, time_ms, orders = Infinity }: { preemptions: number; time_ms: number; orders?: number },
+    { preemptions, time_ms, orders: most = Infinity }: { preemptions: number; time_ms: number; orders?: number },
   ): Promise<Progress> {
     const explorer = this.#explorer(pair);
     const end = spent_ms() + time_ms;
     const complete: boolean[] = [];
     for (let allowed = 0; allowed <= preemptions; allowed += 1) {
-      complete.push(await explorer.explore(allowed, () => explorer.followed >= orders || spent_ms() > end));
+      complete.push(await explorer.explore(allowed, () => explorer.followed >= most || spent_ms() > end));
     }
     const left = complete.reduce((sum, _, at) => sum + explorer.left(at + 1), explorer.left(0));
-    return { pair, complete, orders: explorer.orders, cut_short: explorer.cut_short, left, losses: explorer.losses };
+    const { orders, cut_short, runs, losses } = explorer;
+    return { pair, complete, orders, cut_short, runs, left, losses };
   }
 
   /** Of a pair that nobody goes on with, only samples are kept. */

@@ -1,7 +1,7 @@
 import { seeded } from "../../stores/helpers.js";
 import { StrictDevice } from "../crash-model.js";
 import type { MemoryDisk } from "../memory-disk.js";
-import type { LogEntry } from "../recording-layer.js";
+import type { LogEntry } from "../logged-disk.js";
 
 const DEPTH = { changes: 2, fates: 9, samples: 3 };
 
