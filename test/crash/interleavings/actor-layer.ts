@@ -1,8 +1,11 @@
 import { basename } from "node:path";
 import { threadId as thread_id } from "node:worker_threads";
 import type { FileLayer, FileStamp, OpenFile } from "../../../src/stores/file/file-layer.js";
+import type { Access } from "./causality.js";
 import { accesses_of, perform, type DiskOperation, type Outcome, type Place } from "./disk-operation.js";
-import type { Scheduler } from "./scheduler.js";
+import type { LiveScheduler } from "./live-scheduler.js";
+import type { Event } from "./memory.js";
+import type { Operation } from "./order.js";
 
 /** What others can find out about an actor: a process like theirs, one that is gone, or one they cannot ask. */
 export type SeenAs = "alive" | "gone" | "unknown";
@@ -25,10 +28,10 @@ export class ActorLayer implements FileLayer {
   /** The inodes of what it has opened. */
   readonly files: number[] = [];
   readonly #place: Place;
-  readonly #scheduler: Scheduler;
+  readonly #scheduler: LiveScheduler;
   readonly #view: ActorView;
 
-  constructor(place: Place, scheduler: Scheduler, view: ActorView) {
+  constructor(place: Place, scheduler: LiveScheduler, view: ActorView) {
     this.#place = place;
     this.#scheduler = scheduler;
     this.#view = view;
@@ -39,12 +42,7 @@ export class ActorLayer implements FileLayer {
     // Who has lost a lock without knowing may have looked at it just before: no file system can look and act at once.
     const is_broken = seen_as(actor) !== "alive";
     const holds_turn = operation.name === "readlink" && operation.path.endsWith(".lock") && is_broken;
-    return this.#scheduler.ask(actor, {
-      event: { kind: "asks", operation, holds_turn },
-      ...to_be_done(operation, this.#place, this.files),
-      holds_turn,
-      is_immediate: false,
-    });
+    return this.#scheduler.ask(actor, new Asking({ kind: "asks", operation, holds_turn }, this.#place, this.files));
   }
 
   /** What nobody else can see or come between. */
@@ -158,14 +156,31 @@ export class ActorLayer implements FileLayer {
 }
 
 /** An operation that is yet to be done. */
-export function to_be_done(
-  operation: DiskOperation,
-  place: Place,
-  files: number[],
-): { label(): string; accesses(): ReturnType<typeof accesses_of>; perform(): Outcome } {
-  return {
-    label: () => `${operation.name} ${basename(operation.path)}`,
-    accesses: () => accesses_of(operation, place.disk, files),
-    perform: () => perform(operation, place, files),
-  };
+export class Asking implements Operation {
+  readonly event: Extract<Event, { kind: "asks" }>;
+  readonly is_immediate = false;
+  readonly #place: Place;
+  readonly #files: number[];
+
+  constructor(event: Extract<Event, { kind: "asks" }>, place: Place, files: number[]) {
+    this.event = event;
+    this.#place = place;
+    this.#files = files;
+  }
+
+  get holds_turn(): boolean {
+    return this.event.holds_turn;
+  }
+
+  label(): string {
+    return `${this.event.operation.name} ${basename(this.event.operation.path)}`;
+  }
+
+  accesses(): Access[] {
+    return accesses_of(this.event.operation, this.#place.disk, this.#files);
+  }
+
+  perform(): Outcome {
+    return perform(this.event.operation, this.#place, this.#files);
+  }
 }

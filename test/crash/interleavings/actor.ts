@@ -1,6 +1,10 @@
 import type { FileSessionStore } from "../../../src/stores/file/file-session-store.js";
+import type { Access } from "./causality.js";
+import type { Outcome } from "./disk-operation.js";
 import { failure, message, short, texts_of, type Answer, type Asked, type Call, type Session } from "./history.js";
+import type { Event } from "./memory.js";
 import type { Operation } from "./order.js";
+import type { LiveScheduler } from "./live-scheduler.js";
 import type { Scheduler } from "./scheduler.js";
 
 const SESSION = "s";
@@ -11,13 +15,13 @@ export class Actor {
   readonly store: FileSessionStore;
   /** The sessions as they are when the actors begin. */
   readonly start: Map<string, Session>;
-  readonly #scheduler: Scheduler;
+  readonly #scheduler: LiveScheduler;
   readonly #calls: Call[];
 
   constructor(
     number: number,
     store: FileSessionStore,
-    world: { scheduler: Scheduler; calls: Call[]; start: Map<string, Session> },
+    world: { scheduler: LiveScheduler; calls: Call[]; start: Map<string, Session> },
   ) {
     this.number = number;
     this.store = store;
@@ -115,10 +119,8 @@ export class Actor {
     this.#scheduler.begin_with_next(call);
     this.#calls.push(call);
     const answer = await perform().catch(failure);
-    await this.#scheduler.ask(this.number, {
-      event: { kind: "is answered", answer },
-      ...answering(call, answer, this.#scheduler),
-    });
+    const answering = new Answering(call, { kind: "is answered", answer }, this.#scheduler);
+    await this.#scheduler.ask(this.number, answering);
     return answer;
   }
 }
@@ -127,16 +129,30 @@ export class Actor {
  * Which answers came before something else began is a part of the order. They come at once: who is answered later
  * may have been answered more.
  */
-export function answering(call: Call, answer: Answer, scheduler: Scheduler): Omit<Operation, "event"> {
-  return {
-    label: () => "is answered",
-    accesses: () => [{ thing: `answers of ${call.actor}`, writes: true }],
-    holds_turn: false,
-    is_immediate: true,
-    perform: () => {
-      call.ended = scheduler.step;
-      call.answer = answer;
-      return { seen: "" };
-    },
-  };
+export class Answering implements Operation {
+  readonly event: Extract<Event, { kind: "is answered" }>;
+  readonly holds_turn = false;
+  readonly is_immediate = true;
+  readonly #call: Call;
+  readonly #scheduler: Scheduler;
+
+  constructor(call: Call, event: Answering["event"], scheduler: Scheduler) {
+    this.event = event;
+    this.#call = call;
+    this.#scheduler = scheduler;
+  }
+
+  label(): string {
+    return "is answered";
+  }
+
+  accesses(): Access[] {
+    return [{ thing: `answers of ${this.#call.actor}`, writes: true }];
+  }
+
+  perform(): Outcome {
+    this.#call.ended = this.#scheduler.step;
+    this.#call.answer = this.event.answer;
+    return { seen: "" };
+  }
 }

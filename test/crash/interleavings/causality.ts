@@ -29,8 +29,16 @@ function sum(a: Digest, b: Digest): Digest {
  */
 export class Causality {
   #all = NOTHING;
-  readonly #things = new Map<string, { write: Digest; reads: Digest }>();
-  readonly #counts = new Map<number, number>();
+  #things = new Map<string, { write: Digest; reads: Digest }>();
+  #counts = new Map<number, number>();
+
+  copy(): Causality {
+    const copy = new Causality();
+    copy.#all = this.#all;
+    copy.#things = new Map(this.#things);
+    copy.#counts = new Map(this.#counts);
+    return copy;
+  }
 
   /** The key, of 53 bits, once this has happened too. `idle`: who else makes a difference. */
   after(thread: number, accesses: readonly Access[], idle: readonly number[]): number {

@@ -1,21 +1,30 @@
 import type { FileSessionFormat } from "../../../src/stores/file/snapshot-form.js";
 import { seeded_random } from "../../support/random.js";
-import { Parked } from "./parked.js";
-import { Visits } from "./visits.js";
+import { Branches, type Branch, type Work } from "./branches.js";
 import { Memory } from "./memory.js";
-import type { Doing, Guide, Order, Other } from "./order.js";
-import { recall_order } from "./recall-order.js";
+import type { Doing, Guide, Order } from "./order.js";
+import { Parked } from "./parked.js";
+import { RecalledOrder } from "./recalled.js";
 import { run_order, type Options, type Run, type Scenario } from "./run-order.js";
+import { Visits } from "./visits.js";
 
-/** Choices that were made before, and one that was not. */
-interface Work {
-  of: readonly number[];
-  length: number;
-  then?: Pick<Other, "thread" | "key" | "held">;
+interface Parking {
   preemptions: number;
+  of: readonly number[];
+  branch: Branch;
 }
 
-/** Of the orders that are only recalled, every so many are run as well. */
+export interface Settings extends Options {
+  seed?: number;
+  /** Nothing is left out, and nothing recalled. */
+  in_full?: boolean;
+  /** Orders with more interruptions are not followed. */
+  most?: number;
+  /** How many branches of one order are followed before another has its turn. */
+  at_a_time?: number;
+}
+
+/** Of the orders that are only recalled, one of so many is run as well. */
 const COMPARED = 100;
 
 /**
@@ -26,7 +35,7 @@ const COMPARED = 100;
 export class Explorer {
   readonly scenario: Scenario;
   readonly format: FileSessionFormat;
-  /** Orders that were run to their end, and those that became the same as one of these. */
+  /** Orders that were followed to their end, and those that became the same as one of these. */
   orders = 0;
   cut_short = 0;
   /** Of both, those that were run: in the others nobody sees anything that it has not seen before. */
@@ -36,49 +45,40 @@ export class Explorer {
   readonly samples: number[][] = [];
   readonly #options: Options;
   readonly #in_full: boolean | undefined;
-  readonly #random: ReturnType<typeof seeded_random>;
+  readonly #most: number;
+  readonly #at_a_time: number;
   readonly #visits = new Visits();
-  readonly #work: Work[][] = [[{ of: [], length: 0, preemptions: 0 }]];
-  readonly #parked = new Parked<Work>();
+  readonly #work: Branches;
+  readonly #parked = new Parked<Parking>();
   readonly #judged: Set<string>;
   #memory: Memory | undefined;
 
-  constructor(
-    scenario: Scenario,
-    format: FileSessionFormat,
-    { seed = 1, in_full, judged = new Set(), ...options }: Options & { seed?: number; in_full?: boolean } = {},
-  ) {
-    this.#judged = judged;
-    this.#memory = in_full === true ? undefined : new Memory(scenario.scripts.length);
-    this.#in_full = in_full;
+  constructor(scenario: Scenario, format: FileSessionFormat, settings: Settings = {}) {
+    const { seed = 1, in_full, most = Infinity, at_a_time = Infinity, judged = new Set(), ...options } = settings;
     this.scenario = scenario;
     this.format = format;
-    this.#random = seeded_random(seed);
+    this.#in_full = in_full;
+    this.#most = most;
+    this.#at_a_time = at_a_time;
+    this.#judged = judged;
     this.#options = options;
+    this.#memory = in_full === true ? undefined : new Memory(scenario.scripts.length);
+    this.#work = new Branches(seeded_random(seed));
+    this.#work.add(0, [], [{ length: 0 }]);
   }
 
   /** All orders with up to so many interruptions, until it is late or one went wrong. Returns whether these are all. */
   async explore(preemptions: number, is_late: () => boolean): Promise<boolean> {
     for (;;) {
-      const work = this.#work.slice(0, preemptions + 1).find((some) => some.length > 0);
-      if (work === undefined || this.losses.length > 0) {
+      const fewest = this.#work.fewest() ?? Infinity;
+      if (fewest > preemptions || this.losses.length > 0) {
         return this.losses.length === 0;
       }
       if (is_late()) {
         return false;
       }
-      await this.#follow(this.#take(work));
+      await this.#follow_all(this.#work.take(fewest, this.#at_a_time), fewest, is_late);
     }
-  }
-
-  /** One at random: where time is short, what is followed is a sample of all. */
-  #take(work: Work[]): Work {
-    const at = this.#random.below(work.length);
-    const [taken, last] = [work[at], work.pop()] as [Work, Work];
-    if (at < work.length) {
-      work[at] = last;
-    }
-    return taken;
   }
 
   /** What was followed so far, to the end or not. */
@@ -88,7 +88,7 @@ export class Explorer {
 
   /** How much there is to follow with so many interruptions, as far as that is known. */
   left(preemptions: number): number {
-    return this.#work[preemptions]?.length ?? 0;
+    return this.#work.left(preemptions);
   }
 
   /** Where nobody goes on: all but what was counted and found. */
@@ -97,56 +97,53 @@ export class Explorer {
     this.#judged.clear();
     this.#parked.clear();
     this.#memory = undefined;
-    this.#work.length = 0;
+    this.#work.clear();
   }
 
-  async #follow({ of, length, then, preemptions }: Work): Promise<void> {
-    if (then !== undefined && this.#was_visited(then.key, preemptions, then.held)) {
-      return;
-    }
-    const prefix = [...of.slice(0, length), ...(then === undefined ? [] : [then.thread])];
-    const guide = {
-      in_full: this.#in_full,
-      prefix,
-      is_known: (key: number, held: readonly number[]) => this.#was_visited(key, preemptions, held),
-      note: (doing: Doing) => this.#parked.note(doing).forEach((work) => this.#add(work)),
-    };
-    const { choices, decisions, was_known } = await this.#go_through(guide);
-    this[was_known ? "cut_short" : "orders"] += 1;
-    if (!was_known && this.orders % 8 === 1) {
-      this.samples.push(choices);
-    }
-    for (const [offset, { others }] of decisions.entries()) {
-      for (const { thread, preempts, key, held, instead_of } of others) {
-        const needed = preemptions + (preempts ? 1 : 0);
-        const work = { of: choices, length: prefix.length + offset, then: { thread, key, held }, preemptions: needed };
-        if (this.#is_covered(key, needed, held)) {
-          continue;
-        }
-        if (this.#in_full === true || instead_of === undefined || this.#parked.is_met(instead_of)) {
-          this.#add(work);
-        } else {
-          this.#parked.park(instead_of, work);
-        }
+  /** What the branches of one order have in common is gone through once. */
+  async #follow_all({ of, branches }: Work, preemptions: number, is_late: () => boolean): Promise<void> {
+    const stem = this.#memory && RecalledOrder.begin(this.scenario, this.#memory);
+    for (const [at, { length, then }] of branches.entries()) {
+      if (this.losses.length > 0 || (at > 0 && is_late())) {
+        this.#work.add(preemptions, of, branches.slice(at));
+        return;
+      }
+      if (then === undefined || !this.#was_visited(then.key, preemptions, then.held)) {
+        stem?.advance(of, length);
+        await this.#follow([...of.slice(0, length), ...(then ? [then.thread] : [])], preemptions, stem?.copy());
       }
     }
   }
 
+  async #follow(prefix: readonly number[], preemptions: number, recalled: RecalledOrder | undefined): Promise<void> {
+    const guide = {
+      in_full: this.#in_full,
+      is_last: preemptions >= this.#most,
+      prefix,
+      is_known: (key: number, held: readonly number[]) => this.#was_visited(key, preemptions, held),
+      note: (doing: Doing) => {
+        this.#parked.note(doing).forEach((one) => this.#work.add(one.preemptions, one.of, [one.branch]));
+      },
+    };
+    const order = await this.#go_through(guide, recalled);
+    this[order.was_known ? "cut_short" : "orders"] += 1;
+    if (!order.was_known && this.orders % 8 === 1) {
+      this.samples.push(order.choices);
+    }
+    this.#branch_off(order, prefix.length, preemptions);
+  }
+
   /** Recalls an order as far as possible, and runs it where it comes to something new. */
-  async #go_through(guide: Guide): Promise<Order> {
-    const { order, found } = (this.#memory && recall_order(this.scenario, this.#memory, guide)) ?? {};
+  async #go_through(guide: Guide, recalled: RecalledOrder | undefined): Promise<Order> {
+    const { order, found } = recalled?.go_on(guide) ?? {};
     const is_judged = found !== undefined && this.#judged.has(found);
     if (order !== undefined && (order.was_known || (is_judged && this.followed % COMPARED !== 0))) {
       return order;
     }
     this.runs += 1;
     const options = { ...this.#options, judged: this.#judged, memory: this.#memory };
-    const run = await run_order(
-      this.scenario,
-      this.format,
-      { ...guide, prefix: order?.choices ?? guide.prefix },
-      options,
-    );
+    const prefix = order?.choices ?? guide.prefix;
+    const run = await run_order(this.scenario, this.format, { ...guide, prefix }, options);
     if (found !== undefined && run.found !== found) {
       run.problems.push("the order comes to something else than was recalled");
     }
@@ -156,8 +153,23 @@ export class Explorer {
     return { ...run.order, decisions: [...(order?.decisions ?? []), ...run.order.decisions] };
   }
 
-  #add(work: Work): void {
-    (this.#work[work.preemptions] ??= []).push(work);
+  #branch_off({ choices, decisions }: Order, begin: number, preemptions: number): void {
+    const branches: [Branch[], Branch[]] = [[], []];
+    for (const [offset, { others }] of decisions.entries()) {
+      for (const { thread, preempts, key, held, instead_of } of others) {
+        const needed = preemptions + (preempts ? 1 : 0);
+        if (needed > this.#most || this.#is_covered(key, needed, held)) {
+          continue;
+        }
+        const branch = { length: begin + offset, then: { thread, key, held } };
+        if (this.#in_full === true || instead_of === undefined || this.#parked.is_met(instead_of)) {
+          branches[preempts ? 1 : 0].push(branch);
+        } else {
+          this.#parked.park(instead_of, { preemptions: needed, of: choices, branch });
+        }
+      }
+    }
+    branches.forEach((some, more) => this.#work.add(preemptions + more, choices, some));
   }
 
   #is_covered(key: number, preemptions: number, held: readonly number[]): boolean {

@@ -10,7 +10,13 @@ export function conflict(some: readonly Access[], others: readonly Access[]): bo
  * the same as to have interrupted it behind that operation, which takes no more interruptions: it need not be tried.
  */
 export class Interrupted {
-  readonly #held = new Map<number, readonly Access[]>();
+  #held = new Map<number, readonly Access[]>();
+
+  copy(): Interrupted {
+    const copy = new Interrupted();
+    copy.#held = new Map(this.#held);
+    return copy;
+  }
 
   has(thread: number): boolean {
     return this.#held.has(thread);

@@ -2,17 +2,22 @@ import type { Access } from "./causality.js";
 import type { Outcome } from "./disk-operation.js";
 import type { Event } from "./memory.js";
 
-export interface Operation {
-  event: Event;
+/** Something that an actor is about to do, and is held at. */
+export interface Held {
   /** What, and on which file. */
   label(): string;
   /** Asked for right before it is done: what it touches may depend on what is there. */
-  accesses: () => Access[];
-  perform: () => Outcome;
+  accesses(): Access[];
+  perform(thread: number): void;
   /** Nobody comes between it and the operation that follows. */
   holds_turn: boolean;
   /** To be interrupted before it shows nothing that to be interrupted behind it does not. */
   is_immediate: boolean;
+}
+
+export interface Operation extends Omit<Held, "perform"> {
+  event: Event;
+  perform(): Outcome;
 }
 
 /** Where one of several could go on. */
@@ -57,12 +62,18 @@ export interface Guide {
   prefix: readonly number[];
   /** Whether a state was met before with as much left to explore: the order need not be followed further. */
   is_known?(key: number, held: readonly number[]): boolean;
+  /** Nobody is to be interrupted any more. */
+  is_last?: boolean;
   /** Nothing is left out because it would lead to the same. */
   in_full?: boolean | undefined;
   /** Every operation. */
   note?(doing: Doing): void;
   /** Before each operation. Whoever is named dies here: nothing more of it happens. */
   before?(step: number): number | undefined;
+}
+
+export function new_order(choices: number[] = []): Order {
+  return { choices, decisions: [], trace: [], was_known: false };
 }
 
 /** The threads of an actor have numbers of their own: it has as many as operations that it waits for at once. */

@@ -1,4 +1,5 @@
 import crypto from "node:crypto";
+import fs from "node:fs";
 import { syncBuiltinESMExports } from "node:module";
 
 type Uuid = ReturnType<typeof crypto.randomUUID>;
@@ -21,6 +22,16 @@ class StoppedDate extends RealDate {
   }
 }
 
+const read_file = fs.readFileSync;
+const read = new Map<string, string>();
+
+/** What the system says of a process is the same every time, too. */
+function read_once(path: string, encoding: BufferEncoding): string {
+  const text = read.get(path) ?? read_file(path, encoding);
+  read.set(path, text);
+  return text;
+}
+
 /**
  * Runs a task in which neither chance nor time makes a difference: each actor has its own row of tokens, and it is
  * always the same day. The same order then leaves the same bytes, and so do two that only look different.
@@ -34,11 +45,13 @@ export async function repeatably<T>(actor: () => number, task: () => Promise<T>)
     return `${hex(count, 8)}-0000-4000-8000-${hex(owner, 4)}${hex(count, 8)}`;
   };
   globalThis.Date = StoppedDate as DateConstructor;
+  fs.readFileSync = read_once as typeof fs.readFileSync;
   try {
     return await task();
   } finally {
     next_uuid = undefined;
     globalThis.Date = RealDate;
+    fs.readFileSync = read_file;
   }
 }
 

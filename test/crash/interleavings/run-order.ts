@@ -10,10 +10,10 @@ import { ActorLayer, type SeenAs } from "./actor-layer.js";
 import { judge_aftermath, judge_answers } from "./judge.js";
 import { found_in } from "./found.js";
 import type { Call, Session } from "./history.js";
-import type { Memory, Recorder } from "./memory.js";
+import type { Memory } from "./memory.js";
 import { repeatably } from "./repeatable.js";
 import type { Guide, Order } from "./order.js";
-import { Scheduler } from "./scheduler.js";
+import { LiveScheduler } from "./live-scheduler.js";
 
 export const ROOT = "/sessions";
 
@@ -34,7 +34,7 @@ export interface World {
   format: FileSessionFormat;
   disk: RecordingLayer;
   bytes: Bytes;
-  scheduler: Scheduler;
+  scheduler: LiveScheduler;
   calls: Call[];
   /** The sessions as they were when the actors began. */
   start: Map<string, Session>;
@@ -74,7 +74,7 @@ export async function run_order(
   options: Options = {},
 ): Promise<Run> {
   const recorders = options.memory?.recorders();
-  const scheduler = scheduler_of(scenario, recorders);
+  const scheduler = new LiveScheduler(scheduling_of(scenario), recorders);
   const bytes = options.memory?.bytes ?? new Bytes();
   const turn = () => scheduler.turn ?? OBSERVER;
   const disk = new RecordingLayer(new LoggedDisk(new MemoryDisk(turn), { contents: bytes }));
@@ -86,9 +86,8 @@ export async function run_order(
   return run;
 }
 
-export function scheduler_of({ scripts, seen_as }: Scenario, recorders?: readonly Recorder[]): Scheduler {
-  const has_stopped_holder = seen_as?.includes("unknown") ?? false;
-  return new Scheduler({ actors: scripts.length, has_stopped_holder, ...(recorders && { recorders }) });
+export function scheduling_of({ scripts, seen_as }: Scenario): { actors: number; has_stopped_holder: boolean } {
+  return { actors: scripts.length, has_stopped_holder: seen_as?.includes("unknown") ?? false };
 }
 
 async function run_in(

@@ -1,7 +1,7 @@
 import type { FileSessionFormat } from "../../../src/stores/file/snapshot-form.js";
 import { seeded_random } from "../../support/random.js";
 import { CrashedOrder } from "./crashes.js";
-import { Explorer } from "./explorer.js";
+import { Explorer, type Settings } from "./explorer.js";
 import type { Scenario } from "./run-order.js";
 import { SCENARIOS } from "./scenarios.js";
 
@@ -39,13 +39,16 @@ export function spent_ms(): number {
   return (user + system) / 1000;
 }
 
+/** To ask for the time is dear: it is done before one order of so many. */
+const ASKED = 16;
+
 /** The pairs that one process explores. */
 export class Share {
-  readonly #seed: number;
+  readonly #settings: Settings;
   readonly #explorers = new Map<number, Explorer>();
 
-  constructor(seed: number) {
-    this.#seed = seed;
+  constructor(settings: Settings) {
+    this.#settings = settings;
   }
 
   /** Goes on with a pair, fewer interruptions first, for so long or so many orders. */
@@ -55,9 +58,11 @@ export class Share {
   ): Promise<Progress> {
     const explorer = this.#explorer(pair);
     const end = spent_ms() + time_ms;
+    let asked = 0;
+    const is_late = () => (asked += 1) % ASKED === 1 && spent_ms() > end;
     const complete: boolean[] = [];
     for (let allowed = 0; allowed <= preemptions; allowed += 1) {
-      complete.push(await explorer.explore(allowed, () => explorer.followed >= most || spent_ms() > end));
+      complete.push(await explorer.explore(allowed, () => explorer.followed >= most || is_late()));
     }
     const left = complete.reduce((sum, _, at) => sum + explorer.left(at + 1), explorer.left(0));
     const { orders, cut_short, runs, losses } = explorer;
@@ -74,7 +79,7 @@ export class Share {
     if (scenario === undefined || format === undefined) {
       throw new Error(`there is no pair ${pair}`);
     }
-    const explorer = this.#explorers.get(pair) ?? new Explorer(scenario, format, { seed: this.#seed });
+    const explorer = this.#explorers.get(pair) ?? new Explorer(scenario, format, this.#settings);
     this.#explorers.set(pair, explorer);
     return explorer;
   }

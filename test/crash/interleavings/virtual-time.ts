@@ -8,15 +8,13 @@ const WAIT_MS = 6_000;
 export class VirtualTime {
   readonly #sleep: (wake: () => void) => void;
   readonly #clocks = new Map<number, number>();
-  #actor = 0;
+  readonly #turn: () => number;
   #restore: (() => void) | undefined;
 
-  constructor(sleep: (wake: () => void) => void) {
+  /** `turn`: whose it is. */
+  constructor(turn: () => number, sleep: (wake: () => void) => void) {
+    this.#turn = turn;
     this.#sleep = sleep;
-  }
-
-  get is_running(): boolean {
-    return this.#restore !== undefined;
   }
 
   begin(): void {
@@ -25,7 +23,7 @@ export class VirtualTime {
     globalThis.setTimeout = ((task: () => void) => this.#sleep(task)) as unknown as typeof setTimeout;
     globalThis.setImmediate = queueMicrotask as unknown as typeof setImmediate; // to let others have their turn
     Object.defineProperty(performance, "now", {
-      value: () => this.#clocks.get(this.#actor) ?? 0,
+      value: () => this.#clocks.get(this.#turn()) ?? 0,
       configurable: true,
       writable: true,
     });
@@ -44,18 +42,8 @@ export class VirtualTime {
     this.#restore = undefined;
   }
 
-  /** Whose turn it is. */
-  get actor(): number {
-    return this.#actor;
-  }
-
-  turn_of(actor: number): void {
-    this.#actor = actor;
-  }
-
   /** An actor has waited. */
   pass(actor: number): void {
-    this.turn_of(actor);
     this.#clocks.set(actor, (this.#clocks.get(actor) ?? 0) + WAIT_MS);
   }
 }

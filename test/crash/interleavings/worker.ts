@@ -1,12 +1,13 @@
 /** A process that explores the pairs it is told to. */
 import process from "node:process";
+import type { Settings } from "./explorer.js";
 import { Share, spent_ms } from "./share.js";
 
 export type Task =
   | { kind: "explore"; pair: number; preemptions: number; time_ms: number; is_last: boolean }
   | { kind: "crash"; pair: number; share: number; seed: number };
 
-const share = new Share(Number(process.argv[2]));
+const share = new Share(JSON.parse(process.argv[2] ?? "{}") as Settings);
 
 process.on("message", (task: Task) => {
   perform(task).then(

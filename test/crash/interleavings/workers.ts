@@ -2,6 +2,7 @@ import { fork, type ChildProcess } from "node:child_process";
 import fs from "node:fs";
 import os from "node:os";
 import { join } from "node:path";
+import type { Settings } from "./explorer.js";
 import { PAIRS, to_crash, type Crashes, type Progress } from "./share.js";
 import type { Task } from "./worker.js";
 
@@ -24,8 +25,8 @@ class Worker {
   spent_ms = 0;
   readonly pairs: Progress[] = [];
 
-  constructor(program: string, seed: number) {
-    this.#child = fork(program, [String(seed)], { execArgv: ["--max-old-space-size=3000"] });
+  constructor(program: string, settings: Settings) {
+    this.#child = fork(program, [JSON.stringify(settings)], { execArgv: ["--max-old-space-size=3000"] });
   }
 
   do<T>(task: Task): Promise<T> {
@@ -61,7 +62,7 @@ export async function explore_in_processes(
   try {
     const program = await bundled(directory);
     for (let n = 0; n < os.availableParallelism(); n += 1) {
-      workers.push(new Worker(program, seed));
+      workers.push(new Worker(program, { seed, most: limits.preemptions[1] }));
     }
     await explore_first(workers, limits);
     const pairs = await Promise.all(workers.map((worker) => explore_on(worker, limits)));

@@ -40,7 +40,7 @@ function bounds_of(pairs: readonly Progress[]): string {
 
 /** A few orders of each, in this process. */
 async function explore_here(seed: number): Promise<{ pairs: Progress[]; crashes: Crashes[] }> {
-  const share = new Share(seed);
+  const share = new Share({ seed, most: SHORT.preemptions, at_a_time: 1 });
   const pairs: Progress[] = [];
   for (const pair of PAIRS.keys()) {
     pairs.push(await share.explore(pair, SHORT));
