@@ -1,6 +1,7 @@
 import { basename, dirname } from "node:path";
 import type { FileStamp } from "../../src/stores/file/file-layer.js";
-import { errno, MemoryDisk, ROOT_INODE, type Node } from "./memory-disk.js";
+import type { MemoryDisk } from "./memory-disk.js";
+import { errno, ROOT_INODE, type Node } from "./memory-disk.js";
 
 /** One name of a directory, as it becomes. */
 export interface EntryChange {

@@ -5,7 +5,8 @@ import { found_in } from "./found.js";
 import type { Call } from "./history.js";
 import type { Memory } from "./memory.js";
 import { new_order, type Guide, type Order } from "./order.js";
-import { RecalledActor, RecalledRequest, type RecalledWorld } from "./recalled-actor.js";
+import type { RecalledRequest } from "./recalled-actor.js";
+import { RecalledActor, type RecalledWorld } from "./recalled-actor.js";
 import { OBSERVER, scheduling_of, type Scenario } from "./run-order.js";
 import { Scheduler } from "./scheduler.js";
 

@@ -26,6 +26,10 @@ export interface Progress {
   losses: string[];
 }
 
+export function is_complete({ complete }: Progress): boolean {
+  return complete.every((one) => one);
+}
+
 export interface Crashes {
   deaths: number;
   kills: number;

@@ -1,7 +1,7 @@
 /** A process that explores the pairs it is told to. */
 import process from "node:process";
 import type { Settings } from "./explorer.js";
-import { Share, spent_ms } from "./share.js";
+import { is_complete, Share, spent_ms } from "./share.js";
 
 export type Task =
   | { kind: "explore"; pair: number; preemptions: number; time_ms: number; is_last: boolean }
@@ -21,7 +21,7 @@ async function perform(task: Task): Promise<unknown> {
     return share.crash(task.pair, task);
   }
   const progress = await share.explore(task.pair, task);
-  if (task.is_last) {
+  if (task.is_last || is_complete(progress)) {
     share.leave(task.pair);
   }
   return progress;

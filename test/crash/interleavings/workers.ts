@@ -3,17 +3,14 @@ import fs from "node:fs";
 import os from "node:os";
 import { join } from "node:path";
 import type { Settings } from "./explorer.js";
-import { PAIRS, to_crash, type Crashes, type Progress } from "./share.js";
+import { is_complete, PAIRS, to_crash, type Crashes, type Progress } from "./share.js";
 import type { Task } from "./worker.js";
 
 /** For each process, by its own clock. */
 export interface Limits {
   /** For all that may take long. */
   time_ms: number;
-  /** For one pair, before all others have had their turn. */
-  pair_ms: number;
-  /** Before all others have had their turn, and then. */
-  preemptions: readonly [number, number];
+  preemptions: number;
   crashed_orders: number;
   share: number;
 }
@@ -62,7 +59,7 @@ export async function explore_in_processes(
   try {
     const program = await bundled(directory);
     for (let n = 0; n < os.availableParallelism(); n += 1) {
-      workers.push(new Worker(program, { seed, most: limits.preemptions[1] }));
+      workers.push(new Worker(program, { seed, most: limits.preemptions }));
     }
     await explore_first(workers, limits);
     const pairs = await Promise.all(workers.map((worker) => explore_on(worker, limits)));
@@ -74,16 +71,19 @@ export async function explore_in_processes(
   }
 }
 
-/** Every pair with few interruptions, by whoever is free: half of the time is for more of them. */
-async function explore_first(
-  workers: Worker[],
-  { time_ms, pair_ms, preemptions: [preemptions] }: Limits,
-): Promise<void> {
-  const left = PAIRS.keys();
+/** Every pair, by whoever is free: for up to twice its share of the time, since most of them need less. */
+async function explore_first(workers: Worker[], { time_ms, preemptions }: Limits): Promise<void> {
+  const left = [...PAIRS.keys()];
   const work = async (worker: Worker) => {
-    for (const pair of left) {
-      const left_ms = Math.max(0, Math.min(pair_ms, time_ms / 2 - worker.spent_ms));
-      const task = { kind: "explore", pair, preemptions, time_ms: left_ms, is_last: false } as const;
+    for (let pair = left.shift(); pair !== undefined; pair = left.shift()) {
+      const share = (Math.max(0, time_ms - worker.spent_ms) / (left.length + 1)) * workers.length;
+      const task = {
+        kind: "explore",
+        pair,
+        preemptions,
+        time_ms: Math.min(2 * share, time_ms / 2),
+        is_last: false,
+      } as const;
       worker.pairs.push(await worker.do<Progress>(task));
     }
   };
@@ -91,9 +91,9 @@ async function explore_first(
 }
 
 /** What a process has begun it goes on with, where least is left first: in its share of the time, with what others left of theirs. */
-async function explore_on(worker: Worker, { time_ms, preemptions: [, preemptions] }: Limits): Promise<Progress[]> {
-  const pairs = worker.pairs.sort((a, b) => a.left - b.left || a.pair - b.pair);
-  const results: Progress[] = [];
+async function explore_on(worker: Worker, { time_ms, preemptions }: Limits): Promise<Progress[]> {
+  const results = worker.pairs.filter(is_complete);
+  const pairs = worker.pairs.filter((one) => !is_complete(one)).sort((a, b) => a.left - b.left || a.pair - b.pair);
   for (const [done, { pair }] of pairs.entries()) {
     const share = Math.max(0, time_ms - worker.spent_ms) / (pairs.length - done);
     results.push(await worker.do({ kind: "explore", pair, preemptions, time_ms: share, is_last: true }));
