@@ -23,7 +23,9 @@ class Worker {
   readonly pairs: Progress[] = [];
 
   constructor(program: string, settings: Settings) {
-    this.#child = fork(program, [JSON.stringify(settings)], { execArgv: ["--max-old-space-size=3000"] });
+    this.#child = fork(program, [JSON.stringify(settings)], {
+      execArgv: ["--max-old-space-size=3000", "--max-semi-space-size=64"],
+    });
   }
 
   do<T>(task: Task): Promise<T> {
