@@ -5,7 +5,6 @@ import { failure, message, short, texts_of, type Answer, type Asked, type Call, 
 import type { Event } from "./memory.js";
 import type { Operation } from "./order.js";
 import type { LiveScheduler } from "./live-scheduler.js";
-import type { Scheduler } from "./scheduler.js";
 
 const SESSION = "s";
 
@@ -119,7 +118,7 @@ export class Actor {
     this.#scheduler.begin_with_next(call);
     this.#calls.push(call);
     const answer = await perform().catch(failure);
-    const answering = new Answering(call, { kind: "is answered", answer }, this.#scheduler);
+    const answering = new Answering(call, { kind: "is answered", answer }, () => this.#scheduler.step);
     await this.#scheduler.ask(this.number, answering);
     return answer;
   }
@@ -134,12 +133,12 @@ export class Answering implements Operation {
   readonly holds_turn = false;
   readonly is_immediate = true;
   readonly #call: Call;
-  readonly #scheduler: Scheduler;
+  readonly #step: () => number;
 
-  constructor(call: Call, event: Answering["event"], scheduler: Scheduler) {
+  constructor(call: Call, event: Answering["event"], step: () => number) {
     this.event = event;
     this.#call = call;
-    this.#scheduler = scheduler;
+    this.#step = step;
   }
 
   label(): string {
@@ -151,7 +150,7 @@ export class Answering implements Operation {
   }
 
   perform(): Outcome {
-    this.#call.ended = this.#scheduler.step;
+    this.#call.ended = this.#step();
     this.#call.answer = this.event.answer;
     return { seen: "" };
   }

@@ -18,6 +18,8 @@ export interface Settings extends Options {
   seed?: number;
   /** Nothing is left out, and nothing recalled. */
   in_full?: boolean;
+  /** Without it, orders that are made of what is known are not run. */
+  is_recalled?: boolean;
   /** Orders with more interruptions are not followed. */
   most?: number;
   /** How many branches of one order are followed before another has its turn. */
@@ -54,7 +56,15 @@ export class Explorer {
   #memory: Memory | undefined;
 
   constructor(scenario: Scenario, format: FileSessionFormat, settings: Settings = {}) {
-    const { seed = 1, in_full, most = Infinity, at_a_time = Infinity, judged = new Set(), ...options } = settings;
+    const {
+      seed = 1,
+      in_full,
+      is_recalled = in_full !== true,
+      most = Infinity,
+      at_a_time = Infinity,
+      judged = new Set(),
+      ...options
+    } = settings;
     this.scenario = scenario;
     this.format = format;
     this.#in_full = in_full;
@@ -62,7 +72,7 @@ export class Explorer {
     this.#at_a_time = at_a_time;
     this.#judged = judged;
     this.#options = options;
-    this.#memory = in_full === true ? undefined : new Memory(scenario.scripts.length);
+    this.#memory = is_recalled ? new Memory(scenario.scripts.length) : undefined;
     this.#work = new Branches(seeded_random(seed));
     this.#work.add(0, [], [{ length: 0 }]);
   }

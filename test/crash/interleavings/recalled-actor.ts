@@ -71,12 +71,12 @@ export class RecalledActor {
   }
 
   request_of(event: Event): RecalledRequest {
-    const { place, scheduler } = this.#world;
+    const { place } = this.#world;
     if (event.kind === "asks") {
       return new RecalledRequest(this, new Asking(event, place, this.#files));
     }
     if (event.kind === "is answered" && this.#call !== undefined) {
-      return new RecalledRequest(this, new Answering(this.#call, event, scheduler));
+      return new RecalledRequest(this, new Answering(this.#call, event, () => this.#world.scheduler.step));
     }
     throw new Error(`nobody waits where somebody ${event.kind}`);
   }

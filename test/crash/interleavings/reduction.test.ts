@@ -1,9 +1,9 @@
 import { expect, test } from "vitest";
 import type { FileSessionFormat } from "../../../src/stores/file/snapshot-form.js";
 import type { ActorLayer } from "./actor-layer.js";
-import { Explorer } from "./explorer.js";
+import { Explorer, type Settings } from "./explorer.js";
 import { found_in } from "./found.js";
-import { run_order, type Options } from "./run-order.js";
+import { run_order } from "./run-order.js";
 import { SCENARIOS } from "./scenarios.js";
 
 /** Takes down what orders come to, and lets nobody judge it. */
@@ -31,12 +31,12 @@ async function explored(
   name: string,
   format: FileSessionFormat,
   preemptions: number,
-  options: Options & { in_full: boolean },
-): Promise<{ states: string[]; orders: number }> {
+  options: Settings,
+): Promise<{ states: string[]; found: string[]; orders: number }> {
   const judged = new Collected();
   const explorer = new Explorer(scenario_of(name), format, { ...options, judged });
   expect(await explorer.explore(preemptions, () => false)).toBe(true);
-  return { states: judged.states, orders: explorer.followed };
+  return { states: judged.states, found: [...judged].sort(), orders: explorer.followed };
 }
 
 /** Nobody waits for a lock: whoever finds one puts its own in its place. */
@@ -69,6 +69,21 @@ test.each<[string, FileSessionFormat, number, ((layer: ActorLayer) => void)?]>([
     expect(reduced.states).toEqual(full.states);
     expect(reduced.states.length).toBeGreaterThan(1);
     expect(reduced.orders).toBeLessThan(full.orders);
+  },
+);
+
+test.each<[string, FileSessionFormat, ((layer: ActorLayer) => void)?]>([
+  ["append, append; the first is taken for gone", "ndjson"],
+  ["save, append; the first is taken for gone", "json"],
+  ["append, append at the same revision", "json", exclude_nobody],
+])(
+  "rule 34: orders that are recalled come to what they come to when they are run: %s, %s",
+  { timeout: 60_000 },
+  async (name, format, spoil) => {
+    const options = spoil === undefined ? {} : { spoil };
+    const recalled = await explored(name, format, 2, options);
+    const run = await explored(name, format, 2, { ...options, is_recalled: false });
+    expect(recalled).toEqual(run);
   },
 );
 
