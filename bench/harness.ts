@@ -17,6 +17,8 @@ export interface Scale {
   quick: boolean;
   /** The forms of `FileSessionStore` to measure. */
   formats: readonly FileSessionFormat[];
+  /** The databases to measure. */
+  backends: readonly string[];
 }
 
 /** One line of the table. */

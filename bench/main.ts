@@ -1,14 +1,14 @@
 /**
  * Measures what the README says of speed: ratios, each of two things done in turns in one run.
  *
- * Usage: npm run bench -- [--only NAME] [--format json|ndjson] [--quick] [--check]
+ * Usage: npm run bench -- [--only NAME] [--format json|ndjson] [--backend NAME] [--quick] [--check]
  */
 import { cpus } from "node:os";
 import { parseArgs } from "node:util";
 import type { FileSessionFormat } from "@simulacra-ai/session";
 import { APPEND } from "./append.js";
 import { AUTO_SAVE } from "./auto-save.js";
-import { BACKENDS } from "./backends/backends.js";
+import { BACKEND_NAMES, BACKENDS } from "./backends/backends.js";
 import { DRAFTS } from "./drafts.js";
 import { FOLD } from "./fold.js";
 import { clean_up_all, print_table, type Figure } from "./harness.js";
@@ -24,6 +24,7 @@ const { values: options } = parseArgs({
   options: {
     only: { type: "string", multiple: true, default: NAMES },
     format: { type: "string", multiple: true, default: [...FORMATS] },
+    backend: { type: "string", multiple: true, default: [...BACKEND_NAMES] },
     quick: { type: "boolean", default: false },
     /** Exit with 1 where a bound is missed. */
     check: { type: "boolean", default: false },
@@ -33,12 +34,13 @@ const subjects = SUBJECTS.filter(({ name }) => options.only.includes(name));
 const formats = FORMATS.filter((format) => options.format.includes(format));
 require_known(options.only, NAMES);
 require_known(options.format, FORMATS);
+require_known(options.backend, BACKEND_NAMES);
 
 process.on("SIGINT", () => void clean_up_all().finally(() => process.exit(130)));
 const figures: Figure[] = [];
 for (const subject of subjects) {
   console.error(`measuring ${subject.name} …`);
-  figures.push(...(await subject.measure({ quick: options.quick, formats })));
+  figures.push(...(await subject.measure({ quick: options.quick, formats, backends: options.backend })));
 }
 console.log(`Node ${process.version}, ${process.platform}, ${cpus().length} × ${cpus()[0]?.model ?? "unknown CPU"}\n`);
 print_table(figures);

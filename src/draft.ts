@@ -29,3 +29,8 @@ export function draft_to_json(draft: SessionDraft | undefined, session_id: strin
     throw new SessionError("invalid_input", "the draft cannot be written as JSON", { cause: error, session_id });
   }
 }
+
+/** The id of a message as databases keep and compare it: JSON, so that no line break is in it. */
+export function prompt_mark({ id }: { id?: unknown }): string | undefined {
+  return id === undefined ? undefined : JSON.stringify(id);
+}

@@ -5,12 +5,15 @@ import { REDIS } from "./redis-backend.js";
 import { SQL_BACKENDS } from "./sql-backends.js";
 import { writers_figure } from "./writers.js";
 
+const ALL = [...SQL_BACKENDS, REDIS];
+export const BACKEND_NAMES: readonly string[] = ALL.map(({ name }) => name);
+
 /** A store over a database costs little more than what an application would write itself. */
 export const BACKENDS: Subject = {
   name: "backends",
-  async measure({ quick }) {
+  async measure({ quick, backends }) {
     const figures: Figure[] = [];
-    for (const backend of [...SQL_BACKENDS, REDIS]) {
+    for (const backend of ALL.filter(({ name }) => backends.includes(name))) {
       if (await is_reached(backend)) {
         console.error(`  ${backend.name} …`);
         figures.push(...(await figures_of(backend, quick)));

@@ -1,7 +1,7 @@
 import { script } from "./redis-client.js";
 
 /*
- * The index is one sorted set whose scores are all 0, so that its order is that of the bytes. An entry is
+ * The index, which is the last of a script's keys, is one sorted set whose scores are all 0, so that its order is that of the bytes. An entry is
  *   <position> <when made>-<random> <when it expires, or -> <kind> <parent, or empty>
  * without a space in any part, and never the same twice. It stands on several shelves, each a first word:
  *   a           all sessions
@@ -10,7 +10,8 @@ import { script } from "./redis-client.js";
  *   x<time>     when to look whether the session has expired
  *   w           its session is being written
  */
-const SHELVES = `
+export const SHELVES = `
+local index = KEYS[#KEYS]
 local function clock()
   local time = redis.call('TIME')
   return tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
@@ -33,18 +34,22 @@ local function shelves(entry)
   return all
 end
 local function add(entry, being_written)
+  local given = {}
   for _, member in ipairs(shelves(entry)) do
-    redis.call('ZADD', KEYS[1], 0, member)
+    given[#given + 1] = '0'
+    given[#given + 1] = member
   end
   if being_written then
-    redis.call('ZADD', KEYS[1], 0, 'w ' .. entry)
+    given[#given + 1] = '0'
+    given[#given + 1] = 'w ' .. entry
   end
+  redis.call('ZADD', index, unpack(given))
 end
 local function remove(entry)
-  redis.call('ZREM', KEYS[1], 'w ' .. entry, unpack(shelves(entry)))
+  redis.call('ZREM', index, 'w ' .. entry, unpack(shelves(entry)))
 end
 local function being_written(entry, now)
-  if not redis.call('ZSCORE', KEYS[1], 'w ' .. entry) then
+  if not redis.call('ZSCORE', index, 'w ' .. entry) then
     return false
   end
   local made = string.match(entry, '^%S+ (%d+)-')
@@ -55,26 +60,36 @@ local function entry_of(member)
 end
 `;
 
+/** A new entry, of a state that is or will be written; and a few members for sessions that may have expired. */
+export const MAKE_ENTRY = `
+local function make_entry(now, position, random, ttl, kind, parent)
+  local expiry = '-'
+  if ttl ~= '0' then
+    expiry = digits(now + tonumber(ttl))
+  end
+  return table.concat({position, digits(now) .. '-' .. random, expiry, kind, parent}, ' ')
+end
+local function append_expired(reply, now)
+  for _, member in ipairs(redis.call('ZRANGEBYLEX', index, '[x', '(x' .. digits(now), 'LIMIT', 0, 16)) do
+    if not being_written(entry_of(member), now) then
+      reply[#reply + 1] = member
+    end
+  end
+  return reply
+end
+`;
+
 /**
  * Makes an entry of a state that is about to be written. Arguments: position, random, milliseconds to live, kind, parent.
  * Returns it, and a few members for sessions that may have expired.
  */
 export const BEGIN = script(`
 ${SHELVES}
+${MAKE_ENTRY}
 local now = clock()
-local expiry = '-'
-if ARGV[3] ~= '0' then
-  expiry = digits(now + tonumber(ARGV[3]))
-end
-local entry = table.concat({ARGV[1], digits(now) .. '-' .. ARGV[2], expiry, ARGV[4], ARGV[5]}, ' ')
+local entry = make_entry(now, unpack(ARGV))
 add(entry, true)
-local reply = {entry}
-for _, member in ipairs(redis.call('ZRANGEBYLEX', KEYS[1], '[x', '(x' .. digits(now), 'LIMIT', 0, 16)) do
-  if not being_written(entry_of(member), now) then
-    reply[#reply + 1] = member
-  end
-end
-return reply
+return append_expired({entry}, now)
 `);
 
 /**
@@ -83,7 +98,7 @@ return reply
  */
 export const FINISH = script(`
 ${SHELVES}
-if redis.call('ZREM', KEYS[1], 'w ' .. ARGV[1]) == 0 then
+if redis.call('ZREM', index, 'w ' .. ARGV[1]) == 0 then
   add(ARGV[1], true)
 end
 for i = 2, #ARGV do
@@ -117,7 +132,7 @@ local now = clock()
 for i = 1, #ARGV do
   local entry = entry_of(ARGV[i])
   if not being_written(entry, now) then
-    redis.call('ZREM', KEYS[1], ARGV[i])
+    redis.call('ZREM', index, ARGV[i])
     remove(entry)
   end
 end
@@ -129,8 +144,8 @@ export const LATER = script(`
 ${SHELVES}
 local time = digits(clock() + tonumber(ARGV[1]))
 for i = 2, #ARGV do
-  redis.call('ZREM', KEYS[1], ARGV[i])
-  redis.call('ZADD', KEYS[1], 0, 'x' .. time .. ' ' .. entry_of(ARGV[i]))
+  redis.call('ZREM', index, ARGV[i])
+  redis.call('ZADD', index, 0, 'x' .. time .. ' ' .. entry_of(ARGV[i]))
 end
 return {}
 `);
@@ -148,7 +163,7 @@ for i = 3, #ARGV do
   if ARGV[2] ~= '' then
     first = '(' .. ARGV[i] .. ' ' .. ARGV[2]
   end
-  for _, member in ipairs(redis.call('ZRANGEBYLEX', KEYS[1], first, '(' .. ARGV[i] .. '!', 'LIMIT', 0, ARGV[1])) do
+  for _, member in ipairs(redis.call('ZRANGEBYLEX', index, first, '(' .. ARGV[i] .. '!', 'LIMIT', 0, ARGV[1])) do
     reply[#reply + 1] = (being_written(entry_of(member), now) and '+' or '-') .. member
   end
 end

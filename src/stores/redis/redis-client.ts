@@ -13,6 +13,16 @@ interface ScriptClient {
   evalSha(sha1: string, call: ScriptCall): Promise<unknown>;
 }
 
+/**
+ * Plain reads, some times as fast as the same in a script. They are used only of what reads where it writes: a cluster
+ * or a sentinel may ask a replica, a cache on the client's side may not have heard yet.
+ */
+interface ReadClient {
+  hGetAll?(key: string): Promise<unknown>;
+  hmGet?(key: string, fields: string[]): Promise<unknown>;
+  readonly clientSideCache?: unknown;
+}
+
 /** What walks through the keys of one server. */
 interface ScanClient {
   scan(cursor: string, options: { MATCH: string; COUNT: number }): Promise<{ cursor: unknown; keys: unknown[] }>;
@@ -28,9 +38,9 @@ interface ClusterClient {
  * A connected client of node-redis (`createClient()`, also a pool or a sentinel) or its `createCluster()`: what is called
  * of it. It is never closed by the store.
  */
-export type RedisSessionClient = ScriptClient & (ScanClient | ClusterClient);
+export type RedisSessionClient = ScriptClient & ReadClient & (ScanClient | ClusterClient);
 
-/** A Lua script over one key, and the digest that the server knows it by. */
+/** A Lua script, and the digest that the server knows it by. */
 export interface Script {
   text: string;
   sha1: string;
@@ -50,31 +60,77 @@ function begins_with(error: unknown, words: readonly string[]): boolean {
   return error instanceof Error && words.some((word) => error.message.startsWith(word));
 }
 
+/** Only a cluster has such clients; or a sentinel, which `acquire()`s some that have the last. */
+const ELSEWHERE = ["nodeClient", "getSentinelNode", "release"];
+
+export function is_cluster(client: RedisSessionClient): boolean {
+  return "nodeClient" in client;
+}
+
+/** Keys in several slots of a cluster: nothing was run. */
+export function is_cross_slot(error: unknown): boolean {
+  return begins_with(error, ["CROSSSLOT"]);
+}
+
 export function is_wrong_type(error: unknown): boolean {
   return begins_with(error, ["WRONGTYPE"]);
 }
 
 /**
- * Runs a script over one key. A server that has forgotten it is told it again.
+ * Runs a script. A server that has forgotten it is told it again.
  * @returns the texts of the reply, `undefined` where it has a null.
  */
 export async function run_script(
   client: RedisSessionClient,
   { text, sha1 }: Script,
-  key: string,
+  keys: readonly string[],
   given: readonly (string | number)[] = [],
 ): Promise<(string | undefined)[]> {
-  const call = { keys: [key], arguments: given.map(String) };
+  const call = { keys: [...keys], arguments: given.map(String) };
+  const run = () =>
+    client.evalSha(sha1, call).catch((error: unknown) => {
+      if (begins_with(error, ["NOSCRIPT"])) {
+        return client.eval(text, call);
+      }
+      throw error;
+    });
+  return texts_of(await with_attempts(run));
+}
+
+/** Some fields of a hash; `undefined` where the client has no way to that but scripts. */
+export async function read_fields(
+  client: RedisSessionClient,
+  key: string,
+  fields: readonly string[],
+): Promise<(string | undefined)[] | undefined> {
+  if (client.hmGet === undefined || !reads_where_it_writes(client)) {
+    return undefined;
+  }
+  return texts_of(await with_attempts(async () => client.hmGet?.(key, [...fields])));
+}
+
+/** A whole hash; `undefined` where the client has no way to that but scripts, or returns something else than texts. */
+export async function read_hash(client: RedisSessionClient, key: string): Promise<Map<string, string> | undefined> {
+  if (client.hGetAll === undefined || !reads_where_it_writes(client)) {
+    return undefined;
+  }
+  const reply = await with_attempts(async () => client.hGetAll?.(key));
+  if (!is_plain_object(reply)) {
+    return undefined;
+  }
+  const entries = Object.entries(reply);
+  return entries.every(is_text_entry) ? new Map(entries) : undefined;
+}
+
+function reads_where_it_writes(client: RedisSessionClient): boolean {
+  return client.clientSideCache === undefined && !ELSEWHERE.some((name) => name in client);
+}
+
+/** Tries again what was not run for a passing reason, at random intervals. */
+async function with_attempts<T>(run: () => Promise<T>): Promise<T> {
   for (let attempt = 1; ; attempt += 1) {
     try {
-      return texts_of(
-        await client.evalSha(sha1, call).catch((error: unknown) => {
-          if (begins_with(error, ["NOSCRIPT"])) {
-            return client.eval(text, call);
-          }
-          throw error;
-        }),
-      );
+      return await run();
     } catch (error) {
       if (attempt === ATTEMPTS || !begins_with(error, PASSING)) {
         throw error;
@@ -116,4 +172,17 @@ function texts_of(reply: unknown): (string | undefined)[] {
     throw new SessionError("storage", "the server's reply is none of the scripts'");
   }
   return reply.map(text_of);
+}
+
+/** Clients return objects without a prototype, or with the usual one. */
+function is_plain_object(value: unknown): value is object {
+  if (typeof value !== "object" || value === null) {
+    return false;
+  }
+  const prototype: unknown = Object.getPrototypeOf(value);
+  return prototype === null || prototype === Object.prototype;
+}
+
+function is_text_entry(entry: [string, unknown]): entry is [string, string] {
+  return typeof entry[1] === "string";
 }

@@ -1,11 +1,6 @@
-import { randomBytes } from "node:crypto";
-import { setTimeout as pause } from "node:timers/promises";
 import type { Message } from "@simulacra-ai/core";
 import { draft_to_json } from "../../draft.js";
 import { SessionError, session_not_found } from "../../errors.js";
-import { messages_to_json, metadata_to_plain } from "../../json.js";
-import { merge_metadata } from "../../metadata.js";
-import { revision_of } from "../../revision.js";
 import { publish_operations } from "../../tracing.js";
 import type {
   SessionDraft,
@@ -16,12 +11,14 @@ import type {
   StoredSession,
 } from "../../types.js";
 import { WriteQueue } from "../../write-queue.js";
+import { decide_append, decide_replace, decide_save, decide_update, type Decide } from "../session-decisions.js";
 import { read_from, write_to } from "../session-rows.js";
 import type { RedisSessionClient } from "./redis-client.js";
 import { is_id, require_id, require_prefix } from "./redis-keys.js";
+import { SessionChanges } from "./session-changes.js";
 import { SessionIndex } from "./session-index.js";
-import { list_sessions, rebuild, sweep } from "./session-listing.js";
-import { prompt_mark, read_state, SessionRecords, type SessionState, type SessionWrite } from "./session-records.js";
+import { list_sessions, rebuild } from "./session-listing.js";
+import { SessionRecords } from "./session-records.js";
 
 export interface RedisSessionStoreOptions {
   /** What all keys begin with: at most 100 characters, no braces. Default: `sessions`. */
@@ -30,17 +27,6 @@ export interface RedisSessionStoreOptions {
   ttl_seconds?: number;
 }
 
-/** What a change comes to, and what there is to write for it. */
-interface Decision<T> {
-  result: T;
-  write?: Omit<SessionWrite, "on" | "entry">;
-}
-
-/** How often other writers may come between what was read and what is to be written. */
-const ATTEMPTS = 100;
-const LONGEST_MS = 50;
-/** What is due to be looked at for its expiry, and is alive, is looked at again after at least so long. */
-const AGAIN_MS = 60_000;
 const MAX_TTL_SECONDS = 1e10;
 
 /**
@@ -60,9 +46,9 @@ const MAX_TTL_SECONDS = 1e10;
 export class RedisSessionStore implements SessionStore {
   readonly #client: RedisSessionClient;
   readonly #prefix: string;
-  readonly #ttl_ms: number;
   readonly #index: SessionIndex;
   readonly #records: SessionRecords;
+  readonly #changes: SessionChanges;
   readonly #queues = new Map<string, WriteQueue>();
 
   /** @throws {SessionError} `invalid_input` for a client, or options, that cannot be used. */
@@ -78,9 +64,10 @@ export class RedisSessionStore implements SessionStore {
     }
     this.#client = client;
     this.#prefix = prefix;
-    this.#ttl_ms = Math.ceil((ttl_seconds ?? 0) * 1000);
+    const ttl_ms = Math.ceil((ttl_seconds ?? 0) * 1000);
     this.#index = new SessionIndex(client, prefix);
-    this.#records = new SessionRecords(client, prefix, this.#ttl_ms);
+    this.#records = new SessionRecords(client, prefix, ttl_ms);
+    this.#changes = new SessionChanges(client, this.#index, this.#records, ttl_ms);
   }
 
   async list(query?: SessionQuery): Promise<SessionMetadata[]> {
@@ -92,20 +79,12 @@ export class RedisSessionStore implements SessionStore {
   }
 
   async save(id: string, messages: Message[], metadata?: Partial<SessionMetadata>): Promise<void> {
-    await this.#put(id, messages, metadata, () => undefined);
+    require_id(id);
+    await this.#change(id, decide_save(id, messages, metadata));
   }
 
   async delete(id: string): Promise<boolean> {
-    if (!is_id(id)) {
-      return false;
-    }
-    return this.#in_order(id, async () => {
-      const { found, entry } = await this.#records.delete(id);
-      if (entry !== undefined) {
-        await this.#afterwards(() => this.#index.remove([entry]));
-      }
-      return found;
-    });
+    return is_id(id) && this.#in_order(id, () => this.#changes.delete(id));
   }
 
   async append(
@@ -114,17 +93,7 @@ export class RedisSessionStore implements SessionStore {
     options: { revision: string; metadata?: Partial<SessionMetadata> },
   ): Promise<SessionRevision> {
     require_id(id);
-    const texts = messages_to_json(messages, id);
-    const given = metadata_to_plain(options?.metadata, id);
-    const expected = revision_of(options, id);
-    const ids = ids_of(messages);
-    return this.#change(id, (stored) => {
-      const { metadata: old, message_count: kept, revision: current } = require_revision(id, stored, expected);
-      const metadata = merge_metadata(old, given, { id, message_count: kept + texts.length });
-      const revision = texts.length > 0 ? new_revision() : current;
-      const added = texts.length > 0 ? { kept, texts, ids } : undefined;
-      return { result: { revision }, write: { metadata, revision, messages: added } };
-    });
+    return this.#change(id, decide_append(id, messages, options));
   }
 
   async replace(
@@ -133,29 +102,12 @@ export class RedisSessionStore implements SessionStore {
     options: { revision: string | null; metadata?: Partial<SessionMetadata> },
   ): Promise<SessionRevision> {
     require_id(id);
-    const expected = revision_of(options, id);
-    return this.#put(id, messages, options.metadata, (stored) => {
-      if (expected !== null) {
-        require_revision(id, stored, expected);
-      } else if (stored !== undefined) {
-        throw new SessionError("conflict", `session ${id} exists already`, { session_id: id });
-      }
-    });
+    return this.#change(id, decide_replace(id, messages, options));
   }
 
   async update(id: string, metadata: Partial<SessionMetadata>): Promise<boolean> {
-    const given = metadata_to_plain(metadata, id);
-    if (!is_id(id)) {
-      return false;
-    }
-    return this.#change(id, (stored): Decision<boolean> => {
-      if (stored === undefined) {
-        return { result: false };
-      }
-      const { message_count, revision } = stored;
-      const merged = merge_metadata(stored.metadata, given, { id, message_count });
-      return { result: true, write: { metadata: merged, revision, messages: undefined } };
-    });
+    const decide = decide_update(id, metadata);
+    return is_id(id) && this.#change(id, decide);
   }
 
   async set_draft(id: string, draft: SessionDraft | undefined): Promise<void> {
@@ -178,70 +130,8 @@ export class RedisSessionStore implements SessionStore {
     );
   }
 
-  /** Creates the session or replaces its messages, if `check` does not object to what is stored. */
-  async #put(
-    id: string,
-    messages: Message[],
-    metadata: Partial<SessionMetadata> | undefined,
-    check: (stored: SessionState | undefined) => void,
-  ): Promise<SessionRevision> {
-    require_id(id);
-    const texts = messages_to_json(messages, id);
-    const given = metadata_to_plain(metadata, id);
-    const ids = ids_of(messages);
-    return this.#change(id, (stored) => {
-      check(stored);
-      const merged = merge_metadata(stored?.metadata, given, { id, message_count: texts.length });
-      const revision = new_revision();
-      return { result: { revision }, write: { metadata: merged, revision, messages: { kept: 0, texts, ids } } };
-    });
-  }
-
-  /** Reads the state, decides, and writes if the state is still the same; else it is all done again. */
-  #change<T>(id: string, decide: (stored: SessionState | undefined) => Decision<T>): Promise<T> {
-    return this.#in_order(id, async () => {
-      const abandoned: string[] = [];
-      try {
-        for (let attempt = 1; attempt <= ATTEMPTS; attempt += 1) {
-          const raw = await this.#records.state(id);
-          const stored = raw && read_state(id, raw);
-          const { result, write } = decide(stored);
-          if (write === undefined) {
-            return result;
-          }
-          const { entry, expired } = await this.#index.begin(write.metadata, this.#ttl_ms);
-          const is_written =
-            (await this.#records.write(id, { ...write, on: stored?.entry, entry })) ||
-            // a client that sends a command anew over another connection finds its own change
-            (await this.#records.state(id))?.entry === entry;
-          if (is_written) {
-            const past = stored === undefined ? [] : [stored.entry];
-            await this.#afterwards(() => this.#tidy(entry, past, expired));
-            return result;
-          }
-          abandoned.push(entry);
-          await pause(Math.random() * Math.min(LONGEST_MS, 2 ** attempt));
-        }
-        const message = `session ${id} is changed by others faster than it can be written`;
-        throw new SessionError("storage", message, { session_id: id });
-      } finally {
-        if (abandoned.length > 0) {
-          await this.#afterwards(() => this.#index.remove(abandoned));
-        }
-      }
-    });
-  }
-
-  async #tidy(entry: string, past: readonly string[], expired: readonly string[]): Promise<void> {
-    await this.#index.finish(entry, past);
-    if (expired.length > 0) {
-      await sweep(this.#index, this.#records, expired, Math.max(this.#ttl_ms, AGAIN_MS));
-    }
-  }
-
-  /** What makes the index tidy after a change: the change is made, and every list drops what is left behind. */
-  async #afterwards(task: () => Promise<void>): Promise<void> {
-    await task().catch((error: unknown) => error);
+  #change<T>(id: string, decide: Decide<T>): Promise<T> {
+    return this.#in_order(id, () => this.#changes.change(id, decide));
   }
 
   /** Runs a change behind those asked for before. */
@@ -257,22 +147,3 @@ export class RedisSessionStore implements SessionStore {
 }
 
 publish_operations(RedisSessionStore);
-
-function new_revision(): string {
-  return randomBytes(12).toString("base64url");
-}
-
-/** As they are at the call. */
-function ids_of(messages: readonly Message[]): string[] {
-  return messages.map(prompt_mark).filter((id) => id !== undefined);
-}
-
-function require_revision(id: string, stored: SessionState | undefined, revision: string): SessionState {
-  if (stored === undefined) {
-    throw session_not_found(id);
-  }
-  if (stored.revision !== revision) {
-    throw new SessionError("conflict", `session ${id} was changed by another writer`, { session_id: id });
-  }
-  return stored;
-}

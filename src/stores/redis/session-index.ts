@@ -1,5 +1,5 @@
-import { randomBytes } from "node:crypto";
 import { SessionError } from "../../errors.js";
+import { new_token } from "../../token.js";
 import type { SessionMetadata } from "../../types.js";
 import { ADD, BEGIN, DROP, FINISH, LATER, PAGE, REMOVE } from "./index-scripts.js";
 import { is_wrong_type, run_script, type RedisSessionClient, type Script } from "./redis-client.js";
@@ -22,6 +22,12 @@ export function place_of_entry(entry: string): IndexPlace {
   return position.includes("~") ? { position, kind, parent } : NONE;
 }
 
+/** Whether an entry was made with this random part. */
+export function is_marked(entry: string, random: string): boolean {
+  const [, made = ""] = entry.split(" ");
+  return made.slice(made.indexOf("-") + 1) === random;
+}
+
 /**
  * In which order the sessions are listed, in a slot of its own. Never the authority: an entry counts only where its
  * session names it. Each state of a session has an entry of its own, which is made before the state is written and stays
@@ -40,8 +46,7 @@ export class SessionIndex {
   /** The entry of a state that is about to be written, and members of sessions that may have expired. */
   async begin(metadata: SessionMetadata, ttl_ms: number): Promise<{ entry: string; expired: string[] }> {
     const { position, kind, parent } = place_of(metadata);
-    const random = randomBytes(9).toString("base64url");
-    const reply = await this.#run(BEGIN, [position, random, ttl_ms, kind, parent]);
+    const reply = await this.#run(BEGIN, [position, new_token(), ttl_ms, kind, parent]);
     const [entry, ...expired] = reply;
     if (entry === undefined) {
       throw new SessionError("storage", "the server's reply is none of the scripts'");
@@ -87,7 +92,7 @@ export class SessionIndex {
 
   async #run(script: Script, given: readonly (string | number)[]) {
     try {
-      return await run_script(this.#client, script, this.#key, given);
+      return await run_script(this.#client, script, [this.#key], given);
     } catch (error) {
       if (is_wrong_type(error)) {
         const message = `the index at ${this.#key} is something else; delete it, and call rebuild_index()`;

@@ -77,7 +77,7 @@ async function look_at(records: SessionRecords, members: readonly IndexMember[])
       const { id } = from_position(place_of_entry(entry).position);
       let raw: RawState | undefined;
       try {
-        raw = await records.state(id);
+        raw = await records.listed_state(id);
       } catch (error) {
         if (!has_code(error, "corrupt")) {
           throw error;
@@ -138,7 +138,7 @@ export async function rebuild(
 async function entry_for(records: SessionRecords, id: string): Promise<string | undefined> {
   const for_damaged = `${position_of({ updated_at: new Date(0).toISOString(), id })} 0-0 - root `;
   try {
-    const raw = await records.state(id);
+    const raw = await records.listed_state(id);
     return raw && (raw.entry ?? for_damaged);
   } catch (error) {
     if (has_code(error, "corrupt")) {

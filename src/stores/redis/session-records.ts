@@ -1,23 +1,24 @@
+import { createHash } from "node:crypto";
 import type { Message } from "@simulacra-ai/core";
-import { holds_prompt } from "../../draft.js";
+import { holds_prompt, prompt_mark } from "../../draft.js";
 import { SessionError } from "../../errors.js";
 import { complete_metadata, type MetadataPatch } from "../../metadata.js";
 import type { SessionDraft, SessionMetadata, StoredSession } from "../../types.js";
-import { is_wrong_type, run_script, type RedisSessionClient, type Script } from "./redis-client.js";
-import { from_position, session_key } from "./redis-keys.js";
-import { place_of_entry } from "./session-index.js";
-import { DELETE, READ_ALL, READ_STATE, SET_DRAFT, WRITE } from "./session-scripts.js";
+import type { SessionChange, StoredHead } from "../session-decisions.js";
+import {
+  is_wrong_type,
+  read_fields,
+  read_hash,
+  run_script,
+  type RedisSessionClient,
+  type Script,
+} from "./redis-client.js";
+import { from_position, index_key, session_key, type IndexPlace } from "./redis-keys.js";
+import { is_marked, place_of_entry } from "./session-index.js";
+import { DELETE, READ_ALL, READ_STATE, SET_DRAFT, WRITE, WRITE_AND_ENTER } from "./session-scripts.js";
 
 const PART_LENGTH = 65_536;
-
-/** What a change decides on: the session without its messages. */
-export interface SessionState {
-  metadata: SessionMetadata;
-  revision: string;
-  message_count: number;
-  /** Its entry in the index: no two states have the same. */
-  entry: string;
-}
+const STATE_FIELDS = ["meta", "rev", "n", "entry"];
 
 /** The state as it is stored, where it may be damaged. */
 export interface RawState {
@@ -27,14 +28,12 @@ export interface RawState {
   entry: string | undefined;
 }
 
-export interface SessionWrite {
-  /** The entry of the state that this was decided on. */
-  on: string | undefined;
-  entry: string;
-  metadata: SessionMetadata;
-  revision: string;
-  /** Where the messages change: how many stay, and which come behind them. */
-  messages: { kept: number; texts: readonly string[]; ids: readonly string[] } | undefined;
+/** What a change was decided on. */
+export interface Ground {
+  /** `undefined`: there was no session. */
+  state: RawState | undefined;
+  /** It was not read: it is what was written last. */
+  is_remembered: boolean;
 }
 
 function damaged(session_id: string, reason: string, cause?: unknown): SessionError {
@@ -71,14 +70,14 @@ function date_of(entry: string | undefined): string {
 }
 
 /** @throws {SessionError} `corrupt`. */
-export function read_state(id: string, { meta, rev, n, entry }: RawState): SessionState {
+export function read_state(id: string, { meta, rev, n, entry }: RawState): StoredHead {
   const message_count = parse_count(id, n);
   const patch: MetadataPatch = parse_object(id, "its metadata", meta);
   if (rev === undefined || entry === undefined) {
     throw damaged(id, `its ${rev === undefined ? "revision" : "entry in the index"} is missing`);
   }
   const metadata = complete_metadata(patch, { id, message_count, date: () => date_of(entry) });
-  return { metadata, revision: rev, message_count, entry };
+  return { metadata, revision: rev, message_count };
 }
 
 /** The list entry of a session, with `damaged` where it cannot be read. `known_as`: the index's word for it. */
@@ -109,20 +108,25 @@ export class SessionRecords {
 
   /** @throws {SessionError} `corrupt` where the key holds something else. */
   async state(id: string): Promise<RawState | undefined> {
-    return raw_state(await this.#run(READ_STATE, id));
+    const found = await this.#run(READ_STATE, id);
+    return found.length === 0 ? undefined : raw_state(found);
+  }
+
+  /** The same, faster where there is such a session. */
+  async listed_state(id: string): Promise<RawState | undefined> {
+    const fields = await this.#checked(id, read_fields(this.#client, this.#key(id), STATE_FIELDS));
+    // Without all of these it is damaged, or not there.
+    return fields?.some((text) => text !== undefined) ? raw_state(fields) : this.state(id);
   }
 
   /** The whole session, at one moment. @throws {SessionError} `corrupt`. */
   async load(id: string): Promise<StoredSession | undefined> {
-    const reply = await this.#run(READ_ALL, id);
-    if (reply.length === 0) {
+    const fields =
+      (await this.#checked(id, read_hash(this.#client, this.#key(id)))) ?? map_of(await this.#run(READ_ALL, id));
+    if (fields.size === 0) {
       return undefined;
     }
-    const fields = new Map<string | undefined, string | undefined>();
-    for (let at = 0; at < reply.length; at += 2) {
-      fields.set(reply[at], reply[at + 1]);
-    }
-    const [meta, rev, n, entry] = ["meta", "rev", "n", "entry"].map((name) => fields.get(name));
+    const [meta, rev, n, entry] = STATE_FIELDS.map((name) => fields.get(name));
     const { metadata, revision, message_count } = read_state(id, { meta, rev, n, entry });
     const messages: Message[] = [];
     for (let at = 0; at < message_count; at += 1) {
@@ -132,12 +136,42 @@ export class SessionRecords {
     return { metadata, messages, revision, ...(draft && { draft }) };
   }
 
-  /** Writes, unless the state is no longer the one that this was decided on: then nothing. Returns whether it did. */
-  async write(id: string, { on, entry, metadata, revision, messages }: SessionWrite): Promise<boolean> {
-    const { kept, texts, ids } = messages ?? { kept: -1, texts: [], ids: [] };
-    const head = [on ?? "", entry, JSON.stringify(metadata), revision, kept, this.#ttl_ms];
-    const [outcome] = await this.#run(WRITE, id, [...head, `\n${ids.join("\n")}\n`, ...in_parts(texts)]);
-    return outcome === "done";
+  /** Writes a state whose entry is in the index. False, and nothing is written, where the ground has moved. */
+  async write(id: string, ground: Ground, change: SessionChange, entry: string): Promise<boolean> {
+    const [outcome, found] = await this.#run(WRITE, id, this.#arguments(ground, change, [entry]));
+    // a client that sends a command anew over another connection finds its own change
+    return outcome === "done" || found === entry;
+  }
+
+  /**
+   * Writes a state, and its entry in the index in place of the one before: in one step, of one server. `random` marks the
+   * new entry. Nothing is written where the ground has moved: then `undefined`.
+   */
+  async write_and_enter(
+    id: string,
+    ground: Ground,
+    change: SessionChange,
+    { position, kind, parent }: IndexPlace,
+    random: string,
+  ): Promise<{ entry: string; expired: string[] } | undefined> {
+    const given = this.#arguments(ground, change, [position, random, kind, parent]);
+    const keys = [this.#key(id), index_key(this.#prefix)];
+    const [outcome, entry, ...expired] = await run_script(this.#client, WRITE_AND_ENTER, keys, given);
+    if (entry === undefined || (outcome !== "done" && !is_marked(entry, random))) {
+      return undefined;
+    }
+    return { entry, expired: expired.filter((member) => member !== undefined) };
+  }
+
+  #arguments(
+    { state, is_remembered }: Ground,
+    { metadata, revision, messages }: SessionChange,
+    own: readonly string[],
+  ): (string | number)[] {
+    const digest = is_remembered && state !== undefined ? digest_of(state) : "";
+    const head = [state?.entry ?? "", digest, JSON.stringify(metadata), revision, messages?.kept ?? -1, this.#ttl_ms];
+    const ids = messages === undefined ? "" : [...messages.ids].join("\n");
+    return [...head, `\n${ids}\n`, ...own, ...in_parts(messages?.texts ?? [])];
   }
 
   /** Returns whether there is such a session. */
@@ -157,13 +191,34 @@ export class SessionRecords {
     return { found: found === "1", entry: entry === "" ? undefined : entry };
   }
 
-  async #run(script: Script, id: string, given: readonly (string | number)[] = []) {
+  #key(id: string): string {
+    return session_key(this.#prefix, id);
+  }
+
+  #run(script: Script, id: string, given: readonly (string | number)[] = []) {
+    return this.#checked(id, run_script(this.#client, script, [this.#key(id)], given));
+  }
+
+  async #checked<T>(id: string, reply: Promise<T>): Promise<T> {
     try {
-      return await run_script(this.#client, script, session_key(this.#prefix, id), given);
+      return await reply;
     } catch (error) {
       throw is_wrong_type(error) ? damaged(id, "its key holds something else", error) : error;
     }
   }
+}
+
+/** As the scripts calculate it. */
+function digest_of({ meta = "", rev = "", n = "" }: RawState): string {
+  return createHash("sha1").update(`${meta}\n${rev}\n${n}`).digest("hex");
+}
+
+function map_of(reply: readonly (string | undefined)[]): Map<string | undefined, string | undefined> {
+  const fields = new Map<string | undefined, string | undefined>();
+  for (let at = 0; at < reply.length; at += 2) {
+    fields.set(reply[at], reply[at + 1]);
+  }
+  return fields;
 }
 
 /** Messages as lines: clients take no more than some ten thousand arguments. */
@@ -181,18 +236,12 @@ function in_parts(texts: readonly string[]): string[] {
   return part.length > 0 ? [...parts, part.join("\n")] : parts;
 }
 
-function raw_state(reply: readonly (string | undefined)[]): RawState | undefined {
-  const [meta, rev, n, entry] = reply;
-  return reply.length === 0 ? undefined : { meta, rev, n, entry };
+function raw_state([meta, rev, n, entry]: readonly (string | undefined)[]): RawState {
+  return { meta, rev, n, entry };
 }
 
 function read_draft(id: string, text: string | undefined, messages: readonly Message[]): SessionDraft | undefined {
   const draft = parse_object(id, "its draft", text) as SessionDraft;
   parse_object(id, "its draft's prompt", JSON.stringify(draft.prompt));
   return holds_prompt(messages, draft) ? undefined : draft;
-}
-
-/** The id of a message as the scripts compare it: JSON, so that no line break is in it. */
-export function prompt_mark({ id }: { id?: unknown }): string | undefined {
-  return id === undefined || id === null ? undefined : JSON.stringify(id);
 }

@@ -1,3 +1,4 @@
+import { MAKE_ENTRY, SHELVES } from "./index-scripts.js";
 import { script } from "./redis-client.js";
 
 /*
@@ -15,10 +16,11 @@ import { script } from "./redis-client.js";
 /** Nothing where there is no session, else its metadata, revision, count and entry. */
 const STATE = `
 local function state()
-  if redis.call('EXISTS', KEYS[1]) == 0 then
-    return {}
+  local found = redis.call('HMGET', KEYS[1], 'meta', 'rev', 'n', 'entry')
+  if found[1] or found[2] or found[3] or found[4] or redis.call('EXISTS', KEYS[1]) == 1 then
+    return found
   end
-  return redis.call('HMGET', KEYS[1], 'meta', 'rev', 'n', 'entry')
+  return {}
 end
 local function expire(ms)
   if ms == '0' then
@@ -34,54 +36,95 @@ export const READ_STATE = script(`${STATE} return state()`);
 /** All fields and values, in no order: one moment of the session. */
 export const READ_ALL = script(`return redis.call('HGETALL', KEYS[1])`);
 
-/**
- * Writes what was decided on a state, if that still is the state; else nothing.
- * Arguments: the entry of that state (empty: no session), the new entry, metadata and revision, the number of messages
- * that stay (-1: metadata alone are written), milliseconds to live, the ids of the messages, and the messages, any number
- * of lines an argument.
+/*
+ * Writes what was decided on a state. The arguments begin with:
+ *   1  the entry of that state; empty: no session
+ *   2  the digest of its metadata, revision and count, where it was not read but remembered; else empty
+ *   3  the new metadata, 4  the new revision
+ *   5  the number of messages that stay; -1: metadata alone are written
+ *   6  milliseconds to live
+ *   7  the ids of the messages, a line each
+ * Behind others of the script come the messages, any number of lines an argument.
  */
-export const WRITE = script(`
+const WRITING = `
 ${STATE}
-local now = state()
-if (now[4] or '') ~= ARGV[1] or (ARGV[1] == '' and #now > 0) then
-  return {'moved'}
-end
-local kept = tonumber(ARGV[5])
-local draft = redis.call('HMGET', KEYS[1], 'draft', 'draft_of')
-if kept == 0 then
-  redis.call('UNLINK', KEYS[1])
-  if draft[1] then
-    redis.call('HSET', KEYS[1], 'draft', draft[1])
+local function is_moved(now)
+  if (now[4] or '') ~= ARGV[1] or (ARGV[1] == '' and #now > 0) then
+    return true
   end
-  if draft[2] then
-    redis.call('HSET', KEYS[1], 'draft_of', draft[2])
-  end
+  return ARGV[2] ~= '' and redis.sha1hex((now[1] or '') .. '\\n' .. (now[2] or '') .. '\\n' .. (now[3] or '')) ~= ARGV[2]
 end
-redis.call('HSET', KEYS[1], 'entry', ARGV[2], 'meta', ARGV[3], 'rev', ARGV[4])
-if kept >= 0 then
-  local part = {}
-  local count = kept
-  for i = 8, #ARGV do
-    for text in string.gmatch(ARGV[i], '[^\\n]+') do
-      part[#part + 1] = string.format('%.0f', count)
-      part[#part + 1] = text
-      count = count + 1
-      if #part == 2000 then
-        redis.call('HSET', KEYS[1], unpack(part))
-        part = {}
-      end
+local function write(entry, first)
+  local kept = tonumber(ARGV[5])
+  local draft = redis.call('HMGET', KEYS[1], 'draft', 'draft_of')
+  if kept == 0 then
+    redis.call('UNLINK', KEYS[1])
+    if draft[1] then
+      redis.call('HSET', KEYS[1], 'draft', draft[1])
+    end
+    if draft[2] then
+      redis.call('HSET', KEYS[1], 'draft_of', draft[2])
     end
   end
-  if #part > 0 then
-    redis.call('HSET', KEYS[1], unpack(part))
+  local part = {'entry', entry, 'meta', ARGV[3], 'rev', ARGV[4]}
+  if kept >= 0 then
+    local count = kept
+    for i = first, #ARGV do
+      local from = 1
+      while from <= #ARGV[i] do
+        local to = string.find(ARGV[i], '\\n', from, true) or #ARGV[i] + 1
+        part[#part + 1] = string.format('%.0f', count)
+        part[#part + 1] = string.sub(ARGV[i], from, to - 1)
+        count = count + 1
+        from = to + 1
+        if #part >= 2000 then
+          redis.call('HSET', KEYS[1], unpack(part))
+          part = {}
+        end
+      end
+    end
+    part[#part + 1] = 'n'
+    part[#part + 1] = string.format('%.0f', count)
   end
-  redis.call('HSET', KEYS[1], 'n', string.format('%.0f', count))
+  redis.call('HSET', KEYS[1], unpack(part))
+  if draft[2] and string.find(ARGV[7], '\\n' .. draft[2] .. '\\n', 1, true) then
+    redis.call('HDEL', KEYS[1], 'draft', 'draft_of')
+  end
+  expire(ARGV[6])
 end
-if draft[2] and string.find(ARGV[7], '\\n' .. draft[2] .. '\\n', 1, true) then
-  redis.call('HDEL', KEYS[1], 'draft', 'draft_of')
+`;
+
+/** Argument 8: the new entry, which is in the index. */
+export const WRITE = script(`
+${WRITING}
+local now = state()
+if is_moved(now) then
+  return {'moved', now[4]}
 end
-expire(ARGV[6])
+write(ARGV[8], 9)
 return {'done'}
+`);
+
+/**
+ * The same with the index as the second key, which is tidy after it. Arguments 8 to 11: position, random, kind, parent.
+ * Returns the new entry and a few members for sessions that may have expired; of what has moved, the entry that it has.
+ */
+export const WRITE_AND_ENTER = script(`
+${WRITING}
+${SHELVES}
+${MAKE_ENTRY}
+local now = state()
+if is_moved(now) then
+  return {'moved', now[4]}
+end
+local time = clock()
+local entry = make_entry(time, ARGV[8], ARGV[9], ARGV[6], ARGV[10], ARGV[11])
+add(entry, false)
+write(entry, 12)
+if ARGV[1] ~= '' then
+  remove(ARGV[1])
+end
+return append_expired({'done', entry}, time)
 `);
 
 /** Arguments: milliseconds to live; the draft, and its prompt's id where it has one: without a draft it is removed. */

@@ -4,7 +4,7 @@ import { RedisSessionStore } from "../../../src/stores/redis/index.js";
 import type { SessionQuery } from "../../../src/types.js";
 import { user } from "../../support/messages.js";
 import { seeded_random } from "../../support/random.js";
-import { HookedClient, type Fate } from "./hooked-client.js";
+import { HookedClient, WAYS, type Fate } from "./hooked-client.js";
 import { HAS_SHARED, use_shared } from "./servers.js";
 
 const DATES = ["2024-01-01T00:00:00.000Z", "2024-01-02T00:00:00.000Z", "2024-01-03T00:00:00.000Z"] as const;
@@ -21,42 +21,47 @@ describe.skipIf(!HAS_SHARED)("the index of sessions in Redis", () => {
   const { client, open } = use_shared();
   const members = (prefix: string) => client.zRange(`${prefix}:index`, 0, -1);
 
-  test("rules 21 and 57: after every command that may be the last of a process, the list says what load says", async () => {
-    const fates: readonly Fate[] = ["lost", "reply lost"];
-    for (const fate of fates) {
-      for (let last = 1; ; last += 1) {
-        const { store: survivor, prefix } = open();
-        await survivor.save("old", [user("one")], { updated_at: DATES[1], kind: "fork", parent_id: "p" });
-        const dying = new HookedClient(client, (command) =>
-          command < last ? "runs" : command === last ? fate : "lost",
-        );
-        const store = new RedisSessionStore(dying.client, { prefix });
-        const steps = async () => {
-          await store.save("new", [user("one")], { updated_at: DATES[0], kind: "child" });
-          await store.save("old", [user("two")], { updated_at: DATES[2], kind: "root" });
-          const revision = (await store.load("old"))?.revision ?? "";
-          await store.append("old", [user("three")], { revision, metadata: { updated_at: DATES[0], parent_id: "q" } });
-          await store.update("new", { updated_at: DATES[2] });
-          await store.delete("old");
-        };
-        const outcome = await steps().then(
-          () => "done",
-          (error: { code?: string }) => error.code,
-        );
-        const there = (await Promise.all(["old", "new"].map((id) => survivor.load(id)))).flatMap((one) => one ?? []);
-        const expected = apply_query(there.map(({ metadata }) => metadata));
-        for (const query of QUERIES) {
-          expect(await survivor.list(query), `command ${last} ${fate}`).toEqual(apply_query(expected, query));
+  test.each(WAYS)(
+    "rules 21 and 57: after every command that may be the last of a process, the list says what load says: $way",
+    async (way) => {
+      const fates: readonly Fate[] = ["lost", "reply lost"];
+      for (const fate of fates) {
+        for (let last = 1; ; last += 1) {
+          const { store: survivor, prefix } = open();
+          await survivor.save("old", [user("one")], { updated_at: DATES[1], kind: "fork", parent_id: "p" });
+          const fate_of = (command: number) => (command < last ? "runs" : command === last ? fate : "lost");
+          const dying = new HookedClient(client, fate_of, way);
+          const store = new RedisSessionStore(dying.client, { prefix });
+          const steps = async () => {
+            await store.save("new", [user("one")], { updated_at: DATES[0], kind: "child" });
+            await store.save("old", [user("two")], { updated_at: DATES[2], kind: "root" });
+            const revision = (await store.load("old"))?.revision ?? "";
+            await store.append("old", [user("three")], {
+              revision,
+              metadata: { updated_at: DATES[0], parent_id: "q" },
+            });
+            await store.update("new", { updated_at: DATES[2] });
+            await store.delete("old");
+          };
+          const outcome = await steps().then(
+            () => "done",
+            (error: { code?: string }) => error.code,
+          );
+          const there = (await Promise.all(["old", "new"].map((id) => survivor.load(id)))).flatMap((one) => one ?? []);
+          const expected = apply_query(there.map(({ metadata }) => metadata));
+          for (const query of QUERIES) {
+            expect(await survivor.list(query), `command ${last} ${fate}`).toEqual(apply_query(expected, query));
+          }
+          if (dying.commands < last) {
+            expect(outcome).toBe("done");
+            expect((await members(prefix)).filter((member) => member.startsWith("w "))).toEqual([]);
+            break;
+          }
+          expect(["storage", "done"]).toContain(outcome);
         }
-        if (dying.commands < last) {
-          expect(outcome).toBe("done");
-          expect((await members(prefix)).filter((member) => member.startsWith("w "))).toEqual([]);
-          break;
-        }
-        expect(["storage", "done"]).toContain(outcome);
       }
-    }
-  });
+    },
+  );
 
   test("rules 21 and 57: an entry whose session is gone is dropped when it is met", async () => {
     const { store, prefix } = open();
