@@ -1,35 +1,22 @@
-import { randomBytes } from "node:crypto";
 import type { Kysely } from "kysely";
 import { SessionError } from "../../errors.js";
 import { session_kind } from "../../metadata.js";
+import { new_token } from "../../token.js";
 import type { SessionKind, SessionMetadata } from "../../types.js";
+import type { SessionChange, StoredHead } from "../session-decisions.js";
 import { read_row } from "../session-rows.js";
 import { has_key_length, MAX_DATE_LENGTH, to_key } from "./sql-keys.js";
 import { is_duplicate, RowMoved } from "./sql-retries.js";
 import type { SqlDatabase, SqlTables } from "./sql-tables.js";
 
 /** What the row of a session says. */
-export interface SessionState {
-  metadata: SessionMetadata;
-  message_count: number;
-  revision: string;
+export interface SessionState extends StoredHead {
   version: string;
   generation: string;
-}
-
-/** What becomes of a session. */
-export interface SessionWrite {
-  /** Complete, with the new count. */
-  metadata: SessionMetadata;
-  revision: string;
-  messages?: {
-    /** The JSON text of each. */
-    texts: readonly string[];
-    /** Their ids as {@link prompt_id_of} writes them: by these a draft becomes void. */
-    ids: ReadonlySet<string>;
-    /** False: they go behind those that are stored. */
-    replaces: boolean;
-  };
+  /** Moves with every draft. */
+  locks: number;
+  /** The prompt of its draft. */
+  prompt_id: string | null;
 }
 
 const KINDS: readonly unknown[] = ["root", "fork", "child", "checkpoint"] satisfies SessionKind[];
@@ -38,11 +25,6 @@ const KINDS: readonly unknown[] = ["root", "fork", "child", "checkpoint"] satisf
 const ROWS_PER_INSERT = 200;
 /** MySQL limits how long a statement may be (`max_allowed_packet`). */
 const TEXT_PER_INSERT = 1 << 19;
-
-/** Another one each time, in any process. */
-export function new_token(): string {
-  return randomBytes(12).toString("base64url");
-}
 
 /** The columns of a session's row that its metadata decide. @throws {SessionError} `invalid_id`, `invalid_input`. */
 export function columns_of(metadata: SessionMetadata) {
@@ -72,9 +54,11 @@ export async function read_state(
   id: string,
 ): Promise<SessionState | undefined> {
   const row = await db
-    .selectFrom(names.sessions)
-    .select(["metadata", "updated_at", "message_count", "revision", "version", "generation"])
-    .where("session_key", "=", to_key(id))
+    .selectFrom(`${names.sessions} as s`)
+    .leftJoin(`${names.drafts} as d`, "d.session_key", "s.session_key")
+    .select(["s.metadata", "s.updated_at", "s.message_count", "s.revision", "s.version", "s.generation", "s.locks"])
+    .select("d.prompt_id")
+    .where("s.session_key", "=", to_key(id))
     .executeTakeFirst();
   return row && { ...row, metadata: read_row(id, { ...row, messages: [] }).metadata };
 }
@@ -90,32 +74,35 @@ export async function lock_session({ names }: SqlDatabase, db: Kysely<SqlTables>
 }
 
 /**
- * Writes what became of a session, if its row is as it was read; to be called in a transaction. The session's row comes
- * first, always: it is the lock for all that belongs to the session.
+ * Writes what became of a session, if its row, and with messages its draft, is as it was read; to be called in a
+ * transaction. The session's row comes first, always: it is the lock for all that belongs to the session.
  * @throws {RowMoved}
  */
 export async function write_session(
   database: SqlDatabase,
   db: Kysely<SqlTables>,
   stored: SessionState | undefined,
-  { metadata, revision, messages }: SessionWrite,
+  { metadata, revision, messages }: SessionChange,
 ): Promise<void> {
-  const { sessions, messages: table } = database.names;
+  const { sessions, messages: table, drafts } = database.names;
   const { id } = metadata;
   const session_key = to_key(id);
-  const generation = stored === undefined || messages?.replaces ? new_token() : stored.generation;
+  const replaces = messages?.kept === 0;
+  const generation = stored === undefined || replaces ? new_token() : stored.generation;
   const row = { ...columns_of(metadata), revision, generation, version: new_token() };
   if (stored === undefined) {
     if (!(await insert_new(database, db, { ...row, session_key, id, locks: 0 }))) {
       throw new RowMoved();
     }
   } else {
-    const { numUpdatedRows: found } = await db
+    const update = db
       .updateTable(sessions)
       .set(row)
       .where("session_key", "=", session_key)
-      .where("version", "=", stored.version)
-      .executeTakeFirst();
+      .where("version", "=", stored.version);
+    // A draft of which nothing was read might be void.
+    const is_as_read = messages === undefined ? update : update.where("locks", "=", stored.locks);
+    const { numUpdatedRows: found } = await is_as_read.executeTakeFirst();
     if (found === 0n) {
       throw new RowMoved();
     }
@@ -123,17 +110,17 @@ export async function write_session(
   if (messages === undefined) {
     return;
   }
-  if (messages.replaces && stored !== undefined && stored.message_count > 0) {
+  if (replaces && stored !== undefined && stored.message_count > 0) {
     await db.deleteFrom(table).where("session_key", "=", session_key).execute();
   }
-  let position = metadata.message_count - messages.texts.length;
+  let position = messages.kept;
   for (const texts of chunks_of(messages.texts)) {
     const rows = texts.map((body, n) => ({ session_key, position: position + n, generation, body }));
     await db.insertInto(table).values(rows).execute();
     position += rows.length;
   }
-  if (stored !== undefined) {
-    await drop_void_draft(database, db, session_key, messages.ids);
+  if (stored?.prompt_id != null && messages.ids.has(stored.prompt_id)) {
+    await db.deleteFrom(drafts).where("session_key", "=", session_key).execute();
   }
 }
 
@@ -174,27 +161,5 @@ function* chunks_of(texts: readonly string[]): Generator<readonly string[]> {
   }
   if (begin < texts.length) {
     yield texts.slice(begin);
-  }
-}
-
-/** The id by which the message with a prompt is known, as the column of drafts holds it: any text, as JSON. */
-export function prompt_id_of({ prompt }: { prompt: { id?: unknown } }): string | null {
-  return prompt.id === undefined ? null : (JSON.stringify(prompt.id) ?? null);
-}
-
-/** Whoever writes a draft locks the session's row as well, so none comes between. */
-async function drop_void_draft(
-  { names }: SqlDatabase,
-  db: Kysely<SqlTables>,
-  session_key: string,
-  ids: ReadonlySet<string>,
-): Promise<void> {
-  const draft = await db
-    .selectFrom(names.drafts)
-    .select("prompt_id")
-    .where("session_key", "=", session_key)
-    .executeTakeFirst();
-  if (draft?.prompt_id != null && ids.has(draft.prompt_id)) {
-    await db.deleteFrom(names.drafts).where("session_key", "=", session_key).execute();
   }
 }

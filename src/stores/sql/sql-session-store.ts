@@ -1,10 +1,7 @@
 import type { Message } from "@simulacra-ai/core";
 import type { Kysely } from "kysely";
-import { draft_to_json } from "../../draft.js";
+import { draft_to_json, prompt_mark } from "../../draft.js";
 import { SessionError, session_not_found } from "../../errors.js";
-import { messages_to_json, metadata_to_plain } from "../../json.js";
-import { merge_metadata } from "../../metadata.js";
-import { revision_of } from "../../revision.js";
 import { publish_operations } from "../../tracing.js";
 import type {
   SessionDraft,
@@ -15,27 +12,14 @@ import type {
   StoredSession,
 } from "../../types.js";
 import { WriteQueue } from "../../write-queue.js";
+import { decide_append, decide_replace, decide_save, decide_update, type Decide } from "../session-decisions.js";
 import { read_from, write_to } from "../session-rows.js";
 import { ID_RULE, is_id, to_key } from "./sql-keys.js";
 import { check_version, migrate } from "./sql-migrate.js";
 import { list_sessions, load_session } from "./sql-reads.js";
 import { in_transaction, with_retries } from "./sql-retries.js";
-import {
-  lock_session,
-  new_token,
-  prompt_id_of,
-  read_state,
-  write_session,
-  type SessionState,
-  type SessionWrite,
-} from "./sql-rows.js";
+import { lock_session, read_state, write_session } from "./sql-rows.js";
 import { open_database, type SqlDatabase, type SqlSessionStoreOptions } from "./sql-tables.js";
-
-/** What a change comes to, and what there is to write for it. */
-interface Decision<T> {
-  result: T;
-  write?: SessionWrite;
-}
 
 /**
  * Sessions in a database that Kysely reaches: PostgreSQL, MySQL and MariaDB, SQLite. A row a session, a row a message,
@@ -87,7 +71,8 @@ export class SqlSessionStore implements SessionStore {
   }
 
   async save(id: string, messages: Message[], metadata?: Partial<SessionMetadata>): Promise<void> {
-    await this.#put(id, messages, metadata, () => undefined);
+    require_id(id);
+    await this.#change(id, decide_save(id, messages, metadata));
   }
 
   async delete(id: string): Promise<boolean> {
@@ -116,20 +101,7 @@ export class SqlSessionStore implements SessionStore {
     options: { revision: string; metadata?: Partial<SessionMetadata> },
   ): Promise<SessionRevision> {
     require_id(id);
-    const texts = messages_to_json(messages, id);
-    const given = metadata_to_plain(options?.metadata, id);
-    const expected = revision_of(options, id);
-    const ids = ids_of(messages);
-    return this.#change(id, (stored) => {
-      const { metadata: old, message_count, revision: current } = require_revision(id, stored, expected);
-      const metadata = merge_metadata(old, given, { id, message_count: message_count + texts.length });
-      const revision = texts.length > 0 ? new_token() : current;
-      const write: SessionWrite = { metadata, revision };
-      if (texts.length > 0) {
-        write.messages = { texts, ids, replaces: false };
-      }
-      return { result: { revision }, write };
-    });
+    return this.#change(id, decide_append(id, messages, options));
   }
 
   async replace(
@@ -138,31 +110,12 @@ export class SqlSessionStore implements SessionStore {
     options: { revision: string | null; metadata?: Partial<SessionMetadata> },
   ): Promise<SessionRevision> {
     require_id(id);
-    const expected = revision_of(options, id);
-    return this.#put(id, messages, options.metadata, (stored) => {
-      if (expected !== null) {
-        require_revision(id, stored, expected);
-      } else if (stored !== undefined) {
-        throw new SessionError("conflict", `session ${id} exists already`, { session_id: id });
-      }
-    });
+    return this.#change(id, decide_replace(id, messages, options));
   }
 
   async update(id: string, metadata: Partial<SessionMetadata>): Promise<boolean> {
-    const given = metadata_to_plain(metadata, id);
-    if (!is_id(id)) {
-      return false;
-    }
-    return this.#change(id, (stored) => {
-      if (stored === undefined) {
-        return { result: false };
-      }
-      const { message_count, revision } = stored;
-      return {
-        result: true,
-        write: { metadata: merge_metadata(stored.metadata, given, { id, message_count }), revision },
-      };
-    });
+    const decide = decide_update(id, metadata);
+    return is_id(id) && this.#change(id, decide);
   }
 
   async set_draft(id: string, draft: SessionDraft | undefined): Promise<void> {
@@ -175,7 +128,7 @@ export class SqlSessionStore implements SessionStore {
     }
     const { db, names } = this.#database;
     const session_key = to_key(id);
-    const prompt_id = body === undefined ? null : prompt_id_of(JSON.parse(body) as SessionDraft);
+    const prompt_id = body === undefined ? null : (prompt_mark((JSON.parse(body) as SessionDraft).prompt) ?? null);
     // In a queue of their own: the last one wins, and none waits behind a save.
     await this.#in_order(
       id,
@@ -205,33 +158,11 @@ export class SqlSessionStore implements SessionStore {
     }
   }
 
-  /** Creates the session or replaces its messages, if `check` does not object to what is stored. */
-  async #put(
-    id: string,
-    messages: Message[],
-    metadata: Partial<SessionMetadata> | undefined,
-    check: (stored: SessionState | undefined) => void,
-  ): Promise<SessionRevision> {
-    require_id(id);
-    const texts = messages_to_json(messages, id);
-    const given = metadata_to_plain(metadata, id);
-    const ids = ids_of(messages);
-    return this.#change(id, (stored) => {
-      check(stored);
-      const merged = merge_metadata(stored?.metadata, given, { id, message_count: texts.length });
-      const revision = new_token();
-      return {
-        result: { revision },
-        write: { metadata: merged, revision, messages: { texts, ids, replaces: true } },
-      };
-    });
-  }
-
   /**
    * Reads the session's row, decides, and writes. Where another writer came between, it is all done again, with
    * the row locked: then nobody can.
    */
-  #change<T>(id: string, decide: (stored: SessionState | undefined) => Decision<T>): Promise<T> {
+  #change<T>(id: string, decide: Decide<T>): Promise<T> {
     const database = this.#database;
     return this.#in_order(id, async (attempt) => {
       if (attempt > 0) {
@@ -277,19 +208,4 @@ function require_id(id: unknown): asserts id is string {
   if (!is_id(id)) {
     throw new SessionError("invalid_id", `a session id must be ${ID_RULE}`);
   }
-}
-
-/** As they are at the call. */
-function ids_of(messages: readonly Message[]): Set<string> {
-  return new Set(messages.map((message) => prompt_id_of({ prompt: message })).filter((id) => id !== null));
-}
-
-function require_revision(id: string, stored: SessionState | undefined, revision: string): SessionState {
-  if (stored === undefined) {
-    throw session_not_found(id);
-  }
-  if (stored.revision !== revision) {
-    throw new SessionError("conflict", `session ${id} was changed by another writer`, { session_id: id });
-  }
-  return stored;
 }

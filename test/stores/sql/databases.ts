@@ -2,11 +2,11 @@ import fs from "node:fs";
 import os from "node:os";
 import { join } from "node:path";
 import { PGlite } from "@electric-sql/pglite";
-import { Kysely, MysqlDialect, sql, SqliteDialect, type SqliteDatabase } from "kysely";
+import { Kysely, sql, SqliteDialect, type SqliteDatabase } from "kysely";
 import Libsql from "libsql";
-import mysql from "mysql2";
 import { afterAll, afterEach, beforeAll, describe } from "vitest";
 import { SqlSessionStore, type SqlSessionStoreOptions } from "../../../src/stores/sql/index.js";
+import { connect_mariadb } from "./mariadb.js";
 import { pglite_dialect } from "./pglite-dialect.js";
 import { connect_postgres } from "./postgres.js";
 
@@ -28,17 +28,6 @@ export interface TestDatabase {
   /** Whether several connections may work at once. */
   is_server: boolean;
   open(): Promise<Place>;
-}
-
-const MARIADB = { host: "127.0.0.1", user: "root", database: "test", connectTimeout: 5000 };
-
-/** `settings` are those of each session, in SQL. */
-export function connect_mariadb(database = MARIADB.database, settings?: string): Database {
-  const pool = mysql.createPool({ ...MARIADB, database, connectionLimit: 8 });
-  if (settings !== undefined) {
-    pool.on("connection", (connection) => void connection.query(`set session ${settings}`));
-  }
-  return new Kysely({ dialect: new MysqlDialect({ pool }) });
 }
 
 /**

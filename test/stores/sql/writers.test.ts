@@ -3,7 +3,12 @@ import { loaded, message, outcome_of, texts_of } from "../helpers.js";
 import { use_children } from "./children.js";
 import { each_database, MARIA, new_name, POSTGRESQL, SQLITE, use_tables } from "./databases.js";
 import { connect_postgres } from "./postgres.js";
+import type { UserMessage } from "@simulacra-ai/core";
+import { decide_append, type SessionChange } from "../../../src/stores/session-decisions.js";
 import { SqlSessionStore } from "../../../src/stores/sql/index.js";
+import { in_transaction, RowMoved } from "../../../src/stores/sql/sql-retries.js";
+import { read_state, write_session } from "../../../src/stores/sql/sql-rows.js";
+import { open_database } from "../../../src/stores/sql/sql-tables.js";
 import { sql } from "kysely";
 
 const ISOLATION: [string, ...string[]] = ["read uncommitted", "read committed", "repeatable read", "serializable"];
@@ -31,6 +36,26 @@ each_database((database) => {
       expect(Object.keys(metadata).filter((key) => /^\d \d$/.test(key))).toHaveLength(10);
     },
   );
+
+  test("rule 26: a turn that was decided on before a draft was set is decided anew, and drops it if it is its own", async () => {
+    const { store, db, table } = open();
+    const { revision } = await store.replace("s", [message("0")], { revision: null });
+    const [name = "", schema] = table("sessions").split(".").reverse();
+    const options = { table_prefix: name.slice(0, -"sessions".length), ...(schema !== undefined && { schema }) };
+    const tables = open_database(db, options);
+    const stored = await read_state(tables, tables.db, "s");
+    const turn = [message("typed")];
+    await store.set_draft("s", { prompt: turn[0] as UserMessage, updated_at: "2026-01-01" });
+    const { write } = decide_append("s", turn, { revision })(stored);
+    const writing = in_transaction(tables.db, (transaction) =>
+      write_session(tables, transaction, stored, write as SessionChange),
+    );
+    await expect(writing).rejects.toBeInstanceOf(RowMoved);
+    expect((await loaded(store)).draft?.prompt).toEqual(turn[0]);
+    await store.append("s", turn, { revision });
+    const { rows } = await sql`${sql.raw(`select * from ${table("drafts")}`)}`.execute(db);
+    expect([rows, texts_of((await loaded(store)).messages)]).toEqual([[], ["0", "typed"]]);
+  });
 
   test("rule 23: of two that create one session one does, and of two that delete it", async () => {
     const { store, reopen } = open();
