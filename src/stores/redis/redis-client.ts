@@ -60,7 +60,7 @@ function begins_with(error: unknown, words: readonly string[]): boolean {
   return error instanceof Error && words.some((word) => error.message.startsWith(word));
 }
 
-/** Only a cluster has such clients; or a sentinel, which `acquire()`s some that have the last. */
+/** What a cluster has, a sentinel, and the clients that a sentinel lends: they may read of a replica. */
 const ELSEWHERE = ["nodeClient", "getSentinelNode", "release"];
 
 export function is_cluster(client: RedisSessionClient): boolean {
