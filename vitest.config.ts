@@ -16,6 +16,7 @@ export default defineConfig({
   test: {
     include: ["test/**/*.test.ts"],
     testTimeout: 30_000,
+    hookTimeout: 30_000, // an embedded database starts slowly beside other tests
     retry: 0,
     isolate: false, // files share modules, not files on disk: a third less time
     maxWorkers: 2,
