@@ -123,8 +123,11 @@ function read_messages(id: string, column: unknown): Message[] {
   return messages as Message[];
 }
 
-/** `"claimed"`: the count that the metadata claim, for rows that come without messages. */
-function read_metadata(
+/**
+ * `"claimed"`: the count that the metadata claim, for rows that come without messages.
+ * @throws {SessionError} `corrupt`.
+ */
+export function read_metadata(
   id: string,
   row: Pick<ListedRow, "metadata" | "updated_at">,
   message_count: number | "claimed",
@@ -153,7 +156,26 @@ function is_object(value: unknown): value is object {
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
-function damaged(session_id: string, reason: string, cause?: unknown): SessionError {
+/** `what` of a session, from its JSON text. @throws {SessionError} `corrupt`. */
+export function parse_object(session_id: string, what: string, text: string | undefined): object {
+  let value: unknown;
+  try {
+    value = JSON.parse(text ?? "");
+  } catch (error) {
+    throw damaged(session_id, `${what} is ${text === undefined ? "missing" : "no JSON"}`, error);
+  }
+  if (!is_object(value)) {
+    throw damaged(session_id, `${what} is no object`);
+  }
+  return value;
+}
+
+/** The messages of a session, from the text of each: one by one costs less than all of them as one text. */
+export function parse_messages(session_id: string, texts: readonly (string | undefined)[]): Message[] {
+  return texts.map((text, at) => parse_object(session_id, `message ${at}`, text) as Message);
+}
+
+export function damaged(session_id: string, reason: string, cause?: unknown): SessionError {
   return new SessionError("corrupt", `session ${session_id} is damaged: ${reason}`, {
     session_id,
     ...(cause !== undefined && { cause }),

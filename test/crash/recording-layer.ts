@@ -1,4 +1,5 @@
 import type { FileLayer, FileStamp, OpenFile } from "../../src/stores/file/file-layer.js";
+import { after_pause, at_rest } from "../support/at-rest.js";
 import { LoggedDisk, role_of, type LogEntry } from "./logged-disk.js";
 import { MemoryDisk } from "./memory-disk.js";
 
@@ -48,11 +49,8 @@ export class RecordingLayer implements FileLayer {
 
   /** Resolves when nothing goes on behind the scenes any more. */
   async quiet(): Promise<void> {
-    for (let length = -1; length !== this.log.length;) {
-      length = this.log.length;
-      await new Promise((resolve) => setImmediate(resolve));
-      await new Promise((resolve) => setImmediate(resolve));
-    }
+    await after_pause();
+    await at_rest(() => this.log.length);
   }
 
   /** What another program does in one step: a new file under this name, synced. */

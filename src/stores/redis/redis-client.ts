@@ -14,12 +14,11 @@ interface ScriptClient {
 }
 
 /**
- * Plain reads, some times as fast as the same in a script. They are used only of what reads where it writes: a cluster
+ * A plain read, some times as fast as the same in a script. It is used only of what reads where it writes: a cluster
  * or a sentinel may ask a replica, a cache on the client's side may not have heard yet.
  */
 interface ReadClient {
   hGetAll?(key: string): Promise<unknown>;
-  hmGet?(key: string, fields: string[]): Promise<unknown>;
   readonly clientSideCache?: unknown;
 }
 
@@ -95,18 +94,6 @@ export async function run_script(
       throw error;
     });
   return texts_of(await with_attempts(run));
-}
-
-/** Some fields of a hash; `undefined` where the client has no way to that but scripts. */
-export async function read_fields(
-  client: RedisSessionClient,
-  key: string,
-  fields: readonly string[],
-): Promise<(string | undefined)[] | undefined> {
-  if (client.hmGet === undefined || !reads_where_it_writes(client)) {
-    return undefined;
-  }
-  return texts_of(await with_attempts(async () => client.hmGet?.(key, [...fields])));
 }
 
 /** A whole hash; `undefined` where the client has no way to that but scripts, or returns something else than texts. */

@@ -67,7 +67,7 @@ export class RedisSessionStore implements SessionStore {
     const ttl_ms = Math.ceil((ttl_seconds ?? 0) * 1000);
     this.#index = new SessionIndex(client, prefix);
     this.#records = new SessionRecords(client, prefix, ttl_ms);
-    this.#changes = new SessionChanges(client, this.#index, this.#records, ttl_ms);
+    this.#changes = new SessionChanges(this.#index, this.#records, ttl_ms);
   }
 
   async list(query?: SessionQuery): Promise<SessionMetadata[]> {

@@ -2,7 +2,7 @@ import { setTimeout as pause } from "node:timers/promises";
 import { has_code, SessionError } from "../../errors.js";
 import { new_token } from "../../token.js";
 import type { Decide, Decision, SessionChange } from "../session-decisions.js";
-import { is_cluster, is_cross_slot, is_wrong_type, type RedisSessionClient } from "./redis-client.js";
+import { is_wrong_type } from "./redis-client.js";
 import { place_of } from "./redis-keys.js";
 import type { SessionIndex } from "./session-index.js";
 import { sweep } from "./session-listing.js";
@@ -27,13 +27,11 @@ export class SessionChanges {
   readonly #records: SessionRecords;
   readonly #ttl_ms: number;
   readonly #remembered = new Map<string, RawState>();
-  #is_one_server: boolean;
 
-  constructor(client: RedisSessionClient, index: SessionIndex, records: SessionRecords, ttl_ms: number) {
+  constructor(index: SessionIndex, records: SessionRecords, ttl_ms: number) {
     this.#index = index;
     this.#records = records;
     this.#ttl_ms = ttl_ms;
-    this.#is_one_server = !is_cluster(client);
   }
 
   /** Decides, and writes if the state is still the same; else it is all done again. One at a time of a session. */
@@ -73,7 +71,7 @@ export class SessionChanges {
 
   /** False, and nothing is written, where the ground has moved. */
   async #write(id: string, ground: Ground, change: SessionChange): Promise<boolean> {
-    const outcome = this.#is_one_server ? await this.#write_at_once(id, ground, change) : "refused";
+    const outcome = await this.#write_at_once(id, ground, change);
     const entry = outcome === "refused" ? await this.#write_in_steps(id, ground, change) : outcome;
     if (entry !== undefined) {
       this.#remember(id, ground, change, entry);
@@ -86,14 +84,15 @@ export class SessionChanges {
     try {
       const place = place_of(change.metadata);
       const written = await this.#records.write_and_enter(id, ground, change, place, new_token());
+      if (written === "apart") {
+        return "refused";
+      }
       if (written !== undefined) {
         await this.#sweep(written.expired);
       }
       return written?.entry;
     } catch (error) {
-      if (is_cross_slot(error)) {
-        this.#is_one_server = false;
-      } else if (!is_wrong_type(error)) {
+      if (!is_wrong_type(error)) {
         throw error;
       }
       return "refused";

@@ -1,4 +1,4 @@
-import { has_code } from "../../errors.js";
+import { SessionError } from "../../errors.js";
 import { apply_query } from "../../metadata.js";
 import type { SessionMetadata, SessionQuery } from "../../types.js";
 import { scan_keys, type RedisSessionClient } from "./redis-client.js";
@@ -72,22 +72,16 @@ function shelves_of(query?: SessionQuery | null): string[] {
 }
 
 async function look_at(records: SessionRecords, members: readonly IndexMember[]): Promise<Sighting[]> {
-  return Promise.all(
-    members.map(async ({ entry, is_being_written }) => {
-      const { id } = from_position(place_of_entry(entry).position);
-      let raw: RawState | undefined;
-      try {
-        raw = await records.listed_state(id);
-      } catch (error) {
-        if (!has_code(error, "corrupt")) {
-          throw error;
-        }
-        return { id, metadata: damaged_entry(id, error, entry), is_past: false };
-      }
-      const is_past = !is_being_written && (raw === undefined || (raw.entry !== undefined && raw.entry !== entry));
-      return { id, metadata: raw && read_entry(id, raw, entry), is_past };
-    }),
-  );
+  const ids = members.map(({ entry }) => from_position(place_of_entry(entry).position).id);
+  const states = await records.states(ids);
+  return members.map(({ entry, is_being_written }, at) => {
+    const [id, state] = [ids[at] as string, states[at]];
+    if (state instanceof SessionError) {
+      return { id, metadata: damaged_entry(id, state, entry), is_past: false };
+    }
+    const is_past = !is_being_written && (state === undefined || (state.entry !== undefined && state.entry !== entry));
+    return { id, metadata: state && read_entry(id, state, entry), is_past };
+  });
 }
 
 async function forget(index: SessionIndex, members: readonly IndexMember[]): Promise<void> {
@@ -125,8 +119,8 @@ export async function rebuild(
 ): Promise<number> {
   for await (const keys of scan_keys(client, key_pattern(prefix))) {
     const ids = keys.map((key) => id_of_key(prefix, key)).filter((id) => id !== undefined);
-    const entries = await Promise.all(ids.map((id) => entry_for(records, id)));
-    const there = entries.filter((entry) => entry !== undefined);
+    const states = await records.states(ids);
+    const there = states.flatMap((state, at) => (state === undefined ? [] : [entry_for(ids[at] as string, state)]));
     if (there.length > 0) {
       await index.add(there);
     }
@@ -135,15 +129,7 @@ export async function rebuild(
 }
 
 /** The entry that a session names; a damaged one, which names none, gets one at the end of the list. */
-async function entry_for(records: SessionRecords, id: string): Promise<string | undefined> {
-  const for_damaged = `${position_of({ updated_at: new Date(0).toISOString(), id })} 0-0 - root `;
-  try {
-    const raw = await records.listed_state(id);
-    return raw && (raw.entry ?? for_damaged);
-  } catch (error) {
-    if (has_code(error, "corrupt")) {
-      return for_damaged;
-    }
-    throw error;
-  }
+function entry_for(id: string, state: RawState | SessionError): string {
+  const named = state instanceof SessionError ? undefined : state.entry;
+  return named ?? `${position_of({ updated_at: new Date(0).toISOString(), id })} 0-0 - root `;
 }

@@ -5,9 +5,11 @@ import { SessionError } from "../../errors.js";
 import { complete_metadata, type MetadataPatch } from "../../metadata.js";
 import type { SessionDraft, SessionMetadata, StoredSession } from "../../types.js";
 import type { SessionChange, StoredHead } from "../session-decisions.js";
+import { damaged, parse_messages, parse_object } from "../session-rows.js";
 import {
+  is_cluster,
+  is_cross_slot,
   is_wrong_type,
-  read_fields,
   read_hash,
   run_script,
   type RedisSessionClient,
@@ -15,7 +17,7 @@ import {
 } from "./redis-client.js";
 import { from_position, index_key, session_key, type IndexPlace } from "./redis-keys.js";
 import { is_marked, place_of_entry } from "./session-index.js";
-import { DELETE, READ_ALL, READ_STATE, SET_DRAFT, WRITE, WRITE_AND_ENTER } from "./session-scripts.js";
+import { DELETE, READ_ALL, READ_STATE, READ_STATES, SET_DRAFT, WRITE, WRITE_AND_ENTER } from "./session-scripts.js";
 
 const PART_LENGTH = 65_536;
 const STATE_FIELDS = ["meta", "rev", "n", "entry"];
@@ -34,26 +36,6 @@ export interface Ground {
   state: RawState | undefined;
   /** It was not read: it is what was written last. */
   is_remembered: boolean;
-}
-
-function damaged(session_id: string, reason: string, cause?: unknown): SessionError {
-  return new SessionError("corrupt", `session ${session_id} is damaged: ${reason}`, {
-    session_id,
-    ...(cause !== undefined && { cause }),
-  });
-}
-
-function parse_object(session_id: string, what: string, text: string | undefined): object {
-  let value: unknown;
-  try {
-    value = JSON.parse(text ?? "");
-  } catch (error) {
-    throw damaged(session_id, `${what} is ${text === undefined ? "missing" : "no JSON"}`, error);
-  }
-  if (typeof value !== "object" || value === null || Array.isArray(value)) {
-    throw damaged(session_id, `${what} is no object`);
-  }
-  return value;
 }
 
 function parse_count(session_id: string, text: string | undefined): number {
@@ -99,8 +81,11 @@ export class SessionRecords {
   readonly #client: RedisSessionClient;
   readonly #prefix: string;
   readonly #ttl_ms: number;
+  /** As far as we know. */
+  #is_one_server: boolean;
 
   constructor(client: RedisSessionClient, prefix: string, ttl_ms: number) {
+    this.#is_one_server = !is_cluster(client);
     this.#client = client;
     this.#prefix = prefix;
     this.#ttl_ms = ttl_ms;
@@ -112,11 +97,17 @@ export class SessionRecords {
     return found.length === 0 ? undefined : raw_state(found);
   }
 
-  /** The same, faster where there is such a session. */
-  async listed_state(id: string): Promise<RawState | undefined> {
-    const fields = await this.#checked(id, read_fields(this.#client, this.#key(id), STATE_FIELDS));
-    // Without all of these it is damaged, or not there.
-    return fields?.some((text) => text !== undefined) ? raw_state(fields) : this.state(id);
+  /** Of many sessions, in one step where one server has them all: their states, or what is wrong with them. */
+  async states(ids: readonly string[]): Promise<(RawState | SessionError | undefined)[]> {
+    const keys = ids.map((id) => this.#key(id));
+    const found = ids.length > 1 ? await this.#together(READ_STATES, keys) : undefined;
+    return Promise.all(
+      ids.map((id, at) => {
+        const fields = found?.slice(4 * at, 4 * at + 4) ?? [];
+        const is_there = fields.some((text) => text !== undefined);
+        return is_there ? Promise.resolve(raw_state(fields)) : this.state(id).catch(damaged_or_thrown);
+      }),
+    );
   }
 
   /** The whole session, at one moment. @throws {SessionError} `corrupt`. */
@@ -128,10 +119,8 @@ export class SessionRecords {
     }
     const [meta, rev, n, entry] = STATE_FIELDS.map((name) => fields.get(name));
     const { metadata, revision, message_count } = read_state(id, { meta, rev, n, entry });
-    const messages: Message[] = [];
-    for (let at = 0; at < message_count; at += 1) {
-      messages.push(parse_object(id, `message ${at}`, fields.get(String(at))) as Message);
-    }
+    const texts = Array.from({ length: message_count }, (_, at) => fields.get(String(at)));
+    const messages = parse_messages(id, texts);
     const draft = fields.has("draft") ? read_draft(id, fields.get("draft"), messages) : undefined;
     return { metadata, messages, revision, ...(draft && { draft }) };
   }
@@ -145,7 +134,8 @@ export class SessionRecords {
 
   /**
    * Writes a state, and its entry in the index in place of the one before: in one step, of one server. `random` marks the
-   * new entry. Nothing is written where the ground has moved: then `undefined`.
+   * new entry. Nothing is written where the ground has moved: then `undefined`; nor where no server has both keys:
+   * `"apart"`.
    */
   async write_and_enter(
     id: string,
@@ -153,10 +143,14 @@ export class SessionRecords {
     change: SessionChange,
     { position, kind, parent }: IndexPlace,
     random: string,
-  ): Promise<{ entry: string; expired: string[] } | undefined> {
-    const given = this.#arguments(ground, change, [position, random, kind, parent]);
+  ): Promise<{ entry: string; expired: string[] } | "apart" | undefined> {
     const keys = [this.#key(id), index_key(this.#prefix)];
-    const [outcome, entry, ...expired] = await run_script(this.#client, WRITE_AND_ENTER, keys, given);
+    const own = [position, random, kind, parent];
+    const reply = await this.#together(WRITE_AND_ENTER, keys, () => this.#arguments(ground, change, own));
+    if (reply === undefined) {
+      return "apart";
+    }
+    const [outcome, entry, ...expired] = reply;
     if (entry === undefined || (outcome !== "done" && !is_marked(entry, random))) {
       return undefined;
     }
@@ -199,6 +193,22 @@ export class SessionRecords {
     return this.#checked(id, run_script(this.#client, script, [this.#key(id)], given));
   }
 
+  /** A script over the keys of several sessions, or of the index, too; `undefined` where no server has them all. */
+  async #together(script: Script, keys: readonly string[], given: () => (string | number)[] = () => []) {
+    if (!this.#is_one_server) {
+      return undefined;
+    }
+    try {
+      return await run_script(this.#client, script, keys, given());
+    } catch (error) {
+      if (!is_cross_slot(error)) {
+        throw error;
+      }
+      this.#is_one_server = false;
+      return undefined;
+    }
+  }
+
   async #checked<T>(id: string, reply: Promise<T>): Promise<T> {
     try {
       return await reply;
@@ -206,6 +216,13 @@ export class SessionRecords {
       throw is_wrong_type(error) ? damaged(id, "its key holds something else", error) : error;
     }
   }
+}
+
+function damaged_or_thrown(error: unknown): SessionError {
+  if (error instanceof SessionError && error.code === "corrupt") {
+    return error;
+  }
+  throw error;
 }
 
 /** As the scripts calculate it. */

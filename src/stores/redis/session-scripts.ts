@@ -33,6 +33,18 @@ end
 
 export const READ_STATE = script(`${STATE} return state()`);
 
+/** Of each key its metadata, revision, count and entry, or four times nothing: what that means is to be asked for. */
+export const READ_STATES = script(`
+local reply = {}
+for i, key in ipairs(KEYS) do
+  local found = redis.pcall('HMGET', key, 'meta', 'rev', 'n', 'entry')
+  for field = 1, 4 do
+    reply[4 * i - 4 + field] = not found.err and found[field]
+  end
+end
+return reply
+`);
+
 /** All fields and values, in no order: one moment of the session. */
 export const READ_ALL = script(`return redis.call('HGETALL', KEYS[1])`);
 

@@ -3,8 +3,9 @@ import { holds_prompt } from "../../draft.js";
 import { SessionError } from "../../errors.js";
 import { apply_query } from "../../metadata.js";
 import type { SessionDraft, SessionKind, SessionMetadata, SessionQuery, StoredSession } from "../../types.js";
-import { read_entry, read_row } from "../session-rows.js";
+import { damaged, parse_messages, read_entry, read_metadata } from "../session-rows.js";
 import { to_key } from "./sql-keys.js";
+import { select_bodies, select_head } from "./sql-queries.js";
 import type { SqlDatabase } from "./sql-tables.js";
 
 /** How often a session may be replaced by another writer while it is being read. */
@@ -69,31 +70,20 @@ export async function load_session(database: SqlDatabase, id: string): Promise<S
   throw new SessionError("storage", `session ${id} is replaced faster than it can be read`, { session_id: id });
 }
 
-function read_head({ db, names: { sessions, drafts } }: SqlDatabase, id: string) {
-  return db
-    .selectFrom(`${sessions} as s`)
-    .leftJoin(`${drafts} as d`, "d.session_key", "s.session_key")
-    .select(["s.metadata", "s.updated_at", "s.message_count", "s.revision", "s.generation", "d.body as draft"])
-    .where("s.session_key", "=", to_key(id))
-    .executeTakeFirst();
+async function read_head(database: SqlDatabase, id: string) {
+  const { rows } = await select_head(database, database.db, { key: to_key(id) });
+  return rows[0];
 }
 
 async function read_bodies(
-  { db, names }: SqlDatabase,
+  database: SqlDatabase,
   id: string,
-  { generation, message_count }: { generation: string; message_count: number },
+  { generation, message_count: end }: { generation: string; message_count: number },
 ): Promise<string[]> {
-  if (message_count === 0) {
+  if (end === 0) {
     return [];
   }
-  const rows = await db
-    .selectFrom(names.messages)
-    .select("body")
-    .where("session_key", "=", to_key(id))
-    .where("generation", "=", generation)
-    .where("position", "<", message_count)
-    .orderBy("position")
-    .execute();
+  const { rows } = await select_bodies(database, database.db, { key: to_key(id), generation, end });
   return rows.map(({ body }) => body);
 }
 
@@ -105,12 +95,10 @@ interface SessionHead {
 }
 
 function session_of(id: string, head: SessionHead, bodies: readonly string[]): StoredSession {
-  const session = read_row(id, { ...head, messages: `[${bodies.join()}]` });
-  if (session.messages.length !== bodies.length) {
-    throw damaged(id, "a message is more or less than one");
-  }
-  const draft = head.draft === null ? undefined : read_draft(id, head.draft, session.messages);
-  return { ...session, revision: head.revision, ...(draft && { draft }) };
+  const messages = parse_messages(id, bodies);
+  const metadata = read_metadata(id, head, messages.length);
+  const draft = head.draft === null ? undefined : read_draft(id, head.draft, messages);
+  return { metadata, messages, revision: head.revision, ...(draft && { draft }) };
 }
 
 function read_draft(id: string, text: string, messages: readonly Message[]): SessionDraft | undefined {
@@ -121,11 +109,4 @@ function read_draft(id: string, text: string, messages: readonly Message[]): Ses
   } catch (error) {
     throw damaged(id, "its draft cannot be read", error);
   }
-}
-
-function damaged(session_id: string, reason: string, cause?: unknown): SessionError {
-  return new SessionError("corrupt", `session ${session_id} is damaged: ${reason}`, {
-    session_id,
-    ...(cause !== undefined && { cause }),
-  });
 }

@@ -4,8 +4,9 @@ import { session_kind } from "../../metadata.js";
 import { new_token } from "../../token.js";
 import type { SessionKind, SessionMetadata } from "../../types.js";
 import type { SessionChange, StoredHead } from "../session-decisions.js";
-import { read_row } from "../session-rows.js";
+import { read_metadata } from "../session-rows.js";
 import { has_key_length, MAX_DATE_LENGTH, to_key } from "./sql-keys.js";
+import { count_lock, insert_messages, select_state, update_row, update_row_and_draft } from "./sql-queries.js";
 import { is_duplicate, RowMoved } from "./sql-retries.js";
 import type { SqlDatabase, SqlTables } from "./sql-tables.js";
 
@@ -49,27 +50,17 @@ export function columns_of(metadata: SessionMetadata) {
 
 /** @throws {SessionError} `corrupt`: nothing is merged into what cannot be read. */
 export async function read_state(
-  { names }: SqlDatabase,
+  database: SqlDatabase,
   db: Kysely<SqlTables>,
   id: string,
 ): Promise<SessionState | undefined> {
-  const row = await db
-    .selectFrom(`${names.sessions} as s`)
-    .leftJoin(`${names.drafts} as d`, "d.session_key", "s.session_key")
-    .select(["s.metadata", "s.updated_at", "s.message_count", "s.revision", "s.version", "s.generation", "s.locks"])
-    .select("d.prompt_id")
-    .where("s.session_key", "=", to_key(id))
-    .executeTakeFirst();
-  return row && { ...row, metadata: read_row(id, { ...row, messages: [] }).metadata };
+  const [row] = (await select_state(database, db, { key: to_key(id) })).rows;
+  return row && { ...row, metadata: read_metadata(id, row, row.message_count) };
 }
 
 /** Makes every other writer of the session wait. Returns whether there is one. */
-export async function lock_session({ names }: SqlDatabase, db: Kysely<SqlTables>, id: string): Promise<boolean> {
-  const { numUpdatedRows: found } = await db
-    .updateTable(names.sessions)
-    .set((row) => ({ locks: row("locks", "+", 1) }))
-    .where("session_key", "=", to_key(id))
-    .executeTakeFirst();
+export async function lock_session(database: SqlDatabase, db: Kysely<SqlTables>, id: string): Promise<boolean> {
+  const { numAffectedRows: found = 0n } = await count_lock(database, db, { key: to_key(id) });
   return found > 0n;
 }
 
@@ -84,7 +75,7 @@ export async function write_session(
   stored: SessionState | undefined,
   { metadata, revision, messages }: SessionChange,
 ): Promise<void> {
-  const { sessions, messages: table, drafts } = database.names;
+  const { messages: table, drafts } = database.names;
   const { id } = metadata;
   const session_key = to_key(id);
   const replaces = messages?.kept === 0;
@@ -95,14 +86,11 @@ export async function write_session(
       throw new RowMoved();
     }
   } else {
-    const update = db
-      .updateTable(sessions)
-      .set(row)
-      .where("session_key", "=", session_key)
-      .where("version", "=", stored.version);
+    const given = { ...row, key: session_key, found: stored.version };
     // A draft of which nothing was read might be void.
-    const is_as_read = messages === undefined ? update : update.where("locks", "=", stored.locks);
-    const { numUpdatedRows: found } = await is_as_read.executeTakeFirst();
+    const { numAffectedRows: found = 0n } = await (messages === undefined
+      ? update_row(database, db, given)
+      : update_row_and_draft(database, db, { ...given, locks: stored.locks }));
     if (found === 0n) {
       throw new RowMoved();
     }
@@ -115,9 +103,8 @@ export async function write_session(
   }
   let position = messages.kept;
   for (const texts of chunks_of(messages.texts)) {
-    const rows = texts.map((body, n) => ({ session_key, position: position + n, generation, body }));
-    await db.insertInto(table).values(rows).execute();
-    position += rows.length;
+    await insert_messages(database, db, { key: session_key, generation, position, texts });
+    position += texts.length;
   }
   if (stored?.prompt_id != null && messages.ids.has(stored.prompt_id)) {
     await db.deleteFrom(drafts).where("session_key", "=", session_key).execute();

@@ -2,6 +2,7 @@ import { FileSessionStore, SessionError, type FileSessionFormat } from "@simulac
 import type { Message } from "@simulacra-ai/core";
 import { HookedLayer } from "../../stores/file/hooked-layer.js";
 import { loaded, message, outcome_of } from "../../stores/helpers.js";
+import { after_pause, at_rest } from "../../support/at-rest.js";
 import type { MemoryDisk } from "../memory-disk.js";
 import { RecordingLayer } from "../recording-layer.js";
 import { FaultyDevice } from "./device.js";
@@ -188,11 +189,8 @@ export function open_files({ opened, closed }: HookedLayer): string[] {
 
 /** Until nothing is asked of the layer any more: what goes on in the background has ended. */
 export async function quiet(layer: HookedLayer): Promise<void> {
-  for (let [count, idle] = [-1, 0]; idle < 3;) {
-    await new Promise((resolve) => setImmediate(resolve));
-    idle = layer.operations.length === count ? idle + 1 : 0;
-    count = layer.operations.length;
-  }
+  await after_pause();
+  await at_rest(() => layer.operations.length);
 }
 
 /** Both sessions as any reader finds them, but for what the clock and chance decide. */

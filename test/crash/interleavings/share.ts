@@ -1,3 +1,4 @@
+import { getHeapStatistics } from "node:v8";
 import type { FileSessionFormat } from "../../../src/stores/file/snapshot-form.js";
 import { seeded_random } from "../../support/random.js";
 import { CrashedOrder } from "./crashes.js";
@@ -46,10 +47,26 @@ export function spent_ms(): number {
 /** To ask for the time is dear: it is done before one order of so many. */
 const ASKED = 16;
 
+/** Of the memory that the process may have. */
+const FULL_HEAP = 0.8;
+
+function heap_is_full(): boolean {
+  const is_full = () => {
+    const { used_heap_size, heap_size_limit } = getHeapStatistics();
+    return used_heap_size > FULL_HEAP * heap_size_limit;
+  };
+  if (is_full()) {
+    globalThis.gc?.(); // what nobody needs does not count
+  }
+  return is_full();
+}
+
 /** The pairs that one process explores. */
 export class Share {
   readonly #settings: Settings;
   readonly #explorers = new Map<number, Explorer>();
+  /** Pairs that somebody goes on with, and that take memory until then. */
+  readonly #unfinished = new Set<number>();
 
   constructor(settings: Settings) {
     this.#settings = settings;
@@ -63,7 +80,7 @@ export class Share {
     const explorer = this.#explorer(pair);
     const end = spent_ms() + time_ms;
     let asked = 0;
-    const is_late = () => (asked += 1) % ASKED === 1 && spent_ms() > end;
+    const is_late = () => (asked += 1) % ASKED === 1 && (spent_ms() > end || !this.#has_room(pair));
     const complete: boolean[] = [];
     for (let allowed = 0; allowed <= preemptions; allowed += 1) {
       complete.push(await explorer.explore(allowed, () => explorer.followed >= most || is_late()));
@@ -76,6 +93,21 @@ export class Share {
   /** Of a pair that nobody goes on with, only samples are kept. */
   leave(pair: number): void {
     this.#explorer(pair).forget();
+    this.#unfinished.delete(pair);
+  }
+
+  /** Where memory is short, another pair that was begun is forgotten, and begun anew later. */
+  #has_room(pair: number): boolean {
+    this.#unfinished.add(pair);
+    while (heap_is_full()) {
+      const other = [...this.#unfinished].find((one) => one !== pair);
+      if (other === undefined) {
+        return false;
+      }
+      this.#unfinished.delete(other);
+      this.#explorers.delete(other);
+    }
+    return true;
   }
 
   #explorer(pair: number): Explorer {

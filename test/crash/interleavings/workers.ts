@@ -15,6 +15,11 @@ export interface Limits {
   share: number;
 }
 
+/** What is known of a pair takes some hundred megabytes; each process leaves as much as it takes to others. */
+function heap_megabytes(): number {
+  return Math.min(6000, Math.floor(os.totalmem() / 2 ** 20 / (os.availableParallelism() + 1)));
+}
+
 /** One process of a few, that does one task at a time. */
 class Worker {
   readonly #child: ChildProcess;
@@ -24,7 +29,7 @@ class Worker {
 
   constructor(program: string, settings: Settings) {
     this.#child = fork(program, [JSON.stringify(settings)], {
-      execArgv: ["--max-old-space-size=3000", "--max-semi-space-size=64"],
+      execArgv: [`--max-old-space-size=${heap_megabytes()}`, "--max-semi-space-size=64", "--expose-gc"],
     });
   }
 
@@ -98,9 +103,15 @@ async function explore_on(worker: Worker, { time_ms, preemptions }: Limits): Pro
   const pairs = worker.pairs.filter((one) => !is_complete(one)).sort((a, b) => a.left - b.left || a.pair - b.pair);
   for (const [done, { pair }] of pairs.entries()) {
     const share = Math.max(0, time_ms - worker.spent_ms) / (pairs.length - done);
-    results.push(await worker.do({ kind: "explore", pair, preemptions, time_ms: share, is_last: true }));
+    const before = worker.pairs.find((one) => one.pair === pair);
+    const after = await worker.do<Progress>({ kind: "explore", pair, preemptions, time_ms: share, is_last: true });
+    results.push(before && completed(before) > completed(after) ? before : after); // it may have been begun anew
   }
   return results;
+}
+
+function completed({ complete }: Progress): number {
+  return complete.filter((one) => one).length;
 }
 
 /** Of the orders that are cut off, those of the pairs that a process has explored. */

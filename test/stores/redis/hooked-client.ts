@@ -47,7 +47,6 @@ export class HookedClient {
       // What the server has yet to be told is counted when it is.
       evalSha: (sha1, call) => this.#run(() => real.evalSha(sha1, call).catch((error) => this.#uncounted(error)), call),
       hGetAll: (key) => this.#run(() => real.hGetAll(key)),
-      hmGet: (key, fields) => this.#run(() => real.hmGet(key, fields)),
       scan: (cursor, options) => this.#run(() => real.scan(cursor, options)),
     };
   }

@@ -139,14 +139,14 @@ describe.skipIf(!HAS_SHARED)("the index of sessions in Redis", () => {
     };
     expect(await cost({ limit: 20 })).toEqual({
       found: Array.from({ length: 20 }, (_, n) => `s${many - 1 - n}`),
-      commands: 21,
+      commands: 2,
     });
     const before = { updated_at: date(1000), id: "s1000" };
-    expect(await cost({ limit: 2, before })).toEqual({ found: ["s999", "s998"], commands: 3 });
-    expect((await cost({ limit: 3, kinds: ["root"] })).commands).toBe(4);
-    expect((await cost({ limit: 3, kinds: ["root", "child"], before })).commands).toBe(4);
+    expect(await cost({ limit: 2, before })).toEqual({ found: ["s999", "s998"], commands: 2 });
+    expect((await cost({ limit: 3, kinds: ["root"] })).commands).toBe(2);
+    expect((await cost({ limit: 3, kinds: ["root", "child"], before })).commands).toBe(2);
     expect((await cost({ parent_id: "p" })).found).toEqual(["s2503", "s2003", "s1503", "s1003", "s503", "s3"]);
-    expect((await cost({ parent_id: "p" })).commands).toBe(7);
+    expect((await cost({ parent_id: "p" })).commands).toBe(2);
     expect((await cost({ parent_id: "p", kinds: ["root"] })).commands).toBe(1);
   });
 

@@ -32,10 +32,13 @@ describe.skipIf(!HAS_SHARED).each(WAYS)("what a RedisSessionStore wrote last, an
     await store.append("theirs", turns(1), theirs);
     expect(hooked.commands).toBe(1 + steps);
     expect((await other.load("s"))?.metadata).toMatchObject({ label: "l", model: "m", message_count: 4 });
-    expect((await other.list()).map(({ id, message_count }) => [id, message_count])).toEqual([
-      ["theirs", 4],
-      ["s", 4],
-    ]);
+    const counts = new Map((await other.list()).map(({ id, message_count }) => [id, message_count]));
+    expect(counts).toEqual(
+      new Map([
+        ["theirs", 4],
+        ["s", 4],
+      ]),
+    ); // in any order: it may all be done in one millisecond
   });
 
   test("rule 23: it is never more right than what is stored", async () => {
@@ -126,7 +129,7 @@ describe.skipIf(!HAS_SHARED)("plain reads of a RedisSessionStore", () => {
   test("rule 28: they are not asked of a client that may read elsewhere than it writes", async () => {
     const { store, prefix } = open();
     await store.save("s", turns(1));
-    const stale = { hGetAll: async () => ({}), hmGet: async () => [null, null, null, null] };
+    const stale = { hGetAll: async () => ({}) };
     const scripts: RedisSessionClient = {
       eval: (text, call) => client.eval(text, call),
       evalSha: (sha1, call) => client.evalSha(sha1, call),
