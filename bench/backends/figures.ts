@@ -1,11 +1,21 @@
 import { isDeepStrictEqual } from "node:util";
 import { message_of_2_kb } from "../conversations.js";
-import { at_most, for_information, interleave, median, pair, ratio, time, type Figure } from "../harness.js";
+import {
+  at_most,
+  collect_garbage,
+  for_information,
+  interleave,
+  median,
+  pair,
+  ratio,
+  time,
+  type Figure,
+} from "../harness.js";
 import { filled_session, place_of_session, type Place, type Tables } from "./backend.js";
 
 const APPENDS = 1_000;
 const SAMPLE = 100;
-/** Appends a turn. */
+/** Appends of which the median counts. */
 const TURN = 100;
 const PAGE = 20;
 /** Lists a turn. */
@@ -35,27 +45,36 @@ export async function append_and_load_figures(what: string, place: Place, quick:
   ];
 }
 
-/** To two new sessions; the times of each way, turn by turn. */
+/**
+ * To two new sessions, one append to each in turn: a processor that falls asleep between two requests does so for both.
+ * The times of each way, a hundred at a time.
+ */
 async function append_all({ store, by_hand }: Tables, round: string, appends: number) {
   const [stored, handmade] = [`stored-${round}`, `by-hand-${round}`];
   let { revision } = await store.replace(stored, [], { revision: null });
   await by_hand.create(handmade);
-  const append = (task: (messages: ReturnType<typeof message_of_2_kb>[]) => Promise<unknown>) => {
-    let appended = 0;
-    return async () => {
-      const times: number[] = [];
-      for (const end = appended + TURN; appended < end; appended += 1) {
-        const messages = [message_of_2_kb(2 * appended), message_of_2_kb(2 * appended + 1)];
-        times.push(await time(() => task(messages)));
-      }
-      return times;
-    };
-  };
-  const ways = {
-    store: append(async (messages) => ({ revision } = await store.append(stored, messages, { revision }))),
-    by_hand: append((messages) => by_hand.append(handmade, messages)),
-  };
-  return interleave(ways, appends / TURN);
+  const times = { store: [] as number[][], by_hand: [] as number[][] };
+  collect_garbage(); // not before every hundred: what is compiled goes with it, of which a store has more
+  for (let appended = 0; appended < appends; appended += 1) {
+    if (appended % TURN === 0) {
+      times.store.push([]);
+      times.by_hand.push([]);
+    }
+    const messages = () => [message_of_2_kb(2 * appended), message_of_2_kb(2 * appended + 1)];
+    const ways = [
+      async (given = messages()) => {
+        const append = async () => ({ revision } = await store.append(stored, given, { revision }));
+        times.store.at(-1)?.push(await time(append));
+      },
+      async (given = messages()) => {
+        times.by_hand.at(-1)?.push(await time(() => by_hand.append(handmade, given)));
+      },
+    ];
+    for (const way of appended % 2 === 0 ? ways : ways.toReversed()) {
+      await way();
+    }
+  }
+  return times;
 }
 
 const STORED = "stored-0";

@@ -48,6 +48,10 @@ end
 local function remove(entry)
   redis.call('ZREM', index, 'w ' .. entry, unpack(shelves(entry)))
 end
+`;
+
+/** Whether somebody may be about to write the session of an entry. */
+const BEING_WRITTEN = `
 local function being_written(entry, now)
   if not redis.call('ZSCORE', index, 'w ' .. entry) then
     return false
@@ -60,7 +64,7 @@ local function entry_of(member)
 end
 `;
 
-/** A new entry, of a state that is or will be written; and a few members for sessions that may have expired. */
+/** A new entry, of a state that is or will be written. */
 export const MAKE_ENTRY = `
 local function make_entry(now, position, random, ttl, kind, parent)
   local expiry = '-'
@@ -69,6 +73,11 @@ local function make_entry(now, position, random, ttl, kind, parent)
   end
   return table.concat({position, digits(now) .. '-' .. random, expiry, kind, parent}, ' ')
 end
+`;
+
+/** Adds a few members for sessions that may have expired. */
+export const EXPIRED = `
+${BEING_WRITTEN}
 local function append_expired(reply, now)
   for _, member in ipairs(redis.call('ZRANGEBYLEX', index, '[x', '(x' .. digits(now), 'LIMIT', 0, 16)) do
     if not being_written(entry_of(member), now) then
@@ -86,6 +95,7 @@ end
 export const BEGIN = script(`
 ${SHELVES}
 ${MAKE_ENTRY}
+${EXPIRED}
 local now = clock()
 local entry = make_entry(now, unpack(ARGV))
 add(entry, true)
@@ -128,6 +138,7 @@ return {}
 /** Members whose entries are of no session, unless it is being written. */
 export const DROP = script(`
 ${SHELVES}
+${BEING_WRITTEN}
 local now = clock()
 for i = 1, #ARGV do
   local entry = entry_of(ARGV[i])
@@ -142,6 +153,7 @@ return {}
 /** Members that were to be looked at, and are to be again. Arguments: in how many milliseconds, members. */
 export const LATER = script(`
 ${SHELVES}
+${BEING_WRITTEN}
 local time = digits(clock() + tonumber(ARGV[1]))
 for i = 2, #ARGV do
   redis.call('ZREM', index, ARGV[i])
@@ -156,6 +168,7 @@ return {}
  */
 export const PAGE = script(`
 ${SHELVES}
+${BEING_WRITTEN}
 local now = clock()
 local reply = {}
 for i = 3, #ARGV do

@@ -89,13 +89,12 @@ const MIRROR = 0x2b + 0x5a;
 
 /** The same in the opposite order: what begins with another text comes before it. */
 function descending(text: string): string {
-  const mirrored = text.replace(/[^]/g, (unit) => {
-    const code = unit.charCodeAt(0);
-    if (code >= 0x2b && code <= 0x5a) {
-      return String.fromCharCode(MIRROR - code);
-    }
-    return `${code > 0x5a ? "!" : "]"}${hex(0xffff - code)}`;
-  });
+  let mirrored = "";
+  for (let at = 0; at < text.length; at += 1) {
+    const code = text.charCodeAt(at);
+    const is_of_dates = code >= 0x2b && code <= 0x5a;
+    mirrored += is_of_dates ? String.fromCharCode(MIRROR - code) : `${code > 0x5a ? "!" : "]"}${hex(0xffff - code)}`;
+  }
   return `${mirrored}~`;
 }
 

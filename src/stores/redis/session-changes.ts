@@ -6,7 +6,7 @@ import { is_wrong_type } from "./redis-client.js";
 import { place_of } from "./redis-keys.js";
 import type { SessionIndex } from "./session-index.js";
 import { sweep } from "./session-listing.js";
-import { read_state, type Ground, type RawState, type SessionRecords } from "./session-records.js";
+import { read_state, type Ground, type RawState, type SessionRecords, type WrittenChange } from "./session-records.js";
 
 /** How often other writers may come between what was read and what is to be written. */
 const ATTEMPTS = 100;
@@ -70,7 +70,8 @@ export class SessionChanges {
   }
 
   /** False, and nothing is written, where the ground has moved. */
-  async #write(id: string, ground: Ground, change: SessionChange): Promise<boolean> {
+  async #write(id: string, ground: Ground, decided: SessionChange): Promise<boolean> {
+    const change = { ...decided, meta: JSON.stringify(decided.metadata) };
     const outcome = await this.#write_at_once(id, ground, change);
     const entry = outcome === "refused" ? await this.#write_in_steps(id, ground, change) : outcome;
     if (entry !== undefined) {
@@ -80,7 +81,7 @@ export class SessionChanges {
   }
 
   /** The new entry; `undefined` where the ground has moved; `refused`: in steps it works, or says what is wrong. */
-  async #write_at_once(id: string, ground: Ground, change: SessionChange): Promise<string | undefined> {
+  async #write_at_once(id: string, ground: Ground, change: WrittenChange): Promise<string | undefined> {
     try {
       const place = place_of(change.metadata);
       const written = await this.#records.write_and_enter(id, ground, change, place, new_token());
@@ -100,7 +101,7 @@ export class SessionChanges {
   }
 
   /** The new entry; `undefined` where the ground has moved. */
-  async #write_in_steps(id: string, ground: Ground, change: SessionChange): Promise<string | undefined> {
+  async #write_in_steps(id: string, ground: Ground, change: WrittenChange): Promise<string | undefined> {
     const { entry, expired } = await this.#index.begin(change.metadata, this.#ttl_ms);
     if (!(await this.#records.write(id, ground, change, entry))) {
       await afterwards(() => this.#index.remove([entry]));
@@ -118,8 +119,7 @@ export class SessionChanges {
     }
   }
 
-  #remember(id: string, { state }: Ground, { metadata, revision, messages }: SessionChange, entry: string): void {
-    const meta = JSON.stringify(metadata);
+  #remember(id: string, { state }: Ground, { meta, revision, messages }: WrittenChange, entry: string): void {
     if (meta.length > LONGEST_METADATA) {
       return;
     }

@@ -1,4 +1,3 @@
-import { createHash } from "node:crypto";
 import type { Message } from "@simulacra-ai/core";
 import { holds_prompt, prompt_mark } from "../../draft.js";
 import { SessionError } from "../../errors.js";
@@ -19,7 +18,9 @@ import { from_position, index_key, session_key, type IndexPlace } from "./redis-
 import { is_marked, place_of_entry } from "./session-index.js";
 import { DELETE, READ_ALL, READ_STATE, READ_STATES, SET_DRAFT, WRITE, WRITE_AND_ENTER } from "./session-scripts.js";
 
+const FEW_ARGUMENTS = 1000;
 const PART_LENGTH = 65_536;
+const LOOK_AGAIN_MS = 1000;
 const STATE_FIELDS = ["meta", "rev", "n", "entry"];
 
 /** The state as it is stored, where it may be damaged. */
@@ -28,6 +29,11 @@ export interface RawState {
   rev: string | undefined;
   n: string | undefined;
   entry: string | undefined;
+}
+
+/** What becomes of a session, with the text of its metadata. */
+export interface WrittenChange extends SessionChange {
+  meta: string;
 }
 
 /** What a change was decided on. */
@@ -81,6 +87,8 @@ export class SessionRecords {
   readonly #client: RedisSessionClient;
   readonly #prefix: string;
   readonly #ttl_ms: number;
+  /** When to look again for what has expired: a store that lets nothing expire itself does so now and then. */
+  #look_again = 0;
   /** As far as we know. */
   #is_one_server: boolean;
 
@@ -126,7 +134,7 @@ export class SessionRecords {
   }
 
   /** Writes a state whose entry is in the index. False, and nothing is written, where the ground has moved. */
-  async write(id: string, ground: Ground, change: SessionChange, entry: string): Promise<boolean> {
+  async write(id: string, ground: Ground, change: WrittenChange, entry: string): Promise<boolean> {
     const [outcome, found] = await this.#run(WRITE, id, this.#arguments(ground, change, [entry]));
     // a client that sends a command anew over another connection finds its own change
     return outcome === "done" || found === entry;
@@ -140,12 +148,13 @@ export class SessionRecords {
   async write_and_enter(
     id: string,
     ground: Ground,
-    change: SessionChange,
+    change: WrittenChange,
     { position, kind, parent }: IndexPlace,
     random: string,
   ): Promise<{ entry: string; expired: string[] } | "apart" | undefined> {
     const keys = [this.#key(id), index_key(this.#prefix)];
-    const own = [position, random, kind, parent];
+    const looks = this.#ttl_ms > 0 || performance.now() >= this.#look_again;
+    const own = [position, random, kind, parent, looks ? "1" : ""];
     const reply = await this.#together(WRITE_AND_ENTER, keys, () => this.#arguments(ground, change, own));
     if (reply === undefined) {
       return "apart";
@@ -154,18 +163,32 @@ export class SessionRecords {
     if (entry === undefined || (outcome !== "done" && !is_marked(entry, random))) {
       return undefined;
     }
+    if (looks && expired.length === 0) {
+      this.#look_again = performance.now() + LOOK_AGAIN_MS;
+    }
     return { entry, expired: expired.filter((member) => member !== undefined) };
   }
 
   #arguments(
     { state, is_remembered }: Ground,
-    { metadata, revision, messages }: SessionChange,
+    { meta, revision, messages }: WrittenChange,
     own: readonly string[],
   ): (string | number)[] {
-    const digest = is_remembered && state !== undefined ? digest_of(state) : "";
-    const head = [state?.entry ?? "", digest, JSON.stringify(metadata), revision, messages?.kept ?? -1, this.#ttl_ms];
+    const known = is_remembered ? state : undefined;
     const ids = messages === undefined ? "" : [...messages.ids].join("\n");
-    return [...head, `\n${ids}\n`, ...own, ...in_parts(messages?.texts ?? [])];
+    return [
+      state?.entry ?? "",
+      known?.meta ?? "",
+      known?.rev ?? "",
+      known?.n ?? "",
+      meta,
+      revision,
+      messages?.kept ?? -1,
+      this.#ttl_ms,
+      `\n${ids}\n`,
+      ...own,
+      ...in_parts(messages?.texts ?? []),
+    ];
   }
 
   /** Returns whether there is such a session. */
@@ -225,11 +248,6 @@ function damaged_or_thrown(error: unknown): SessionError {
   throw error;
 }
 
-/** As the scripts calculate it. */
-function digest_of({ meta = "", rev = "", n = "" }: RawState): string {
-  return createHash("sha1").update(`${meta}\n${rev}\n${n}`).digest("hex");
-}
-
 function map_of(reply: readonly (string | undefined)[]): Map<string | undefined, string | undefined> {
   const fields = new Map<string | undefined, string | undefined>();
   for (let at = 0; at < reply.length; at += 2) {
@@ -238,8 +256,11 @@ function map_of(reply: readonly (string | undefined)[]): Map<string | undefined,
   return fields;
 }
 
-/** Messages as lines: clients take no more than some ten thousand arguments. */
-function in_parts(texts: readonly string[]): string[] {
+/** Messages as lines, an argument each where they are few: clients take no more than some ten thousand. */
+function in_parts(texts: readonly string[]): readonly string[] {
+  if (texts.length <= FEW_ARGUMENTS) {
+    return texts;
+  }
   const parts: string[] = [];
   let [part, length] = [[] as string[], 0];
   for (const text of texts) {

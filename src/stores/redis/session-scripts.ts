@@ -1,4 +1,4 @@
-import { MAKE_ENTRY, SHELVES } from "./index-scripts.js";
+import { EXPIRED, MAKE_ENTRY, SHELVES } from "./index-scripts.js";
 import { script } from "./redis-client.js";
 
 /*
@@ -13,15 +13,8 @@ import { script } from "./redis-client.js";
  * A script takes effect as a whole, or not at all.
  */
 
-/** Nothing where there is no session, else its metadata, revision, count and entry. */
-const STATE = `
-local function state()
-  local found = redis.call('HMGET', KEYS[1], 'meta', 'rev', 'n', 'entry')
-  if found[1] or found[2] or found[3] or found[4] or redis.call('EXISTS', KEYS[1]) == 1 then
-    return found
-  end
-  return {}
-end
+/** Milliseconds to live; `0`: for ever. */
+const EXPIRE = `
 local function expire(ms)
   if ms == '0' then
     redis.call('PERSIST', KEYS[1])
@@ -31,7 +24,14 @@ local function expire(ms)
 end
 `;
 
-export const READ_STATE = script(`${STATE} return state()`);
+/** Nothing where there is no session, else its metadata, revision, count and entry. */
+export const READ_STATE = script(`
+local found = redis.call('HMGET', KEYS[1], 'meta', 'rev', 'n', 'entry')
+if found[1] or found[2] or found[3] or found[4] or redis.call('EXISTS', KEYS[1]) == 1 then
+  return found
+end
+return {}
+`);
 
 /** Of each key its metadata, revision, count and entry, or four times nothing: what that means is to be asked for. */
 export const READ_STATES = script(`
@@ -51,97 +51,102 @@ export const READ_ALL = script(`return redis.call('HGETALL', KEYS[1])`);
 /*
  * Writes what was decided on a state. The arguments begin with:
  *   1  the entry of that state; empty: no session
- *   2  the digest of its metadata, revision and count, where it was not read but remembered; else empty
- *   3  the new metadata, 4  the new revision
- *   5  the number of messages that stay; -1: metadata alone are written
- *   6  milliseconds to live
- *   7  the ids of the messages, a line each
+ *   2 to 4  its metadata, revision and count, where they were not read but remembered; else empty
+ *   5  the new metadata, 6  the new revision
+ *   7  the number of messages that stay; -1: metadata alone are written
+ *   8  milliseconds to live
+ *   9  the ids of the messages, a line each
  * Behind others of the script come the messages, any number of lines an argument.
  */
-const WRITING = `
-${STATE}
-local function is_moved(now)
-  if (now[4] or '') ~= ARGV[1] or (ARGV[1] == '' and #now > 0) then
-    return true
-  end
-  return ARGV[2] ~= '' and redis.sha1hex((now[1] or '') .. '\\n' .. (now[2] or '') .. '\\n' .. (now[3] or '')) ~= ARGV[2]
+const UNLESS_MOVED = `
+local now = redis.call('HMGET', KEYS[1], 'meta', 'rev', 'n', 'entry', 'draft', 'draft_of')
+local is_moved = (now[4] or '') ~= ARGV[1]
+if ARGV[1] == '' then
+  is_moved = is_moved or redis.call('EXISTS', KEYS[1]) == 1
+elseif ARGV[2] ~= '' then
+  is_moved = is_moved or now[1] ~= ARGV[2] or now[2] ~= ARGV[3] or now[3] ~= ARGV[4]
 end
-local function write(entry, first)
-  local kept = tonumber(ARGV[5])
-  local draft = redis.call('HMGET', KEYS[1], 'draft', 'draft_of')
-  if kept == 0 then
-    redis.call('UNLINK', KEYS[1])
-    if draft[1] then
-      redis.call('HSET', KEYS[1], 'draft', draft[1])
-    end
-    if draft[2] then
-      redis.call('HSET', KEYS[1], 'draft_of', draft[2])
-    end
-  end
-  local part = {'entry', entry, 'meta', ARGV[3], 'rev', ARGV[4]}
-  if kept >= 0 then
-    local count = kept
-    for i = first, #ARGV do
-      local from = 1
-      while from <= #ARGV[i] do
-        local to = string.find(ARGV[i], '\\n', from, true) or #ARGV[i] + 1
-        part[#part + 1] = string.format('%.0f', count)
-        part[#part + 1] = string.sub(ARGV[i], from, to - 1)
-        count = count + 1
-        from = to + 1
-        if #part >= 2000 then
-          redis.call('HSET', KEYS[1], unpack(part))
-          part = {}
-        end
-      end
-    end
-    part[#part + 1] = 'n'
-    part[#part + 1] = string.format('%.0f', count)
-  end
-  redis.call('HSET', KEYS[1], unpack(part))
-  if draft[2] and string.find(ARGV[7], '\\n' .. draft[2] .. '\\n', 1, true) then
-    redis.call('HDEL', KEYS[1], 'draft', 'draft_of')
-  end
-  expire(ARGV[6])
+if is_moved then
+  return {'moved', now[4]}
 end
 `;
 
-/** Argument 8: the new entry, which is in the index. */
-export const WRITE = script(`
-${WRITING}
-local now = state()
-if is_moved(now) then
-  return {'moved', now[4]}
+/** Writes the session with \`entry\`; the messages begin with the argument \`first\`. */
+const WRITE_SESSION = `
+local kept = tonumber(ARGV[7])
+local part = {'entry', entry, 'meta', ARGV[5], 'rev', ARGV[6]}
+if kept == 0 then
+  redis.call('UNLINK', KEYS[1])
+  for field, value in pairs({draft = now[5] or nil, draft_of = now[6] or nil}) do
+    part[#part + 1] = field
+    part[#part + 1] = value
+  end
 end
-write(ARGV[8], 9)
+if kept >= 0 then
+  local count = kept
+  local function put(text)
+    if #part >= 2000 then
+      redis.call('HSET', KEYS[1], unpack(part))
+      part = {}
+    end
+    part[#part + 1] = count
+    part[#part + 1] = text
+    count = count + 1
+  end
+  for i = first, #ARGV do
+    local from, to = 1, string.find(ARGV[i], '\\n', 1, true)
+    while to do
+      put(string.sub(ARGV[i], from, to - 1))
+      from, to = to + 1, string.find(ARGV[i], '\\n', to + 1, true)
+    end
+    put(from == 1 and ARGV[i] or string.sub(ARGV[i], from))
+  end
+  part[#part + 1] = 'n'
+  part[#part + 1] = count
+end
+redis.call('HSET', KEYS[1], unpack(part))
+if now[6] and string.find(ARGV[9], '\\n' .. now[6] .. '\\n', 1, true) then
+  redis.call('HDEL', KEYS[1], 'draft', 'draft_of')
+end
+expire(ARGV[8])
+`;
+
+/** Argument 10: the new entry, which is in the index. */
+export const WRITE = script(`
+${EXPIRE}
+${UNLESS_MOVED}
+local entry, first = ARGV[10], 11
+${WRITE_SESSION}
 return {'done'}
 `);
 
 /**
- * The same with the index as the second key, which is tidy after it. Arguments 8 to 11: position, random, kind, parent.
- * Returns the new entry and a few members for sessions that may have expired; of what has moved, the entry that it has.
+ * The same with the index as the second key, which is tidy after it. Arguments 10 to 13: position, random, kind, parent;
+ * 14: whether to look for what has expired. Returns the new entry and a few members for sessions that may have expired;
+ * of what has moved, the entry that it has.
  */
 export const WRITE_AND_ENTER = script(`
-${WRITING}
+${EXPIRE}
+${UNLESS_MOVED}
 ${SHELVES}
 ${MAKE_ENTRY}
-local now = state()
-if is_moved(now) then
-  return {'moved', now[4]}
-end
 local time = clock()
-local entry = make_entry(time, ARGV[8], ARGV[9], ARGV[6], ARGV[10], ARGV[11])
+local entry, first = make_entry(time, ARGV[10], ARGV[11], ARGV[8], ARGV[12], ARGV[13]), 15
 add(entry, false)
-write(entry, 12)
+${WRITE_SESSION}
 if ARGV[1] ~= '' then
   remove(ARGV[1])
 end
+if ARGV[14] == '' then
+  return {'done', entry}
+end
+${EXPIRED}
 return append_expired({'done', entry}, time)
 `);
 
 /** Arguments: milliseconds to live; the draft, and its prompt's id where it has one: without a draft it is removed. */
 export const SET_DRAFT = script(`
-${STATE}
+${EXPIRE}
 if redis.call('EXISTS', KEYS[1]) == 0 then
   return {'missing'}
 end
