@@ -98,7 +98,7 @@ export function keyed<Key extends string, Value>(keys: readonly Key[], make: (ke
 }
 
 /**
- * Runs several ways to the same end in turns, forwards and backwards, each with a heap swept before: what disturbs
+ * Runs several ways to the same end in turns, forwards and backwards, each with a young heap that was swept before: what disturbs
  * the machine for a while disturbs them all. Returns what each of them returned, round by round.
  */
 export async function interleave<Name extends string, Result>(
@@ -109,7 +109,7 @@ export async function interleave<Name extends string, Result>(
   const results = keyed(names, (): Result[] => []);
   for (let round = 0; round < rounds; round += 1) {
     for (const name of round % 2 === 0 ? names : names.toReversed()) {
-      collect_garbage();
+      sweep();
       results[name].push(await ways[name]());
     }
   }
@@ -122,10 +122,15 @@ export function ratio(numerators: readonly number[], denominators: readonly numb
 }
 
 setFlagsFromString("--expose-gc"); // not every way to start this lets an option through
-const gc = runInNewContext("gc") as () => void;
+const gc = runInNewContext("gc") as (options?: { type: "minor" }) => void;
 
 export function collect_garbage(): void {
   gc();
+}
+
+/** Leaves nothing young behind. A whole collection would also throw away much of what was compiled. */
+export function sweep(): void {
+  gc({ type: "minor" });
 }
 
 /** On the system's real disk; removed in every case. What was left to the system before is written first. */

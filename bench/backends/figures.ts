@@ -2,12 +2,12 @@ import { isDeepStrictEqual } from "node:util";
 import { message_of_2_kb } from "../conversations.js";
 import {
   at_most,
-  collect_garbage,
   for_information,
   interleave,
   median,
   pair,
   ratio,
+  sweep,
   time,
   type Figure,
 } from "../harness.js";
@@ -54,7 +54,7 @@ async function append_all({ store, by_hand }: Tables, round: string, appends: nu
   let { revision } = await store.replace(stored, [], { revision: null });
   await by_hand.create(handmade);
   const times = { store: [] as number[][], by_hand: [] as number[][] };
-  collect_garbage(); // not before every hundred: what is compiled goes with it, of which a store has more
+  sweep();
   for (let appended = 0; appended < appends; appended += 1) {
     if (appended % TURN === 0) {
       times.store.push([]);
