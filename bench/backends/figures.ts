@@ -1,16 +1,6 @@
 import { isDeepStrictEqual } from "node:util";
 import { message_of_2_kb } from "../conversations.js";
-import {
-  at_most,
-  for_information,
-  interleave,
-  median,
-  pair,
-  ratio,
-  sweep,
-  time,
-  type Figure,
-} from "../harness.js";
+import { at_most, for_information, interleave, median, pair, ratio, sweep, time, type Figure } from "../harness.js";
 import { filled_session, place_of_session, type Place, type Tables } from "./backend.js";
 
 const APPENDS = 1_000;

@@ -209,7 +209,9 @@ export class FileSessionStore implements SessionStore {
     if (id !== undefined) {
       require_valid_id(id);
       await this.#changes.fold(id);
-      return guarded(id, () => this.#tidy_draft(id));
+      await guarded(id, () => this.#tidy_draft(id));
+      await this.#layer.free?.();
+      return;
     }
     await this.#changes.settled();
     await this.#drafts.settled();
@@ -220,6 +222,7 @@ export class FileSessionStore implements SessionStore {
         await this.flush(of).catch((error: unknown) => errors.push(error)); // the others are not to wait for it
       }
     }
+    await this.#layer.free?.();
     if (errors.length > 0) {
       throw errors[0];
     }

@@ -1,6 +1,7 @@
 import fs from "node:fs";
 import { promisify } from "node:util";
 import { DeviceGauge } from "./device-gauge.js";
+import { change_name, free_all, with_room } from "./long-files.js";
 import { is_errno, type FileLayer, type FileStamp, type OpenFile, type PeekedFile } from "./file-layer.js";
 
 const { O_CREAT, O_EXCL, O_NOFOLLOW = 0, O_NONBLOCK = 0, O_RDONLY, O_RDWR } = fs.constants;
@@ -44,7 +45,7 @@ export const NODE_FILE_LAYER: FileLayer = {
   },
 
   async create(path, mode) {
-    const fd = fs.openSync(path, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, mode);
+    const fd = await with_room(() => fs.openSync(path, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, mode));
     const file = new NodeFile(fd);
     try {
       fs.fchmodSync(fd, mode); // whatever the umask
@@ -85,7 +86,7 @@ export const NODE_FILE_LAYER: FileLayer = {
   },
 
   async make_directory(path, mode) {
-    fs.mkdirSync(path, { mode });
+    await with_room(() => fs.mkdirSync(path, { mode }));
     fs.chmodSync(path, mode); // whatever the umask
   },
 
@@ -94,19 +95,19 @@ export const NODE_FILE_LAYER: FileLayer = {
   },
 
   async rename(from, to) {
-    void change_name(to, () => fs.renameSync(from, to)).freed; // the new file is in place: nobody waits for the old one
+    await with_room(() => change_name(to, () => fs.renameSync(from, to)));
   },
 
   async link(existing, path) {
-    fs.linkSync(existing, path);
+    await with_room(() => fs.linkSync(existing, path));
   },
 
   async unlink(path) {
-    await change_name(path, () => fs.unlinkSync(path)).freed; // its space is there again
+    change_name(path, () => fs.unlinkSync(path));
   },
 
   async symlink(target, path) {
-    fs.symlinkSync(target, path);
+    await with_room(() => fs.symlinkSync(target, path));
   },
 
   async readlink(path) {
@@ -121,32 +122,11 @@ export const NODE_FILE_LAYER: FileLayer = {
       fs.closeSync(fd);
     }
   },
+
+  async free() {
+    await free_all();
+  },
 };
-
-/** Changes a name. A long file whose last name this was is freed on the thread pool; `freed` resolves, whatever happens. */
-function change_name(path: string, change: () => void): { freed: Promise<void> | undefined } {
-  const is_long = (fs.lstatSync(path, { throwIfNoEntry: false })?.size ?? 0) > INLINE_BYTES;
-  const fd = is_long ? open_if_possible(path) : undefined;
-  try {
-    change();
-  } catch (error) {
-    if (fd !== undefined) {
-      fs.closeSync(fd);
-    }
-    throw error;
-  }
-  // Nothing was written through it: closing it cannot lose anything.
-  return { freed: fd === undefined ? undefined : new Promise((resolve) => fs.close(fd, () => resolve())) };
-}
-
-/** `undefined`: not to be opened, and freed in place. */
-function open_if_possible(path: string): number | undefined {
-  try {
-    return fs.openSync(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
-  } catch {
-    return undefined;
-  }
-}
 
 const PEEK_FLAGS = O_RDONLY | O_NOFOLLOW | O_NONBLOCK;
 const opening = new DeviceGauge();
@@ -221,6 +201,10 @@ class NodeFile implements OpenFile {
   }
 
   async write(data: Uint8Array, position: number): Promise<number> {
+    return with_room(() => this.#write(data, position));
+  }
+
+  async #write(data: Uint8Array, position: number): Promise<number> {
     const length = Math.min(data.length, MAX_CHUNK_BYTES);
     if (length <= INLINE_BYTES) {
       return fs.writeSync(this.#fd, data, 0, length, position);

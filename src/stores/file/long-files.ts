@@ -1,0 +1,91 @@
+import fs from "node:fs";
+import { is_errno } from "./file-layer.js";
+
+const { O_NOFOLLOW = 0, O_NONBLOCK = 0, O_RDONLY } = fs.constants;
+
+/** Longer files take the device noticeable time to free. */
+const LONG_BYTES = 64 * 1024;
+/** Time for others to sync before the next one is freed: who syncs meanwhile waits for that, too. */
+const GAP_MS = 15;
+/** So many wait at most. */
+const MOST_WAITING = 4;
+
+/** Files without a name, open, and therefore not freed yet: the oldest first. */
+const waiting: number[] = [];
+/** Those that are being freed. */
+const under_way = new Set<Promise<void>>();
+let timer: NodeJS.Timeout | undefined;
+
+/**
+ * Changes a name in place. A long file whose last name this was is freed a little later, on the thread pool, one after
+ * another: the change itself takes no longer for it, nor does what others sync meanwhile.
+ */
+export function change_name(path: string, change: () => void): void {
+  const is_long = (fs.lstatSync(path, { throwIfNoEntry: false })?.size ?? 0) > LONG_BYTES;
+  const fd = is_long ? open_if_possible(path) : undefined;
+  try {
+    change();
+  } catch (error) {
+    if (fd !== undefined) {
+      fs.closeSync(fd);
+    }
+    throw error;
+  }
+  if (fd === undefined) {
+    return;
+  }
+  waiting.push(fd);
+  if (waiting.length > MOST_WAITING) {
+    free_next();
+  }
+  timer ??= set_timer();
+}
+
+/** Does what may need room on the device: where there is none, once more when what waits is freed. */
+export async function with_room<T>(task: () => T | Promise<T>): Promise<T> {
+  try {
+    return await task();
+  } catch (error) {
+    if (is_errno(error, "ENOSPC", "EDQUOT") && (await free_all())) {
+      return task();
+    }
+    throw error;
+  }
+}
+
+/** Frees all that waits. Returns whether there was anything. */
+export async function free_all(): Promise<boolean> {
+  waiting.splice(0).forEach(close);
+  const closing = [...under_way];
+  await Promise.all(closing);
+  return closing.length > 0;
+}
+
+/** Nothing was written through it: closing it cannot lose anything. */
+function close(fd: number): void {
+  const closed = new Promise<void>((resolve) => fs.close(fd, () => resolve()));
+  under_way.add(closed);
+  void closed.then(() => under_way.delete(closed));
+}
+
+function set_timer(): NodeJS.Timeout {
+  return setTimeout(free_next, GAP_MS).unref(); // a process that ends frees them all
+}
+
+function free_next(): void {
+  const fd = waiting.shift();
+  if (fd !== undefined) {
+    close(fd);
+  }
+  clearTimeout(timer);
+  timer = waiting.length > 0 ? set_timer() : undefined;
+}
+
+/** `undefined`: not to be opened, and freed in place. */
+function open_if_possible(path: string): number | undefined {
+  try {
+    return fs.openSync(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
+  } catch {
+    return undefined;
+  }
+}
