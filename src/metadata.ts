@@ -29,12 +29,31 @@ export function compare_sessions(
   return a.id === b.id ? 0 : a.id < b.id ? -1 : 1;
 }
 
-/** Sorts, filters and pages a list as `SessionStore.list` promises. */
-export function apply_query(entries: SessionMetadata[], query?: SessionQuery | null): SessionMetadata[] {
-  const { limit, before, parent_id, kinds } = query ?? {};
-  if (limit !== undefined && !(Number.isInteger(limit) && limit >= 0)) {
-    throw new SessionError("invalid_input", `limit must be a whole number of at least 0, not ${String(limit)}`);
+/** What may arrive at run time. */
+type UncheckedQuery = { [K in keyof SessionQuery]: unknown };
+
+/** @throws {SessionError} `invalid_input` for what is no query. */
+export function require_query(query: SessionQuery | null | undefined): void {
+  const { limit, before, parent_id, kinds }: UncheckedQuery = query ?? {};
+  if (limit !== undefined && !(Number.isInteger(limit) && (limit as number) >= 0)) {
+    throw new SessionError("invalid_input", "limit must be a whole number of at least 0");
   }
+  if (parent_id !== undefined && typeof parent_id !== "string") {
+    throw new SessionError("invalid_input", "parent_id must be an id");
+  }
+  if (kinds !== undefined && !Array.isArray(kinds)) {
+    throw new SessionError("invalid_input", "kinds must be an array");
+  }
+  const { updated_at, id } = (before ?? {}) as { updated_at?: unknown; id?: unknown };
+  if (before !== undefined && (typeof updated_at !== "string" || typeof id !== "string")) {
+    throw new SessionError("invalid_input", "before must have the updated_at and the id of an entry");
+  }
+}
+
+/** Sorts, filters and pages a list as `SessionStore.list` promises. @throws {SessionError} `invalid_input`. */
+export function apply_query(entries: SessionMetadata[], query?: SessionQuery | null): SessionMetadata[] {
+  require_query(query);
+  const { limit, before, parent_id, kinds } = query ?? {};
   const wanted = entries.filter(
     (entry) =>
       (parent_id === undefined || entry.parent_id === parent_id) &&

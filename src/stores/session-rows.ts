@@ -1,7 +1,7 @@
 import { isDeepStrictEqual } from "node:util";
 import type { Message } from "@simulacra-ai/core";
 import { SessionError } from "../errors.js";
-import { complete_metadata } from "../metadata.js";
+import { complete_metadata, type MetadataPatch } from "../metadata.js";
 import type { SessionMetadata, StoredSession } from "../types.js";
 
 /** A session as it is written into a row; every value is a copy of its own. */
@@ -26,6 +26,8 @@ export interface ListedRow {
   metadata: unknown;
   messages?: unknown;
   updated_at?: unknown;
+  /** What is known of a session whose metadata cannot be read. */
+  lineage?: MetadataPatch;
 }
 
 /**
@@ -48,7 +50,7 @@ export function read_entry(row: ListedRow): SessionMetadata {
       : { ...metadata, message_count: read_messages(id, row.messages).length };
   } catch (error) {
     const date = date_of_column(row.updated_at);
-    metadata ??= complete_metadata({}, { id, message_count: 0, date: () => date });
+    metadata ??= complete_metadata(row.lineage ?? {}, { id, message_count: 0, date: () => date });
     return { ...metadata, message_count: 0, damaged: error instanceof Error ? error.message : String(error) };
   }
 }

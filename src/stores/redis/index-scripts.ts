@@ -60,7 +60,7 @@ local function being_written(entry, now)
   return made ~= nil and now - tonumber(made) < 60000
 end
 local function entry_of(member)
-  return string.sub(member, string.find(member, ' ', 1, true) + 1)
+  return string.sub(member, (string.find(member, ' ', 1, true) or 0) + 1)
 end
 `;
 
@@ -163,21 +163,18 @@ return {}
 `);
 
 /**
- * Members of shelves in order, each behind a \`+\` where it is being written and a \`-\` where not.
- * Arguments: how many of each shelf at most, behind what (empty: from the beginning), shelves.
+ * Members of shelves in order, all as they stand at one moment. Arguments: how many of each shelf at most, behind what
+ * (empty: from the beginning), shelves.
  */
 export const PAGE = script(`
-${SHELVES}
-${BEING_WRITTEN}
-local now = clock()
 local reply = {}
 for i = 3, #ARGV do
   local first = '[' .. ARGV[i] .. ' '
   if ARGV[2] ~= '' then
     first = '(' .. ARGV[i] .. ' ' .. ARGV[2]
   end
-  for _, member in ipairs(redis.call('ZRANGEBYLEX', index, first, '(' .. ARGV[i] .. '!', 'LIMIT', 0, ARGV[1])) do
-    reply[#reply + 1] = (being_written(entry_of(member), now) and '+' or '-') .. member
+  for _, member in ipairs(redis.call('ZRANGEBYLEX', KEYS[1], first, '(' .. ARGV[i] .. '!', 'LIMIT', 0, ARGV[1])) do
+    reply[#reply + 1] = member
   end
 end
 return reply

@@ -72,7 +72,7 @@ export function is_cross_slot(error: unknown): boolean {
 }
 
 export function is_wrong_type(error: unknown): boolean {
-  return begins_with(error, ["WRONGTYPE"]);
+  return error instanceof Error && error.message.includes("WRONGTYPE"); // before Redis 7, behind what a script says
 }
 
 /**

@@ -1,6 +1,6 @@
 import { SessionError } from "../../errors.js";
 import { session_kind, type MetadataPatch } from "../../metadata.js";
-import type { SessionMetadata } from "../../types.js";
+import type { SessionKind, SessionMetadata } from "../../types.js";
 
 /** The longest id, in UTF-16 code units: as in the other databases. */
 export const MAX_ID_LENGTH = 200;
@@ -119,11 +119,24 @@ export function parent_mark(parent_id: unknown): string {
   return typeof parent_id === "string" ? `=${ascending(parent_id)}` : "";
 }
 
+/** What a place says of a session beside its position. */
+export function lineage_of({ kind, parent }: IndexPlace): MetadataPatch {
+  return {
+    ...(kind !== "" && { kind: from_ascending(kind) as SessionKind }),
+    ...(parent !== "" && { parent_id: from_ascending(parent.slice(1)) }),
+  };
+}
+
 export function place_of(metadata: SessionMetadata): IndexPlace {
   const { parent_id }: MetadataPatch = metadata;
   return {
     position: position_of(metadata),
-    kind: ascending(String(session_kind(metadata))),
+    kind: ascending(text_of(session_kind(metadata))),
     parent: parent_mark(parent_id),
   };
+}
+
+/** Of what is no text its JSON: nobody asks for that. */
+function text_of(value: unknown): string {
+  return typeof value === "string" ? value : JSON.stringify(value);
 }

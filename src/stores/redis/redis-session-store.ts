@@ -27,7 +27,8 @@ export interface RedisSessionStoreOptions {
   ttl_seconds?: number;
 }
 
-const MAX_TTL_SECONDS = 1e10;
+/** Beyond it the time of an expiry would have more digits than the index has room for. */
+const MAX_TTL_SECONDS = 8e9;
 
 /**
  * Sessions in Redis 5 or newer, one server or a cluster, through a connected client of node-redis. A hash a session, and

@@ -10,8 +10,6 @@ export interface IndexMember {
   /** As it stands there. */
   member: string;
   entry: string;
-  /** Somebody may be about to write the session of this entry. */
-  is_being_written: boolean;
 }
 
 const NONE: IndexPlace = { position: "", kind: "", parent: "" };
@@ -77,17 +75,17 @@ export class SessionIndex {
     await this.#run(LATER, [ms, ...members]);
   }
 
-  /** The first so many of several shelves together, behind a place in the order. */
+  /** The first so many of several shelves together, behind a place in the order; -1: all of them. */
   async page(shelves: readonly string[], after: string, count: number): Promise<IndexMember[]> {
     const reply = await this.#run(PAGE, [count, after, ...shelves]);
-    const members = reply.map((text = ""): IndexMember => {
-      const member = text.slice(1);
-      return { member, entry: member.slice(member.indexOf(" ") + 1), is_being_written: text.startsWith("+") };
-    });
+    const members = reply.map((member = ""): IndexMember => ({
+      member,
+      entry: member.slice(member.indexOf(" ") + 1),
+    }));
     if (shelves.length > 1) {
       members.sort((a, b) => (a.entry < b.entry ? -1 : 1));
     }
-    return members.slice(0, count);
+    return count < 0 ? members : members.slice(0, count);
   }
 
   async #run(script: Script, given: readonly (string | number)[]) {

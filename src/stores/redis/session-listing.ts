@@ -1,5 +1,5 @@
 import { SessionError } from "../../errors.js";
-import { apply_query } from "../../metadata.js";
+import { apply_query, require_query } from "../../metadata.js";
 import type { SessionMetadata, SessionQuery } from "../../types.js";
 import { scan_keys, type RedisSessionClient } from "./redis-client.js";
 import { ascending, from_position, id_of_key, key_pattern, parent_mark, position_of } from "./redis-keys.js";
@@ -8,58 +8,57 @@ import { damaged_entry, read_entry, type RawState, type SessionRecords } from ".
 
 /** How many sessions are read at once. */
 const PORTION = 500;
+/** How many times as many entries are looked at where some of a list led to nothing that was asked for. */
+const GROWTH = 4;
 
 /** A session as the index led to it. */
 interface Sighting {
   id: string;
   /** Of the session's state; `undefined` where there is no such session. */
   metadata: SessionMetadata | undefined;
-  /** No session is, or will be, in the state of this member. */
+  /** No session is in the state of this member; one may be about to be. */
   is_past: boolean;
 }
 
 /**
- * One page of the list. The index says where to look, the sessions say what is there; what the index has too much is
- * dropped on the way. A session that moves meanwhile is seen at its old or its new place, and never missed.
+ * The list, or its beginning. The index says where to look, all of it at one moment; the sessions say what is there. What
+ * the index has too much is dropped on the way. A session that moves meanwhile is seen at its old or its new place, and
+ * never missed.
  */
 export async function list_sessions(
   index: SessionIndex,
   records: SessionRecords,
   query?: SessionQuery | null,
 ): Promise<SessionMetadata[]> {
-  apply_query([], query); // for its judgement of the limit
+  require_query(query);
   const { limit, before, parent_id, kinds } = query ?? {};
   if (limit === 0 || kinds?.length === 0) {
     return [];
   }
   const shelves = shelves_of(query);
   const kind_marks = parent_id !== undefined && kinds !== undefined ? kinds.map((kind) => ascending(kind)) : undefined;
-  const found = new Map<string, SessionMetadata>();
-  let after = before === undefined ? "" : `${position_of(before)}!`;
-  for (;;) {
-    const count = limit === undefined ? PORTION : Math.min(PORTION, limit - matching(found, query).length);
-    const members = await index.page(shelves, after, kind_marks ? PORTION : count);
-    const is_end = members.length < (kind_marks ? PORTION : count);
+  const first = before === undefined ? "" : `${position_of(before)}!`;
+  for (let count = limit === undefined ? -1 : kind_marks ? Math.max(limit, PORTION) : limit; ; count *= GROWTH) {
+    const members = await index.page(shelves, first, count);
     const wanted = members.filter(({ entry }) => kind_marks?.includes(place_of_entry(entry).kind) ?? true);
     const sightings = await look_at(records, wanted);
-    after = members.at(-1)?.entry ?? after;
+    const is_all = members.length < count || limit === undefined;
+    const end = members.at(-1)?.entry ?? "";
+    const found = new Map<string, SessionMetadata>();
     for (const { id, metadata } of sightings) {
-      if (metadata !== undefined && (is_end || `${position_of(metadata)} ` <= after)) {
-        found.set(id, metadata); // what has moved further back is met there
+      if (metadata !== undefined && (is_all || `${position_of(metadata)} ` <= end)) {
+        found.set(id, metadata); // others may stand before what has moved further back
       }
     }
     await forget(
       index,
       wanted.filter((_, at) => sightings[at]?.is_past === true),
     );
-    if (is_end || (limit !== undefined && matching(found, query).length >= limit)) {
-      return matching(found, query);
+    const matching = apply_query([...found.values()], query);
+    if (is_all || matching.length >= limit) {
+      return matching;
     }
   }
-}
-
-function matching(found: ReadonlyMap<string, SessionMetadata>, query?: SessionQuery | null): SessionMetadata[] {
-  return apply_query([...found.values()], query);
 }
 
 /** The shelves that hold all that a query may want. */
@@ -72,16 +71,22 @@ function shelves_of(query?: SessionQuery | null): string[] {
 }
 
 async function look_at(records: SessionRecords, members: readonly IndexMember[]): Promise<Sighting[]> {
-  const ids = members.map(({ entry }) => from_position(place_of_entry(entry).position).id);
-  const states = await records.states(ids);
-  return members.map(({ entry, is_being_written }, at) => {
-    const [id, state] = [ids[at] as string, states[at]];
-    if (state instanceof SessionError) {
-      return { id, metadata: damaged_entry(id, state, entry), is_past: false };
-    }
-    const is_past = !is_being_written && (state === undefined || (state.entry !== undefined && state.entry !== entry));
-    return { id, metadata: state && read_entry(id, state, entry), is_past };
-  });
+  const sightings: Sighting[] = [];
+  for (let from = 0; from < members.length; from += PORTION) {
+    const portion = members.slice(from, from + PORTION);
+    const ids = portion.map(({ entry }) => from_position(place_of_entry(entry).position).id);
+    const states = await records.states(ids);
+    sightings.push(...portion.map(({ entry }, at) => sighting_of(ids[at] as string, entry, states[at])));
+  }
+  return sightings;
+}
+
+function sighting_of(id: string, entry: string, state: RawState | SessionError | undefined): Sighting {
+  if (state instanceof SessionError) {
+    return { id, metadata: damaged_entry(id, state, entry), is_past: false };
+  }
+  const is_past = state === undefined || (Boolean(state.entry) && state.entry !== entry);
+  return { id, metadata: state && read_entry(id, state, entry), is_past };
 }
 
 async function forget(index: SessionIndex, members: readonly IndexMember[]): Promise<void> {
@@ -99,7 +104,7 @@ export async function sweep(
 ): Promise<void> {
   const members = expired.map((member) => {
     const entry = member.slice(member.indexOf(" ") + 1);
-    return { member, entry, is_being_written: false };
+    return { member, entry };
   });
   const sightings = await look_at(records, members);
   const [past, alive] = [true, false].map((is_past) => members.filter((_, at) => sightings[at]?.is_past === is_past));
@@ -131,5 +136,5 @@ export async function rebuild(
 /** The entry that a session names; a damaged one, which names none, gets one at the end of the list. */
 function entry_for(id: string, state: RawState | SessionError): string {
   const named = state instanceof SessionError ? undefined : state.entry;
-  return named ?? `${position_of({ updated_at: new Date(0).toISOString(), id })} 0-0 - root `;
+  return named || `${position_of({ updated_at: new Date(0).toISOString(), id })} 0-0 - root `;
 }

@@ -14,7 +14,7 @@ import {
   type RedisSessionClient,
   type Script,
 } from "./redis-client.js";
-import { from_position, index_key, session_key, type IndexPlace } from "./redis-keys.js";
+import { from_position, index_key, lineage_of, session_key, type IndexPlace } from "./redis-keys.js";
 import { is_marked, place_of_entry } from "./session-index.js";
 import { DELETE, READ_ALL, READ_STATE, READ_STATES, SET_DRAFT, WRITE, WRITE_AND_ENTER } from "./session-scripts.js";
 
@@ -61,7 +61,7 @@ function date_of(entry: string | undefined): string {
 export function read_state(id: string, { meta, rev, n, entry }: RawState): StoredHead {
   const message_count = parse_count(id, n);
   const patch: MetadataPatch = parse_object(id, "its metadata", meta);
-  if (rev === undefined || entry === undefined) {
+  if (rev === undefined || !entry) {
     throw damaged(id, `its ${rev === undefined ? "revision" : "entry in the index"} is missing`);
   }
   const metadata = complete_metadata(patch, { id, message_count, date: () => date_of(entry) });
@@ -73,12 +73,13 @@ export function read_entry(id: string, raw: RawState, known_as: string): Session
   try {
     return read_state(id, raw).metadata;
   } catch (error) {
-    return damaged_entry(id, error, raw.entry ?? known_as);
+    return damaged_entry(id, error, raw.entry || known_as);
   }
 }
 
 export function damaged_entry(id: string, error: unknown, known_as: string): SessionMetadata {
-  const metadata = complete_metadata({}, { id, message_count: 0, date: () => date_of(known_as) });
+  const lineage = lineage_of(place_of_entry(known_as));
+  const metadata = complete_metadata(lineage, { id, message_count: 0, date: () => date_of(known_as) });
   return { ...metadata, damaged: error instanceof Error ? error.message : String(error) };
 }
 
@@ -127,6 +128,9 @@ export class SessionRecords {
     }
     const [meta, rev, n, entry] = STATE_FIELDS.map((name) => fields.get(name));
     const { metadata, revision, message_count } = read_state(id, { meta, rev, n, entry });
+    if (message_count > fields.size) {
+      throw damaged(id, `it has ${message_count} messages, and fewer are there`);
+    }
     const texts = Array.from({ length: message_count }, (_, at) => fields.get(String(at)));
     const messages = parse_messages(id, texts);
     const draft = fields.has("draft") ? read_draft(id, fields.get("draft"), messages) : undefined;

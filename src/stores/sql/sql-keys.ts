@@ -20,6 +20,13 @@ export function to_key(text: string): string {
   });
 }
 
+/** The text of a key. */
+export function from_key(key: string): string {
+  return key.replace(/!([^])|[^!-\ud7ff]/gu, (character, low?: string) =>
+    String.fromCharCode(low === undefined ? (character.codePointAt(0) ?? 0) - 0x800 : low.charCodeAt(0) - 0x22),
+  );
+}
+
 /** Whether a session may be called that: 200 characters; those up to `!` count two where there are more than 140. */
 export function is_id(id: unknown): id is string {
   return is_storable_id(id) && has_key_length(id);

@@ -1,10 +1,11 @@
 import type { Message } from "@simulacra-ai/core";
 import { holds_prompt } from "../../draft.js";
 import { SessionError } from "../../errors.js";
-import { apply_query } from "../../metadata.js";
+import { require_query } from "../../metadata.js";
 import type { SessionDraft, SessionKind, SessionMetadata, SessionQuery, StoredSession } from "../../types.js";
-import { damaged, parse_messages, read_entry, read_metadata } from "../session-rows.js";
-import { to_key } from "./sql-keys.js";
+import { damaged, parse_messages, parse_object, read_entry, read_metadata } from "../session-rows.js";
+import { from_key, to_key } from "./sql-keys.js";
+import { read_count } from "./sql-rows.js";
 import { select_bodies, select_head } from "./sql-queries.js";
 import type { SqlDatabase } from "./sql-tables.js";
 
@@ -16,14 +17,14 @@ export async function list_sessions(
   { db, names }: SqlDatabase,
   query?: SessionQuery | null,
 ): Promise<SessionMetadata[]> {
-  apply_query([], query); // for its judgement of the limit
+  require_query(query);
   const { limit, before, parent_id, kinds } = query ?? {};
   if (limit === 0 || kinds?.length === 0) {
     return [];
   }
   let rows = db
     .selectFrom(names.sessions)
-    .select(["id", "metadata", "updated_at"])
+    .select(["id", "metadata", "updated_at", "kind", "parent_key"])
     .orderBy("updated_at", "desc")
     .orderBy("session_key", "asc");
   if (parent_id !== undefined) {
@@ -42,7 +43,13 @@ export async function list_sessions(
   if (limit !== undefined) {
     rows = rows.limit(Math.min(limit, Number.MAX_SAFE_INTEGER));
   }
-  return (await rows.execute()).map(read_entry);
+  return (await rows.execute()).map(({ kind, parent_key, ...row }) => {
+    const lineage = {
+      ...(kind !== null && { kind: kind as SessionKind }),
+      ...(parent_key !== null && { parent_id: from_key(parent_key) }),
+    };
+    return read_entry({ ...row, lineage });
+  });
 }
 
 /**
@@ -71,8 +78,8 @@ export async function load_session(database: SqlDatabase, id: string): Promise<S
 }
 
 async function read_head(database: SqlDatabase, id: string) {
-  const { rows } = await select_head(database, database.db, { key: to_key(id) });
-  return rows[0];
+  const [row] = (await select_head(database, database.db, { key: to_key(id) })).rows;
+  return row && { ...row, message_count: read_count(id, row.message_count) };
 }
 
 async function read_bodies(
@@ -102,11 +109,7 @@ function session_of(id: string, head: SessionHead, bodies: readonly string[]): S
 }
 
 function read_draft(id: string, text: string, messages: readonly Message[]): SessionDraft | undefined {
-  let draft: SessionDraft;
-  try {
-    draft = JSON.parse(text) as SessionDraft;
-    return holds_prompt(messages, draft) ? undefined : draft;
-  } catch (error) {
-    throw damaged(id, "its draft cannot be read", error);
-  }
+  const draft = parse_object(id, "its draft", text) as SessionDraft;
+  parse_object(id, "its draft's prompt", JSON.stringify(draft.prompt));
+  return holds_prompt(messages, draft) ? undefined : draft;
 }

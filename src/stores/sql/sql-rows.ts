@@ -4,7 +4,7 @@ import { session_kind } from "../../metadata.js";
 import { new_token } from "../../token.js";
 import type { SessionKind, SessionMetadata } from "../../types.js";
 import type { SessionChange, StoredHead } from "../session-decisions.js";
-import { read_metadata } from "../session-rows.js";
+import { damaged, read_metadata } from "../session-rows.js";
 import { has_key_length, MAX_DATE_LENGTH, to_key } from "./sql-keys.js";
 import { count_lock, insert_messages, select_state, update_row, update_row_and_draft } from "./sql-queries.js";
 import { is_duplicate, RowMoved } from "./sql-retries.js";
@@ -55,7 +55,20 @@ export async function read_state(
   id: string,
 ): Promise<SessionState | undefined> {
   const [row] = (await select_state(database, db, { key: to_key(id) })).rows;
-  return row && { ...row, metadata: read_metadata(id, row, row.message_count) };
+  if (row === undefined) {
+    return undefined;
+  }
+  const message_count = read_count(id, row.message_count);
+  return { ...row, message_count, metadata: read_metadata(id, row, message_count) };
+}
+
+/** Drivers return whole numbers as they are told to. @throws {SessionError} `corrupt`. */
+export function read_count(id: string, column: unknown): number {
+  const count = Number(column);
+  if (!Number.isSafeInteger(count) || count < 0) {
+    throw damaged(id, "the number of its messages is none");
+  }
+  return count;
 }
 
 /** Makes every other writer of the session wait. Returns whether there is one. */
@@ -98,7 +111,7 @@ export async function write_session(
   if (messages === undefined) {
     return;
   }
-  if (replaces && stored !== undefined && stored.message_count > 0) {
+  if (replaces) {
     await db.deleteFrom(table).where("session_key", "=", session_key).execute();
   }
   let position = messages.kept;

@@ -1,4 +1,5 @@
 import { FileSessionStore } from "../../../src/stores/file/file-session-store.js";
+import type { HoldPolicy } from "../../../src/stores/file/session-holds.js";
 import type { FileSessionFormat } from "../../../src/stores/file/snapshot-form.js";
 import { LoggedDisk } from "../logged-disk.js";
 import { MemoryDisk } from "../memory-disk.js";
@@ -26,6 +27,8 @@ export interface Scenario {
   seen_as?: SeenAs[];
   /** All sessions; without it, `s`. */
   ids?: string[];
+  /** Whose stores keep a lock from the first append on, until they pause. */
+  keepers?: number[];
 }
 
 /** What there is while the actors are at it. */
@@ -149,8 +152,29 @@ function actor_of_world(world: World, number: number): { actor: Actor; layer: Ac
     scheduler.is_dead(actor) ? "gone" : (scenario.seen_as?.[actor] ?? "alive");
   const view = { actor: number, seen_as };
   const layer = new ActorLayer(place_of(world), scheduler, view);
-  return { layer, actor: new Actor(number, new FileSessionStore(ROOT, { format }, layer), world) };
+  const holding = scenario.keepers?.includes(number) === true ? KEEPING : undefined;
+  return { layer, actor: new Actor(number, new FileSessionStore(ROOT, { format }, layer, holding), world) };
 }
+
+/** A pause is over whenever the actor is woken, as every wait; its clock says nothing of how long others took. */
+const KEEPING: HoldPolicy = {
+  after: 0,
+  most: 3,
+  most_ms: Infinity,
+  rest: 1,
+  rest_if_contended: 2,
+  sure_ms: -1,
+  now: () => 0,
+  in_a_pause(task) {
+    let is_off = false;
+    globalThis.setTimeout(() => {
+      if (!is_off) {
+        task();
+      }
+    });
+    return () => (is_off = true);
+  },
+};
 
 /** A process that comes when all others are gone. */
 export function observer_of(world: Omit<World, "scenario">): Actor {

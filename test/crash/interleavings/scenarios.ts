@@ -196,6 +196,21 @@ const DEAD_LOCKS: Scenario[] = [
   scenario("a dead lock: append, append, append", with_dead_lock, append, append, append),
 ];
 
+/** Appends that follow each other at once: their lock, and the journal's handle, wait for the next one. */
+const kept = (of: Scenario, ...keepers: number[]): Scenario => ({ ...of, name: `a kept lock: ${of.name}`, keepers });
+const appends_and_flush = then(append_twice, flush);
+const append_and_flush = then(append_at_last, flush);
+
+const KEPT_LOCKS: Scenario[] = [
+  kept(scenario("append twice and flush, append", with_journal, appends_and_flush, append), 0),
+  kept(scenario("append and flush, append and flush", with_journal, append_and_flush, append_and_flush), 0, 1),
+  kept(scenario("append and flush, flush", with_journal, append_and_flush, flush), 0),
+  kept(scenario("append twice and flush, save", with_journal, appends_and_flush, save), 0),
+  kept(scenario("append twice and flush, load", with_journal, appends_and_flush, read_once), 0),
+  kept(stopped("gone", "append twice and flush, append", with_journal, appends_and_flush, append_at_last), 0),
+  kept(stopped("gone", "append and flush, save", with_journal, append_and_flush, save), 0),
+];
+
 /** What a reader finds one time after another is looked at where it is alone with a writer. */
 const THREE: Scenario[] = [
   scenario("append, flush, load", with_journal, append_twice, flush, read_once),
@@ -204,4 +219,12 @@ const THREE: Scenario[] = [
   scenario("append and a fold beside it, append, load", before_fold, append_past_limit, append_at_last, read_once),
 ];
 
-export const SCENARIOS: Scenario[] = [...WRITERS, ...READERS, ...FORKS, ...DEAD_LOCKS, ...BROKEN_LOCKS, ...THREE];
+export const SCENARIOS: Scenario[] = [
+  ...WRITERS,
+  ...READERS,
+  ...FORKS,
+  ...DEAD_LOCKS,
+  ...BROKEN_LOCKS,
+  ...KEPT_LOCKS,
+  ...THREE,
+];

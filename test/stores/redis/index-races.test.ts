@@ -67,6 +67,46 @@ describe.skipIf(!HAS_SHARED)("writers and readers of the index of sessions in Re
     expect(await ids(store)).toEqual(["b", "c", "a"]);
   });
 
+  test("rule 21: a session that moves to the front while a long list is read is in it", async () => {
+    const { store, prefix } = open();
+    const date = (n: number) => new Date(1.6e12 - 1000 * n).toISOString();
+    const fork = { parent_id: "p", kind: "fork" } as const;
+    const names = Array.from({ length: 600 }, (_, n) => `s${n}`);
+    await Promise.all(names.map((id, n) => store.save(id, [], { updated_at: date(n), ...fork })));
+    for (const query of [
+      {},
+      { parent_id: "p" },
+      { kinds: ["fork" as const] },
+      { parent_id: "p", kinds: ["fork" as const] },
+    ]) {
+      for (let at = 1; at < 6; at += 1) {
+        await store.update("s599", { updated_at: date(599) });
+        const reading = new HookedClient(
+          client,
+          before(at, () => store.update("s599", { label: "touched" })),
+        );
+        const found = await new RedisSessionStore(reading.client, { prefix }).list(query);
+        expect(new Set(found.map(({ id }) => id))).toEqual(new Set(names));
+      }
+    }
+  });
+
+  test("rule 21: of few, one that moves to the front while what is past is passed over is in it", async () => {
+    const { store, prefix } = open();
+    await store.save("a", [], { updated_at: DATES[1] });
+    await store.save("b", [], { updated_at: DATES[0] });
+    const [entry = ""] = (await client.zRange(`${prefix}:index`, 0, -1)).filter((member) => member.includes("~a "));
+    await client.zAdd(`${prefix}:index`, { score: 0, value: entry.replace("~a ", "~gone ") });
+    for (let at = 1; at < 5; at += 1) {
+      await store.update("a", { updated_at: DATES[1] });
+      const reading = new HookedClient(
+        client,
+        before(at, () => store.update("a", { updated_at: DATES[2] })),
+      );
+      expect(await ids(new RedisSessionStore(reading.client, { prefix }), 1)).toEqual(["a"]);
+    }
+  });
+
   test("rule 21: a session that is deleted or expires while it is listed is not there", async () => {
     const { store, prefix } = open();
     await store.save("a", []);

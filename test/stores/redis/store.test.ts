@@ -136,11 +136,13 @@ describe.skipIf(!HAS_SHARED)("RedisSessionStore", () => {
       ["no revision", (at) => client.hDel(at, "rev")],
       ["no count", (at) => client.hDel(at, "n")],
       ["no entry", (at) => client.hDel(at, "entry")],
+      ["an entry that is empty", (at) => client.hSet(at, "entry", "")],
       ["a text instead", (at) => client.set(at, "text")],
       ["a list instead", async (at) => (await client.del(at), client.rPush(at, "text"))],
       ["a message that is no JSON", (at) => client.hSet(at, "1", "x"), true],
       ["a message that is more", (at) => client.hSet(at, "1", "{},{}"), true],
       ["a message that is none", (at) => client.hSet(at, "1", "5"), true],
+      ["a count that is too high", (at) => client.hSet(at, "n", "999999999999999"), true],
       ["a message missing", (at) => client.hDel(at, "0"), true],
       ["a draft that is no JSON", (at) => client.hSet(at, "draft", "x")],
       ["a draft without a prompt", (at) => client.hSet(at, "draft", "{}")],
@@ -173,6 +175,32 @@ describe.skipIf(!HAS_SHARED)("RedisSessionStore", () => {
         name,
       ).toEqual(["whole"]);
     }
+  });
+
+  test("rules 28 and 36: a damaged session is listed among those of its kind and its parent", async () => {
+    const { store, prefix } = open();
+    await store.save("p", turns(1));
+    await store.save("s", turns(1), { parent_id: "p", kind: "fork" });
+    await client.hSet(key(prefix), "meta", "{");
+    for (const query of [{ parent_id: "p" }, { kinds: ["fork" as const] }]) {
+      expect(await store.list(query)).toMatchObject([
+        { id: "s", parent_id: "p", kind: "fork", damaged: expect.any(String) as string },
+      ]);
+    }
+    expect((await store.list({ kinds: ["root"] })).map(({ id }) => id)).toEqual(["p"]);
+  });
+
+  test("rule 28: what somebody put into the index that is no entry is in nobody's way, and goes", async () => {
+    const { store, prefix } = open();
+    await store.save("s", turns(1));
+    await client.zAdd(
+      `${prefix}:index`,
+      ["x", "a", "", "a x", "x1", " ", "w"].map((value) => ({ score: 0, value })),
+    );
+    const { store: other } = open({ prefix });
+    await other.save("t", turns(1));
+    await other.save("u", turns(1));
+    expect((await other.list()).map(({ id }) => id).sort()).toEqual(["s", "t", "u"]);
   });
 
   test("rule 28: an index that is something else is an error that says what to do", async () => {

@@ -68,6 +68,32 @@ each_database(
       await expect(store.load("bad")).rejects.toMatchObject({ code: "corrupt" });
     });
 
+    test("rules 36 and 55: a damaged session is listed among those of its kind and its parent", async () => {
+      const tables = await with_bad();
+      const { store } = tables;
+      await store.update("bad", { parent_id: "wh\u{1f600}le\u0001 !", kind: "fork" });
+      await change(tables, "sessions", "metadata = '{'");
+      for (const query of [{ parent_id: "wh\u{1f600}le\u0001 !" }, { kinds: ["fork" as const] }]) {
+        expect(await store.list(query)).toMatchObject([
+          { id: "bad", parent_id: "wh\u{1f600}le\u0001 !", damaged: expect.any(String) as string },
+        ]);
+      }
+    });
+
+    test("rule 55: rows of messages that nobody counts are in nobody's way", async () => {
+      const tables = await with_bad();
+      const { store, db, table } = tables;
+      await change(tables, "sessions", "message_count = 0");
+      await store.save("bad", [message("new")]);
+      expect((await loaded(store, "bad")).messages).toEqual([message("new")]);
+      await change(tables, "sessions", "message_count = -1");
+      await expect(store.load("bad")).rejects.toMatchObject({ code: "corrupt" });
+      expect(await outcome_of(store.append("bad", [message("x")], { revision: "r" }))).toBe("corrupt");
+      await sql.raw(`delete from ${table("sessions")} where session_key = 'bad'`).execute(db);
+      await store.save("bad", [message("again")]);
+      expect((await loaded(store, "bad")).messages).toEqual([message("again")]);
+    });
+
     test("rule 55: nothing of a session is left behind by delete, and nothing of the old messages by save", async () => {
       const { store, db, table } = await with_bad();
       const count = async (name: "sessions" | "messages" | "drafts") => {
