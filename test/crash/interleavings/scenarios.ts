@@ -47,6 +47,7 @@ const append_past_limit: Script = async (actor) => {
     await actor.append("b", first.revision);
   }
 };
+const append_long_enough: Script = async (actor) => void (await actor.append(`a ${".".repeat(6000)}`));
 const flush_and_append_twice: Script = async (actor) => {
   await actor.flush();
   await actor.append_at_last("first behind it");
@@ -91,6 +92,10 @@ const WRITERS: Scenario[] = [
   scenario("append and a fold beside it, flush and appends", before_fold, append_past_limit, flush_and_append_twice),
   scenario("append and a fold beside it, save", before_fold, append_past_limit, save),
   scenario("append and a fold beside it, delete", before_fold, append_past_limit, remove),
+  scenario("a fold, append", before_fold, append_long_enough, append_at_last),
+  scenario("a fold, flush", before_fold, append_long_enough, flush),
+  scenario("a fold, save", before_fold, append_long_enough, save),
+  scenario("a fold, delete", before_fold, append_long_enough, remove),
   scenario("save, append", with_journal, save, append),
   scenario("save, save", with_journal, save, save),
   scenario("delete, append", with_journal, remove, append),
@@ -213,6 +218,7 @@ const KEPT_LOCKS: Scenario[] = [
 
 /** What a reader finds one time after another is looked at where it is alone with a writer. */
 const THREE: Scenario[] = [
+  scenario("a fold, append, load", before_fold, append_long_enough, append, read_once),
   scenario("append, flush, load", with_journal, append_twice, flush, read_once),
   scenario("append, append, load", with_journal, append_at_last, append_at_last, read_once),
   scenario("append, append and flush, list", with_journal, append_at_last, then(append_at_last, flush), list_once),
