@@ -1,4 +1,5 @@
 import { has_capability } from "../capabilities.js";
+import { reason_of } from "../errors.js";
 import type { SessionStore } from "../types.js";
 import { session_store_cases } from "./cases/index.js";
 import { new_id, NotClaimed } from "./check.js";
@@ -78,7 +79,7 @@ async function run_case(one: ConformanceCase, options: ConformanceOptions): Prom
     await one.run(fixture);
     return { group, name, result: "pass" };
   } catch (error) {
-    const reason = error instanceof Error ? error.message : String(error);
+    const reason = reason_of(error);
     return { group, name, result: error instanceof NotClaimed ? "not_claimed" : "fail", reason };
   } finally {
     for (const store of opened) {
