@@ -54,6 +54,22 @@ describe("rule 28: the kit", () => {
     expect(new Set(unopened.cases.map(({ reason }) => reason))).toEqual(new Set(["no server"]));
   });
 
+  test("reports a store that cannot be closed, and closes the others", async () => {
+    const closed = new Set<unknown>();
+    const close = (store: unknown) => {
+      closed.add(store);
+      return Promise.reject(new Error("it is open elsewhere"));
+    };
+    const { cases, passed } = await verify_session_store({
+      ...WHOLE_STORE,
+      open_second: () => new FourMethodStore(),
+      close,
+    });
+    expect(passed).toBe(0);
+    expect(cases[0]).toMatchObject({ result: "fail", reason: "close: it is open elsewhere" });
+    expect([...closed].some((store) => store instanceof FourMethodStore)).toBe(true);
+  });
+
   test("tells on the console what is not claimed, where a runner cannot skip", async () => {
     const tests: { name: string; run: () => Promise<void> }[] = [];
     register((name, run) => tests.push({ name, run: () => run() }), { open: () => new FourMethodStore() });
