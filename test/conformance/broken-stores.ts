@@ -38,6 +38,20 @@ class OneTooMany extends InMemorySessionStore {
   }
 }
 
+class PagesFromTheStart extends InMemorySessionStore {
+  override async list({ before: _before, ...query }: SessionQuery = {}): Promise<SessionMetadata[]> {
+    return super.list(query);
+  }
+}
+
+class RepeatsTheLast extends InMemorySessionStore {
+  override async list({ before, limit, ...query }: SessionQuery = {}): Promise<SessionMetadata[]> {
+    const all = await super.list(query);
+    const from = before === undefined ? 0 : all.findIndex(({ id }) => id === before.id);
+    return all.slice(from).slice(0, limit);
+  }
+}
+
 class HandsOutItsOwn extends InMemorySessionStore {
   readonly #handed_out = new Map<string, StoredSession>();
 
@@ -131,6 +145,8 @@ export const BROKEN_STORES: readonly [group: string, what: string, options: Conf
   ["metadata merge", "stores null", of(StoresNull)],
   ["listing", "lists the oldest first", of(OldestFirst)],
   ["listing", "lists one more than asked for", of(OneTooMany)],
+  ["listing", "lists the same page for ever", of(PagesFromTheStart)],
+  ["listing", "begins a page with the last of the page before", of(RepeatsTheLast)],
   ["isolation", "hands out its own objects", of(HandsOutItsOwn)],
   ["lineage", "forgets how much a fork inherits", of(ForgetsLineage)],
   ["revisions and conflicts", "replaces at any revision", of(NeverConflicts)],
