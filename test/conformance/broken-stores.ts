@@ -9,9 +9,9 @@ import {
 } from "@simulacra-ai/session";
 import type { ConformanceOptions } from "@simulacra-ai/session/conformance";
 
-type Metadata = Partial<SessionMetadata>;
-type AppendOptions = { revision: string; metadata?: Metadata };
-type ReplaceOptions = { revision: string | null; metadata?: Metadata };
+export type Metadata = Partial<SessionMetadata>;
+export type AppendOptions = { revision: string; metadata?: Metadata };
+export type ReplaceOptions = { revision: string | null; metadata?: Metadata };
 
 class DeletesNothing extends InMemorySessionStore {
   override async delete(id: string): Promise<boolean> {
@@ -134,7 +134,7 @@ function flat(store: InMemorySessionStore): Required<Omit<SessionStore, "flush">
   };
 }
 
-function of(make: new () => InMemorySessionStore): ConformanceOptions {
+export function of(make: new () => InMemorySessionStore): ConformanceOptions {
   let store = flat(new make());
   return { open: () => (store = flat(new make())), reopen: () => store, open_second: () => store };
 }

@@ -5,6 +5,7 @@ import { register, session_store_cases, verify_session_store } from "@simulacra-
 import { describe, expect, test, vi } from "vitest";
 import { FourMethodStore } from "../support/four-method-store.js";
 import { BROKEN_STORES, WHOLE_STORE } from "./broken-stores.js";
+import { SUBTLY_BROKEN_STORES } from "./subtly-broken-stores.js";
 
 const GROUPS = new Set(session_store_cases.map(({ group }) => group));
 
@@ -20,6 +21,11 @@ describe("rule 28: the kit", () => {
     const failed = cases.filter((one) => one.group === group && one.result === "fail");
     expect(failed.length).toBeGreaterThan(0);
     expect(failed[0]?.reason).toEqual(expect.stringMatching(/./));
+  });
+
+  test.each(SUBTLY_BROKEN_STORES)("%s: fails a store that %s", async (name, _, options) => {
+    const { cases } = await verify_session_store(options);
+    expect(cases.filter((one) => one.name === name).map(({ result }) => result)).toEqual(["fail"]);
   });
 
   test("has a broken store for each of its groups", () => {
