@@ -41,9 +41,28 @@ export class SessionError extends Error {
   }
 }
 
+/**
+ * True for an error, of this name where one is given, by what it looks like: those of Node.js are no `instanceof Error`
+ * in the sandbox of a test runner, nor those of another realm in any.
+ */
+export function is_error(value: unknown, name?: string): value is Error {
+  const { name: own_name, message } = (value ?? {}) as { name?: unknown; message?: unknown };
+  return (
+    typeof value === "object" &&
+    typeof own_name === "string" &&
+    typeof message === "string" &&
+    (name === undefined || own_name === name)
+  );
+}
+
+/** What an error says, or whatever else was thrown. */
+export function reason_of(error: unknown): string {
+  return is_error(error) ? error.message : String(error);
+}
+
 /** True for an error with this code, from whichever copy of the package it comes. */
 export function has_code(error: unknown, code: SessionErrorCode): boolean {
-  return error instanceof Error && error.name === "SessionError" && (error as SessionError).code === code;
+  return is_error(error, "SessionError") && (error as SessionError).code === code;
 }
 
 export function session_not_found(id: string): SessionError {

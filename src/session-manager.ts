@@ -11,6 +11,7 @@ import type {
   SessionManagerOptions,
 } from "./manager/types.js";
 import { apply_query } from "./metadata.js";
+import { published } from "./tracing.js";
 import type { SessionDraft, SessionMetadata, SessionQuery, SessionStore } from "./types.js";
 
 /**
@@ -32,7 +33,7 @@ export class SessionManager {
   constructor(store: SessionStore, conversation: SessionConversation, options: SessionManagerOptions = {}) {
     const { auto_save = true, auto_slug = true, on_conflict = "fork", on_replace = "keep" } = options;
     const { drafts = true, draft_interval_ms = 1000 } = options;
-    this.#store = store;
+    this.#store = published(store);
     this.#engine = new SessionEngine(store, conversation, {
       auto_save,
       auto_slug,

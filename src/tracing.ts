@@ -1,3 +1,4 @@
+import { AsyncLocalStorage } from "node:async_hooks";
 import diagnostics from "node:diagnostics_channel";
 import type { SessionStore } from "./types.js";
 
@@ -7,7 +8,7 @@ export interface SessionTrace {
   operation: string;
   /** Absent where an operation concerns no single session, or its id is not known yet. */
   session_id?: string;
-  /** The name of the store's class. */
+  /** The name of the store's class, where it has one. */
   store?: string;
   /** How many messages were written, or read, or listed as sessions. */
   count?: number;
@@ -139,13 +140,33 @@ type Method = (this: object, ...args: unknown[]) => Promise<unknown>;
 /** Methods that publish what they do. */
 const publishing = new WeakSet<object>();
 
+interface Call {
+  store: object;
+  operation: string;
+  id: unknown;
+}
+
+/** What is published already, and under way: an override that calls the method it overrides is one operation. */
+const under_way = new AsyncLocalStorage<Call>();
+
+function is_part_of({ store, operation, id }: Call): boolean {
+  const outer = under_way.getStore();
+  return outer?.store === store && outer.operation === operation && (typeof id !== "string" || outer.id === id);
+}
+
+/** A store may be an object of no class at all. */
+function name_of(store: { constructor?: { name?: unknown } }): Pick<SessionTrace, "store"> {
+  const name = store.constructor?.name;
+  return typeof name === "string" ? { store: name } : {};
+}
+
 function publishes(operation: string, method: Method): Method {
   const published = function (this: object, ...args: unknown[]): Promise<unknown> {
-    if (!is_heard(STORE)) {
+    const [id, messages] = args;
+    if (!is_heard(STORE) || is_part_of({ store: this, operation, id })) {
       return method.apply(this, args);
     }
-    const [id, messages] = args;
-    const trace: SessionTrace = { operation, store: this.constructor.name };
+    const trace: SessionTrace = { operation, ...name_of(this) };
     if (typeof id === "string") {
       trace.session_id = id;
     }
@@ -155,7 +176,7 @@ function publishes(operation: string, method: Method): Method {
     return traced(
       STORE,
       trace,
-      async () => method.apply(this, args),
+      async () => under_way.run({ store: this, operation, id }, () => method.apply(this, args)),
       (result) => what_is_known(messages, result),
     );
   };
@@ -184,26 +205,41 @@ export function publish_operations(type: { prototype: SessionStore }): void {
   }
 }
 
-/** A store whose operations are published, whoever wrote it: those of ours already are. */
+/**
+ * A store whose operations are published, whoever wrote it and however it is made: decided for each method, since a
+ * subclass may have some of its own. It is no other store than before: what it has, and how near, can be seen as ever.
+ */
 export function published(store: SessionStore): SessionStore {
-  if (publishing.has(Reflect.get(store, "load"))) {
+  const methods = store as unknown as Record<string, unknown>;
+  if (OPERATIONS.every((operation) => is_published(methods[operation]))) {
     return store;
   }
-  const known = new Map<unknown, Method>();
-  return new Proxy(store, {
-    get(target, key) {
-      const value: unknown = Reflect.get(target, key, target);
+  const known = new Map<PropertyKey, { value: unknown; bound: Method }>();
+  // Over an object of its own: of one that is frozen, a proxy could return nothing but what is there.
+  return new Proxy({} as SessionStore, {
+    get(_, key) {
+      const value: unknown = Reflect.get(store, key, store);
       if (typeof value !== "function" || !(OPERATIONS as readonly unknown[]).includes(key)) {
         return value;
       }
-      const { configurable, writable } = Reflect.getOwnPropertyDescriptor(target, key) ?? {};
-      if (configurable === false && writable === false) {
-        return value; // no other may be returned of what is frozen
+      let method = known.get(key);
+      if (method?.value !== value) {
+        const publishing_one = is_published(value) ? (value as Method) : publishes(String(key), value as Method);
+        method = { value, bound: publishing_one.bind(store) };
+        known.set(key, method);
       }
-      const method = known.get(value) ?? publishes(String(key), value as Method).bind(target);
-      known.set(value, method);
-      publishing.add(method);
-      return method;
+      return method.bound;
+    },
+    has: (_, key) => Reflect.has(store, key),
+    getPrototypeOf: () => Object.getPrototypeOf(store) as object | null,
+    getOwnPropertyDescriptor(_, key) {
+      const descriptor = Reflect.getOwnPropertyDescriptor(store, key);
+      return descriptor && { ...descriptor, configurable: true };
     },
   });
+}
+
+/** Whether there is nothing left to publish of a method. */
+function is_published(method: unknown): boolean {
+  return typeof method !== "function" || publishing.has(method);
 }

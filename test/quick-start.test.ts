@@ -1,33 +1,21 @@
-import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { fileURLToPath, pathToFileURL } from "node:url";
-import { StreamingProvider, type ModelProvider } from "@simulacra-ai/core";
+import { Conversation, StreamingProvider, type ModelProvider } from "@simulacra-ai/core";
 import { FileSessionStore } from "@simulacra-ai/session";
-import { afterEach, expect, test } from "vitest";
+import { expect, test, vi } from "vitest";
+import { quick_directory } from "./stores/helpers.js";
+import { import_example } from "./support/example-module.js";
 
-const HERE = fileURLToPath(new URL(".", import.meta.url));
-const README = join(HERE, "../README.md");
-const directories: string[] = [];
+interface QuickStart {
+  chat: (provider: ModelProvider, directory: string) => Promise<void>;
+}
 
-afterEach(async () => {
-  await Promise.all(directories.splice(0).map((directory) => rm(directory, { recursive: true })));
-});
-
-/** The first example of the README, as a module. It lies below `test/`, so that its imports resolve as everywhere. */
-async function load_quick_start(): Promise<(provider: ModelProvider, directory: string) => Promise<void>> {
-  const block = /```ts\n([\s\S]*?)```/.exec((await readFile(README, "utf8")).replaceAll("\r\n", "\n"))?.[1];
-  const directory = await mkdtemp(join(HERE, "quick-start-"));
-  directories.push(directory);
-  await writeFile(join(directory, "quick-start.ts"), block ?? "");
-  const module = (await import(pathToFileURL(join(directory, "quick-start.ts")).href)) as {
-    chat: (provider: ModelProvider, directory: string) => Promise<void>;
-  };
-  return module.chat;
+interface Tour {
+  tour: (conversation: Conversation, directory: string) => Promise<void>;
 }
 
 test("rule 15: the quick start of the README stores the answer that streams on after prompt() has resolved", async () => {
-  const chat = await load_quick_start();
-  const sessions = join(directories[0] ?? "", "sessions");
+  const { chat } = await import_example<QuickStart>("README.md", "function chat");
+  const sessions = join(quick_directory(), "sessions");
   await chat(new StreamingProvider([{ text: "In Bergen.", delay_ms: 20, chunks: 4 }]), sessions);
   await chat(new StreamingProvider([{ text: "Still in Bergen." }]), sessions);
 
@@ -37,4 +25,25 @@ test("rule 15: the quick start of the README stores the answer that streams on a
   const stored = await store.load(entries[0]?.id ?? "");
   expect(stored?.messages.map((message) => message.role)).toEqual(["user", "assistant", "user", "assistant"]);
   expect(JSON.stringify(stored?.messages)).toContain("Still in Bergen.");
+});
+
+test("rule 8: the tour of the README goes to its end, with an answer that streams on too", async () => {
+  const { tour } = await import_example<Tour>("README.md", "function tour");
+  const [log, complaints] = [vi.spyOn(console, "log"), vi.spyOn(console, "error")];
+  log.mockImplementation(() => undefined);
+  complaints.mockImplementation(() => undefined);
+  for (const delay_ms of [0, 20]) {
+    const sessions = join(quick_directory(), "sessions");
+    const conversation = new Conversation(new StreamingProvider([{ text: "Bergen first.", delay_ms, chunks: 4 }]));
+    await tour(conversation, sessions);
+    const entries = await new FileSessionStore(sessions).list();
+    expect(entries.map(({ kind, label }) => `${kind} ${label}`).sort()).toEqual([
+      "fork Trip to Norway (fork)",
+      "root Norway, first draft",
+    ]);
+    expect(conversation.messages).toHaveLength(2);
+  }
+  expect(complaints.mock.calls).toEqual([]);
+  expect(log).toHaveBeenCalled();
+  vi.restoreAllMocks();
 });

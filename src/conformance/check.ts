@@ -1,5 +1,5 @@
 import type { Message } from "@simulacra-ai/core";
-import type { SessionErrorCode } from "../errors.js";
+import { is_error, type SessionErrorCode } from "../errors.js";
 import type { SessionDraft, SessionMetadata, SessionStore, StoredSession } from "../types.js";
 
 /** A rule that a store does not keep. */
@@ -60,7 +60,7 @@ export async function outcome_of(operation: Promise<unknown>): Promise<string> {
 }
 
 export function code_of(error: unknown): SessionErrorCode | undefined {
-  const code = error instanceof Error ? (error as Error & { code?: unknown }).code : undefined;
+  const code = is_error(error) ? (error as Error & { code?: unknown }).code : undefined;
   return typeof code === "string" ? (code as SessionErrorCode) : undefined;
 }
 

@@ -1,4 +1,5 @@
 import { has_capability } from "../capabilities.js";
+import { reason_of } from "../errors.js";
 import type { SessionStore } from "../types.js";
 import { session_store_cases } from "./cases/index.js";
 import { new_id, NotClaimed } from "./check.js";
@@ -57,8 +58,31 @@ export function register(test: RegisterTest, options: ConformanceOptions): void 
 }
 
 async function run_case(one: ConformanceCase, options: ConformanceOptions): Promise<ConformanceResult> {
-  const { group, name } = one;
   const opened: SessionStore[] = [];
+  const result = await result_of(one, options, opened);
+  const failure = await close_all(opened, options);
+  return failure === undefined || result.result === "fail" ? result : { ...result, result: "fail", reason: failure };
+}
+
+/** Closes every store, and says what the first one that failed said. */
+async function close_all(opened: readonly SessionStore[], options: ConformanceOptions): Promise<string | undefined> {
+  let failure: string | undefined;
+  for (const store of opened) {
+    try {
+      await options.close?.(store);
+    } catch (error) {
+      failure ??= `close: ${reason_of(error)}`;
+    }
+  }
+  return failure;
+}
+
+async function result_of(
+  one: ConformanceCase,
+  options: ConformanceOptions,
+  opened: SessionStore[],
+): Promise<ConformanceResult> {
+  const { group, name } = one;
   const opening = (open: () => SessionStore | Promise<SessionStore>) => async () => {
     const store = await open();
     opened.push(store);
@@ -78,12 +102,8 @@ async function run_case(one: ConformanceCase, options: ConformanceOptions): Prom
     await one.run(fixture);
     return { group, name, result: "pass" };
   } catch (error) {
-    const reason = error instanceof Error ? error.message : String(error);
+    const reason = reason_of(error);
     return { group, name, result: error instanceof NotClaimed ? "not_claimed" : "fail", reason };
-  } finally {
-    for (const store of opened) {
-      await options.close?.(store);
-    }
   }
 }
 

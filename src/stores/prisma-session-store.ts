@@ -1,3 +1,4 @@
+import { is_error } from "../errors.js";
 import { RowStore } from "./row-store.js";
 import type { ListedRow, SessionRow } from "./session-rows.js";
 
@@ -72,7 +73,7 @@ async function list_rows(delegate: PrismaSessionDelegate): Promise<ListedRow[]> 
   try {
     return (await delegate.findMany({ select: ENTRY })).map(listed);
   } catch (error) {
-    if (!(error instanceof SyntaxError)) {
+    if (!is_error(error, "SyntaxError")) {
       throw error;
     }
   }
@@ -91,7 +92,7 @@ async function read_alone(delegate: PrismaSessionDelegate, id: string): Promise<
   try {
     return await delegate.findUnique({ where: { id }, select: ENTRY });
   } catch (error) {
-    if (error instanceof SyntaxError) {
+    if (is_error(error, "SyntaxError")) {
       return undefined;
     }
     throw error;

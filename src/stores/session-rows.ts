@@ -1,6 +1,6 @@
 import { isDeepStrictEqual } from "node:util";
 import type { Message } from "@simulacra-ai/core";
-import { SessionError } from "../errors.js";
+import { is_error, reason_of, SessionError } from "../errors.js";
 import { complete_metadata, type MetadataPatch } from "../metadata.js";
 import type { SessionMetadata, StoredSession } from "../types.js";
 
@@ -51,7 +51,7 @@ export function read_entry(row: ListedRow): SessionMetadata {
   } catch (error) {
     const date = date_of_column(row.updated_at);
     metadata ??= complete_metadata(row.lineage ?? {}, { id, message_count: 0, date: () => date });
-    return { ...metadata, message_count: 0, damaged: error instanceof Error ? error.message : String(error) };
+    return { ...metadata, message_count: 0, damaged: reason_of(error) };
   }
 }
 
@@ -63,7 +63,7 @@ export function is_prefix(stored: readonly Message[], messages: readonly Message
   try {
     return stored.every((message, index) => isDeepStrictEqual(message, messages[index]));
   } catch (error) {
-    if (error instanceof RangeError) {
+    if (is_error(error, "RangeError")) {
       return false; // too deep to compare: then everything is written
     }
     throw error;
@@ -83,7 +83,7 @@ export async function read_from<T>(what: string, session_id: string | undefined,
   try {
     return await call();
   } catch (error) {
-    throw error instanceof SyntaxError
+    throw is_error(error, "SyntaxError")
       ? new SessionError("corrupt", `${what} is damaged: ${error.message}`, { cause: error, session_id })
       : storage_error(`${what} cannot be read`, session_id, error);
   }
@@ -97,7 +97,7 @@ export async function write_to<T>(session_id: string, call: () => Promise<T>): P
   try {
     return await call();
   } catch (error) {
-    if (error instanceof RangeError) {
+    if (is_error(error, "RangeError")) {
       const message = `session ${session_id} is more than the database library can write: ${error.message}`;
       throw new SessionError("invalid_input", message, { cause: error, session_id });
     }
@@ -106,11 +106,10 @@ export async function write_to<T>(session_id: string, call: () => Promise<T>): P
 }
 
 function storage_error(message: string, session_id: string | undefined, cause: unknown): Error {
-  if (cause instanceof Error && cause.name === "SessionError") {
+  if (is_error(cause, "SessionError")) {
     return cause;
   }
-  const reason = cause instanceof Error ? cause.message : String(cause);
-  return new SessionError("storage", `${message}: ${reason}`, { cause, session_id });
+  return new SessionError("storage", `${message}: ${reason_of(cause)}`, { cause, session_id });
 }
 
 function read_messages(id: string, column: unknown): Message[] {

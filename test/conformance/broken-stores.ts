@@ -9,9 +9,9 @@ import {
 } from "@simulacra-ai/session";
 import type { ConformanceOptions } from "@simulacra-ai/session/conformance";
 
-type Metadata = Partial<SessionMetadata>;
-type AppendOptions = { revision: string; metadata?: Metadata };
-type ReplaceOptions = { revision: string | null; metadata?: Metadata };
+export type Metadata = Partial<SessionMetadata>;
+export type AppendOptions = { revision: string; metadata?: Metadata };
+export type ReplaceOptions = { revision: string | null; metadata?: Metadata };
 
 class DeletesNothing extends InMemorySessionStore {
   override async delete(id: string): Promise<boolean> {
@@ -35,6 +35,20 @@ class OldestFirst extends InMemorySessionStore {
 class OneTooMany extends InMemorySessionStore {
   override async list(query: SessionQuery = {}): Promise<SessionMetadata[]> {
     return super.list({ ...query, ...(query.limit !== undefined && { limit: query.limit + 1 }) });
+  }
+}
+
+class PagesFromTheStart extends InMemorySessionStore {
+  override async list({ before: _before, ...query }: SessionQuery = {}): Promise<SessionMetadata[]> {
+    return super.list(query);
+  }
+}
+
+class RepeatsTheLast extends InMemorySessionStore {
+  override async list({ before, limit, ...query }: SessionQuery = {}): Promise<SessionMetadata[]> {
+    const all = await super.list(query);
+    const from = before === undefined ? 0 : all.findIndex(({ id }) => id === before.id);
+    return all.slice(from).slice(0, limit);
   }
 }
 
@@ -120,7 +134,7 @@ function flat(store: InMemorySessionStore): Required<Omit<SessionStore, "flush">
   };
 }
 
-function of(make: new () => InMemorySessionStore): ConformanceOptions {
+export function of(make: new () => InMemorySessionStore): ConformanceOptions {
   let store = flat(new make());
   return { open: () => (store = flat(new make())), reopen: () => store, open_second: () => store };
 }
@@ -131,6 +145,8 @@ export const BROKEN_STORES: readonly [group: string, what: string, options: Conf
   ["metadata merge", "stores null", of(StoresNull)],
   ["listing", "lists the oldest first", of(OldestFirst)],
   ["listing", "lists one more than asked for", of(OneTooMany)],
+  ["listing", "lists the same page for ever", of(PagesFromTheStart)],
+  ["listing", "begins a page with the last of the page before", of(RepeatsTheLast)],
   ["isolation", "hands out its own objects", of(HandsOutItsOwn)],
   ["lineage", "forgets how much a fork inherits", of(ForgetsLineage)],
   ["revisions and conflicts", "replaces at any revision", of(NeverConflicts)],

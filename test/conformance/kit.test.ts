@@ -5,6 +5,7 @@ import { register, session_store_cases, verify_session_store } from "@simulacra-
 import { describe, expect, test, vi } from "vitest";
 import { FourMethodStore } from "../support/four-method-store.js";
 import { BROKEN_STORES, WHOLE_STORE } from "./broken-stores.js";
+import { SUBTLY_BROKEN_STORES } from "./subtly-broken-stores.js";
 
 const GROUPS = new Set(session_store_cases.map(({ group }) => group));
 
@@ -20,6 +21,11 @@ describe("rule 28: the kit", () => {
     const failed = cases.filter((one) => one.group === group && one.result === "fail");
     expect(failed.length).toBeGreaterThan(0);
     expect(failed[0]?.reason).toEqual(expect.stringMatching(/./));
+  });
+
+  test.each(SUBTLY_BROKEN_STORES)("%s: fails a store that %s", async (name, _, options) => {
+    const { cases } = await verify_session_store(options);
+    expect(cases.filter((one) => one.name === name).map(({ result }) => result)).toEqual(["fail"]);
   });
 
   test("has a broken store for each of its groups", () => {
@@ -52,6 +58,22 @@ describe("rule 28: the kit", () => {
     expect(passed).toBe(0);
     const unopened = await verify_session_store({ open: () => Promise.reject(new Error("no server")) });
     expect(new Set(unopened.cases.map(({ reason }) => reason))).toEqual(new Set(["no server"]));
+  });
+
+  test("reports a store that cannot be closed, and closes the others", async () => {
+    const closed = new Set<unknown>();
+    const close = (store: unknown) => {
+      closed.add(store);
+      return Promise.reject(new Error("it is open elsewhere"));
+    };
+    const { cases, passed } = await verify_session_store({
+      ...WHOLE_STORE,
+      open_second: () => new FourMethodStore(),
+      close,
+    });
+    expect(passed).toBe(0);
+    expect(cases[0]).toMatchObject({ result: "fail", reason: "close: it is open elsewhere" });
+    expect([...closed].some((store) => store instanceof FourMethodStore)).toBe(true);
   });
 
   test("tells on the console what is not claimed, where a runner cannot skip", async () => {

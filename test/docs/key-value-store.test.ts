@@ -1,9 +1,7 @@
 import type { SessionStore } from "@simulacra-ai/session";
 import { verify_session_store } from "@simulacra-ai/session/conformance";
-import ts from "typescript";
 import { expect, test } from "vitest";
-import { project_file } from "./markdown.js";
-import { typescript_blocks } from "./typescript-blocks.js";
+import { import_example } from "../support/example-module.js";
 
 interface KeyValueModule {
   KeyValueSessionStore: new (client: object) => SessionStore;
@@ -11,13 +9,7 @@ interface KeyValueModule {
 
 /** The example as it stands in the document, over a map. */
 async function key_value_example(): Promise<() => SessionStore> {
-  const blocks = typescript_blocks("EXTENSIBILITY.md", project_file("EXTENSIBILITY.md"));
-  const { code } = blocks.find((block) => block.code.includes("class KeyValueSessionStore")) ?? { code: "" };
-  const { outputText: script } = ts.transpileModule(code, {
-    compilerOptions: { module: ts.ModuleKind.ESNext, target: ts.ScriptTarget.ES2022 },
-  });
-  const url = `data:text/javascript,${encodeURIComponent(script)}`;
-  const example = (await import(/* @vite-ignore */ url)) as KeyValueModule;
+  const example = await import_example<KeyValueModule>("EXTENSIBILITY.md", "class KeyValueSessionStore");
   return () => {
     const values = new Map<string, string>();
     return new example.KeyValueSessionStore({

@@ -2,16 +2,19 @@ import diagnostics from "node:diagnostics_channel";
 import fs from "node:fs";
 import { trace as opentelemetry } from "@opentelemetry/api";
 import { BasicTracerProvider, InMemorySpanExporter, SimpleSpanProcessor } from "@opentelemetry/sdk-trace-base";
-import { Conversation, next_reply, StreamingProvider } from "@simulacra-ai/core";
+import { Conversation, next_reply, StreamingProvider, type Message } from "@simulacra-ai/core";
 import {
   InMemorySessionStore,
   MANAGER_CHANNEL,
   SessionManager,
   STORE_CHANNEL,
+  type SessionQuery,
   type SessionStore,
   type SessionTrace,
 } from "@simulacra-ai/session";
 import { describe, expect, onTestFinished, test } from "vitest";
+import { has_capability } from "../../src/capabilities.js";
+import { published } from "../../src/tracing.js";
 import { loaded, message, outcome_of, STORES } from "../stores/helpers.js";
 import { FourMethodStore } from "../support/four-method-store.js";
 import { trace_sessions } from "./opentelemetry.js";
@@ -110,6 +113,83 @@ test("rule 27: a manager publishes what it does, and what stores of others do", 
   expect(told).toContain(`fork ${id}  ${fork_id}`);
   expect(told).toContain(`load ${id}  `);
   expect(stores.ended.map(({ operation, store }) => `${store} ${operation}`)).toContain("FourMethodStore save");
+});
+
+test("rule 27: every method is published once, whichever of them a subclass changes", async () => {
+  class OnlyLoad extends InMemorySessionStore {
+    override async load(id: string) {
+      await Promise.resolve();
+      return super.load(id);
+    }
+    override list(query?: SessionQuery) {
+      return super.list({ ...query });
+    }
+  }
+  class AllButLoad extends FourMethodStore {
+    async append(id: string, messages: Message[]) {
+      await super.save(id, messages);
+      return { revision: "r" };
+    }
+  }
+  class OwnWrites extends InMemorySessionStore {
+    readonly own = new Map<string, number>();
+    override async save(id: string, messages: Message[]) {
+      this.own.set(id, messages.length);
+    }
+    override async replace(id: string, messages: Message[]) {
+      this.own.set(id, messages.length);
+      return { revision: "r" };
+    }
+  }
+  const told = async (store: SessionStore) => {
+    const { ended } = listen(STORE_CHANNEL);
+    const manager = new SessionManager(store, new Conversation(new StreamingProvider()));
+    const id = manager.start_new("L");
+    await manager.flush();
+    await manager.list();
+    await manager.load(id).catch(() => undefined);
+    return ended.map(({ operation, store: name }) => `${name} ${operation}`);
+  };
+  expect(await told(new OnlyLoad())).toEqual(["OnlyLoad save", "OnlyLoad list", "OnlyLoad load"]);
+  expect(await told(new OwnWrites())).toEqual(["OwnWrites replace", "OwnWrites list", "OwnWrites load"]);
+  expect(await told(new AllButLoad())).toEqual(["AllButLoad save", "AllButLoad list", "AllButLoad load"]);
+});
+
+test("rule 27: a frozen object and one without a prototype are stores like any other, listened to or not", async () => {
+  const inner = new FourMethodStore();
+  const literal: SessionStore = {
+    list: () => inner.list(),
+    load: (id) => inner.load(id),
+    save: (id, messages, metadata) => inner.save(id, messages, metadata),
+    delete: (id) => inner.delete(id),
+  };
+  const bare = Object.assign(Object.create(null) as SessionStore, literal);
+  for (const store of [Object.freeze({ ...literal }), bare, Object.freeze(bare)]) {
+    const { ended } = listen(STORE_CHANNEL);
+    const { manager, id } = await one_turn(store);
+    await manager.list();
+    expect(new Set(ended.map(({ operation }) => operation))).toEqual(new Set(["save", "list"]));
+    expect((await inner.load(id))?.messages).toHaveLength(2);
+  }
+});
+
+test("rule 24: what is published has the capabilities of the store, and no others", () => {
+  class Changed extends InMemorySessionStore {
+    override save(...args: Parameters<InMemorySessionStore["save"]>) {
+      return super.save(...args);
+    }
+  }
+  const stores = [new Changed(), new FourMethodStore(), Object.freeze({ ...new FourMethodStore() }) as SessionStore];
+  for (const store of stores) {
+    for (const capability of ["append", "replace", "update", "flush", "set_draft"] as const) {
+      expect(has_capability(published(store), capability)).toBe(has_capability(store, capability));
+    }
+  }
+  const own = Object.freeze(
+    Object.assign(new Changed(), { save: async () => {}, append: async () => ({ revision: "" }) }),
+  );
+  expect(has_capability(published(own), "append")).toBe(true);
+  expect(has_capability(published(own), "update")).toBe(false);
 });
 
 test("rule 27: a conflict is published with both sessions", async () => {

@@ -85,6 +85,22 @@ export const APPEND: readonly ConformanceCase[] = [
   },
   {
     group,
+    name: "of nothing at an old revision rejects with conflict, and changes nothing",
+    needs,
+    async run({ store }) {
+      const [id, given] = [new_id(), messages("one")];
+      await store.save(id, messages("none"));
+      const old = await revision_of(store, id);
+      await store.save(id, given);
+      const metadata = { label: "mine" };
+      await check_rejects((store as Capable).append(id, [], { revision: old, metadata }), "conflict", "append");
+      check_same((await loaded(store, id)).metadata.label, undefined, "label");
+      await store.delete(id);
+      await check_rejects((store as Capable).append(id, [], { revision: old }), "not_found", "append to a deleted one");
+    },
+  },
+  {
+    group,
     name: "of 300 turns, flushed now and then, gives each message once and in order",
     needs,
     async run({ store }) {

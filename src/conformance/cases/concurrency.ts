@@ -17,13 +17,13 @@ const WRITERS = 8;
 const TURNS = 12;
 
 /** Everybody begins at once. */
-function start_gate(): { wait: Promise<void>; open: () => void } {
+export function start_gate(): { wait: Promise<void>; open: () => void } {
   let open: () => void = () => undefined;
   return { wait: new Promise((resolve) => (open = resolve)), open: () => open() };
 }
 
 /** Appends until all are stored, reading the session again after each conflict. Returns what was acknowledged. */
-async function append_all(store: SessionStore, id: string, writer: number): Promise<string[]> {
+export async function append_all(store: SessionStore, id: string, writer: number): Promise<string[]> {
   const done: string[] = [];
   for (let turn = 0; turn < TURNS; turn += 1) {
     const added = message(`writer ${writer}, turn ${turn}`);
@@ -93,7 +93,7 @@ async function only_one_wins(stores: readonly SessionStore[], way: "append" | "r
   }
 }
 
-async function second(fixture: ConformanceFixture): Promise<SessionStore[]> {
+export async function second(fixture: ConformanceFixture): Promise<SessionStore[]> {
   return [fixture.store, (await fixture.open_second?.()) as SessionStore];
 }
 

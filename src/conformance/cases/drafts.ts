@@ -55,6 +55,34 @@ export const DRAFTS: readonly ConformanceCase[] = [
   },
   {
     group,
+    name: "a draft that its turn made void stays so when the turn is taken back",
+    needs,
+    async run({ store }) {
+      const ways = ["save", "append", "replace"] as const;
+      for (const way of ways.filter((one) => one === "save" || store[one] !== undefined)) {
+        const [id, first, typed] = [new_id(), messages("one"), draft("typed")];
+        await store.save(id, first);
+        await (store as Capable).set_draft(id, typed);
+        await write_turn(store as Capable, way, id, way === "append" ? [typed.prompt] : [...first, typed.prompt]);
+        await write_turn(store as Capable, store.replace === undefined ? "save" : "replace", id, first);
+        check_same((await loaded(store, id)).draft, undefined, `the draft after ${way} and a rewind`);
+      }
+    },
+  },
+  {
+    group,
+    name: "an update leaves the draft alone",
+    needs: ["set_draft", "update"],
+    async run({ store }) {
+      const [id, typed] = [new_id(), draft("typed", "half")];
+      await store.save(id, messages("one"));
+      await (store as Capable).set_draft(id, typed);
+      await (store as Capable).update(id, { label: "l" });
+      check_same((await loaded(store, id)).draft, typed, "the draft");
+    },
+  },
+  {
+    group,
     name: "a draft whose prompt the session holds is void, whichever was written first",
     needs,
     async run({ store }) {

@@ -9,13 +9,16 @@ import { KILLS } from "./kills.js";
 import { LINEAGE } from "./lineage.js";
 import { LISTING } from "./listing.js";
 import { MERGE } from "./merge.js";
+import { MIXED_WRITERS } from "./mixed-writers.js";
 import { REVISIONS } from "./revisions.js";
 import { UPDATE } from "./update.js";
+import { WRITE_WAYS } from "./write-ways.js";
 
 /** What every store owes its users, and what its capabilities promise. */
 export const session_store_cases: readonly ConformanceCase[] = [
   ...BASICS,
   ...MERGE,
+  ...WRITE_WAYS,
   ...LISTING,
   ...ISOLATION,
   ...LINEAGE,
@@ -23,6 +26,7 @@ export const session_store_cases: readonly ConformanceCase[] = [
   ...APPEND,
   ...UPDATE,
   ...CONCURRENCY,
+  ...MIXED_WRITERS,
   ...DURABILITY,
   ...DRAFTS,
   ...KILLS,

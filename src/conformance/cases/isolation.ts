@@ -68,6 +68,7 @@ export const ISOLATION: readonly ConformanceCase[] = [
       (entry.custom?.["list"] as number[]).push(3);
       const { messages: found, metadata } = await loaded(store, id);
       check_same([found, metadata.label, metadata.custom], [given, "l", { list: [1] }], "the session");
+      check_same((await listed(store, id))?.custom, { list: [1] }, "the list entry");
     },
   },
   {

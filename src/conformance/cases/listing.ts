@@ -102,6 +102,7 @@ export const LISTING: readonly ConformanceCase[] = [
       const found: SessionMetadata[] = [];
       for (let page = await store.list({ limit: 7 }); page.length > 0;) {
         found.push(...page);
+        check(found.length <= all.length, `the pages give more than the ${all.length} sessions that there are`);
         await store.save(new_id("new"), [], { updated_at: "2030-01-01T00:00:00.000Z" });
         const { updated_at, id } = page.at(-1) as SessionMetadata;
         page = await store.list({ limit: 7, before: { updated_at, id } });

@@ -1,4 +1,4 @@
-import { SessionError } from "../../errors.js";
+import { is_error, reason_of, SessionError } from "../../errors.js";
 
 export function corrupt(path: string, reason: string, cause?: unknown): SessionError {
   return new SessionError("corrupt", `${path} is damaged: ${reason}`, {
@@ -17,7 +17,7 @@ export function is_writable(value: unknown): boolean {
     JSON.stringify(value);
     return true;
   } catch (error) {
-    if (error instanceof RangeError) {
+    if (is_error(error, "RangeError")) {
       return false;
     }
     throw error;
@@ -37,6 +37,6 @@ export function parse_json(bytes: Buffer | string, path: string): unknown {
     const text = bytes.toString();
     return JSON.parse(text.charCodeAt(0) === 0xfeff ? text.slice(1) : text);
   } catch (error) {
-    throw corrupt(path, error instanceof Error ? error.message : String(error), error);
+    throw corrupt(path, reason_of(error), error);
   }
 }

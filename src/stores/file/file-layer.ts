@@ -1,3 +1,5 @@
+import { is_error } from "../../errors.js";
+
 /** What the store needs to know of a file. */
 export interface FileStamp {
   inode: bigint;
@@ -68,7 +70,7 @@ export interface FileLayer {
 
 /** True for an error of the operating system with one of these codes. */
 export function is_errno(error: unknown, ...codes: string[]): boolean {
-  return error instanceof Error && "code" in error && codes.includes(String(error.code));
+  return is_error(error) && "code" in error && codes.includes(String(error.code));
 }
 
 /** Writes all of it, however short the single writes are. */

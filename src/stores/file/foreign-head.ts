@@ -1,3 +1,4 @@
+import { is_error } from "../../errors.js";
 import { is_object, is_writable } from "./corrupt.js";
 import type { FileMetadata } from "./snapshot-form.js";
 
@@ -24,7 +25,7 @@ export function scan_metadata(bytes: Buffer): FileMetadata | "incomplete" | unde
     const value: unknown = JSON.parse(bytes.toString("utf8", begin, end));
     return is_object(value) && is_writable(value) ? value : undefined;
   } catch (error) {
-    if (error instanceof SyntaxError) {
+    if (is_error(error, "SyntaxError")) {
       return undefined;
     }
     throw error;

@@ -3,6 +3,7 @@ import fs from "node:fs";
 import os from "node:os";
 import process from "node:process";
 import { threadId as thread_id } from "node:worker_threads";
+import { is_error } from "../../errors.js";
 
 /** Who holds a lock, so that others can tell whether it still lives. */
 export interface ProcessIdentity {
@@ -25,7 +26,7 @@ function read_if_there(read: () => string): string {
   try {
     return read().trim();
   } catch (error) {
-    return error instanceof Error ? "" : String(error);
+    return is_error(error) ? "" : String(error);
   }
 }
 

@@ -1,5 +1,6 @@
 import { isUtf8 } from "node:buffer";
 import type { Message } from "@simulacra-ai/core";
+import { is_error } from "../../errors.js";
 import { is_object, is_writable } from "./corrupt.js";
 import type { FileLayer } from "./file-layer.js";
 import { object_end, scan_metadata } from "./foreign-head.js";
@@ -122,7 +123,7 @@ function parse_object(bytes: Buffer): Record<string, unknown> | undefined {
     const value: unknown = JSON.parse(bytes.toString());
     return is_object(value) && is_writable(value) ? value : undefined;
   } catch (error) {
-    if (error instanceof SyntaxError) {
+    if (is_error(error, "SyntaxError")) {
       return undefined;
     }
     throw error;

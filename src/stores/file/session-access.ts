@@ -1,4 +1,4 @@
-import { has_code, SessionError } from "../../errors.js";
+import { has_code, is_error, reason_of, SessionError } from "../../errors.js";
 import { WriteQueue } from "../../write-queue.js";
 import { ensure_directory, remove_if_there, type FilePolicy } from "./durable-files.js";
 import { is_errno, type FileLayer } from "./file-layer.js";
@@ -237,8 +237,11 @@ export function storage_error(error: unknown, session_id: string | undefined): S
       ? new SessionError(error.code, error.message, { cause: error.cause, session_id, path: error.path })
       : error;
   }
-  const path = error instanceof Error && "path" in error ? String(error.path) : undefined;
-  const reason = error instanceof Error ? error.message : String(error);
+  const path = is_error(error) && "path" in error ? String(error.path) : undefined;
   const full = is_errno(error, "ENOSPC", "EDQUOT") ? "the disk is full: " : "";
-  return new SessionError("storage", `the storage failed: ${full}${reason}`, { cause: error, session_id, path });
+  return new SessionError("storage", `the storage failed: ${full}${reason_of(error)}`, {
+    cause: error,
+    session_id,
+    path,
+  });
 }

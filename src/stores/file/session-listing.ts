@@ -1,5 +1,5 @@
 import type { SessionMetadata } from "../../types.js";
-import { has_code } from "../../errors.js";
+import { has_code, reason_of } from "../../errors.js";
 import { is_errno, read_range, type FileLayer } from "./file-layer.js";
 import { find_form } from "./forms.js";
 import { apply_patch, decode_last_record, type RecordHead } from "./journal.js";
@@ -107,7 +107,7 @@ async function damaged_entry(
 ): Promise<SessionMetadata | undefined> {
   const form = await find_form(layer, paths);
   const stamp = form && (await layer.stat(form.head_path(paths)));
-  const damaged = error instanceof Error ? error.message : String(error);
+  const damaged = reason_of(error);
   return (
     stamp && {
       ...metadata_of_file({}, { id: paths.id, message_count: 0, stamp }),

@@ -1,5 +1,5 @@
 import { join } from "node:path";
-import { SessionError } from "../../errors.js";
+import { reason_of, SessionError } from "../../errors.js";
 import type { FileLayer } from "./file-layer.js";
 import { FORMS } from "./forms.js";
 import { read_draft } from "./session-drafts.js";
@@ -78,7 +78,7 @@ async function verify_session(
   try {
     await read_draft(layer, paths);
   } catch (error) {
-    const message = error instanceof Error ? error.message : String(error);
+    const message = reason_of(error);
     problems.push({ code: "corrupt_draft", path: paths.draft, session_id, message });
   }
   let view: SessionView | undefined;
@@ -86,7 +86,7 @@ async function verify_session(
     view = await read_session(layer, paths);
   } catch (error) {
     const path = error instanceof SessionError && error.path !== undefined ? error.path : paths.file(".json");
-    const message = error instanceof Error ? error.message : String(error);
+    const message = reason_of(error);
     return [...problems, { code: "corrupt", path, session_id, message }];
   }
   const journal = view?.state.journal;

@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
 import { setTimeout as pause } from "node:timers/promises";
-import { SessionError } from "../../errors.js";
+import { is_error, SessionError } from "../../errors.js";
 
 interface ScriptCall {
   keys: string[];
@@ -56,7 +56,7 @@ const ATTEMPTS = 20;
 const LONGEST_MS = 250;
 
 function begins_with(error: unknown, words: readonly string[]): boolean {
-  return error instanceof Error && words.some((word) => error.message.startsWith(word));
+  return is_error(error) && words.some((word) => error.message.startsWith(word));
 }
 
 /** What a cluster has, a sentinel, and the clients that a sentinel lends: they may read of a replica. */
@@ -72,7 +72,7 @@ export function is_cross_slot(error: unknown): boolean {
 }
 
 export function is_wrong_type(error: unknown): boolean {
-  return error instanceof Error && error.message.includes("WRONGTYPE"); // before Redis 7, behind what a script says
+  return is_error(error) && error.message.includes("WRONGTYPE"); // before Redis 7, behind what a script says
 }
 
 /**
@@ -161,13 +161,13 @@ function texts_of(reply: unknown): (string | undefined)[] {
   return reply.map(text_of);
 }
 
-/** Clients return objects without a prototype, or with the usual one. */
+/** Clients return objects without a prototype, or with the usual one, of whichever realm. */
 function is_plain_object(value: unknown): value is object {
   if (typeof value !== "object" || value === null) {
     return false;
   }
   const prototype: unknown = Object.getPrototypeOf(value);
-  return prototype === null || prototype === Object.prototype;
+  return prototype === null || Object.getPrototypeOf(prototype) === null;
 }
 
 function is_text_entry(entry: [string, unknown]): entry is [string, string] {

@@ -1,4 +1,4 @@
-import { SessionError } from "../../errors.js";
+import { is_error, SessionError } from "../../errors.js";
 import { session_kind, type MetadataPatch } from "../../metadata.js";
 import type { SessionKind, SessionMetadata } from "../../types.js";
 
@@ -46,7 +46,7 @@ export function id_of_key(prefix: string, key: string): string | undefined {
     const id = decodeURIComponent(key.slice(start.length, -end.length));
     return is_id(id) && session_key(prefix, id) === key ? id : undefined;
   } catch (error) {
-    if (error instanceof URIError) {
+    if (is_error(error, "URIError")) {
       return undefined;
     }
     throw error;

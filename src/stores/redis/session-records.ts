@@ -1,6 +1,6 @@
 import type { Message } from "@simulacra-ai/core";
 import { holds_prompt, prompt_mark } from "../../draft.js";
-import { SessionError } from "../../errors.js";
+import { reason_of, SessionError } from "../../errors.js";
 import { complete_metadata, type MetadataPatch } from "../../metadata.js";
 import type { SessionDraft, SessionMetadata, StoredSession } from "../../types.js";
 import type { SessionChange, StoredHead } from "../session-decisions.js";
@@ -80,7 +80,7 @@ export function read_entry(id: string, raw: RawState, known_as: string): Session
 export function damaged_entry(id: string, error: unknown, known_as: string): SessionMetadata {
   const lineage = lineage_of(place_of_entry(known_as));
   const metadata = complete_metadata(lineage, { id, message_count: 0, date: () => date_of(known_as) });
-  return { ...metadata, damaged: error instanceof Error ? error.message : String(error) };
+  return { ...metadata, damaged: reason_of(error) };
 }
 
 /** Sessions as they are stored, each one a hash. */

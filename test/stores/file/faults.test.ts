@@ -1,9 +1,10 @@
 import fs from "node:fs";
 import { join } from "node:path";
-import { FileSessionStore } from "@simulacra-ai/session";
+import { FileSessionStore, type SessionError } from "@simulacra-ai/session";
 import { expect, test } from "vitest";
 import { loaded, message, outcome_of, quick_directory } from "../helpers.js";
 import { append, texts_in, tree, with_journal } from "./files.js";
+import { FOREIGN_FILE_LAYER, foreign_error } from "./foreign-realm.js";
 import { HookedLayer, system_error } from "./hooked-layer.js";
 
 function fail_if(is_now: boolean, code: string): void {
@@ -114,4 +115,27 @@ test("rule 41: a root that is a file is a storage error for all that writes", as
   const calls = [store.save("s", []), store.list(), store.load("s"), store.update("s", {}), store.delete("s")];
   expect(await Promise.all(calls.map(outcome_of))).toEqual(Array(5).fill("storage"));
   expect(fs.readFileSync(root, "utf8")).toBe("");
+});
+
+test("rule 41: errors of another realm, as in the sandbox of jest, are known by their codes", async () => {
+  const root = join(quick_directory(), "root");
+  const layer = new HookedLayer(undefined, { inner: FOREIGN_FILE_LAYER });
+  const store = new FileSessionStore(root, {}, layer);
+  expect([await store.list(), await store.load("s"), await store.delete("s")]).toEqual([[], undefined, false]);
+  await store.save("s", [message("one")], { parent_id: "p" });
+  await append(store, ["two"]);
+  await store.set_draft("s", { prompt: message("three") as never, updated_at: "2024-01-01T00:00:00.000Z" });
+  await store.flush();
+  expect(await texts_in(root)).toEqual(["one", "two"]);
+  layer.hook = ({ name, path }) => {
+    if (name === "file.write") {
+      throw Object.assign(foreign_error("no space is left", "ENOSPC"), { path });
+    }
+  };
+  const error: unknown = await store.save("s", []).catch((reason: unknown) => reason);
+  expect(error).toMatchObject({ code: "storage", message: "the storage failed: the disk is full: no space is left" });
+  expect((error as SessionError).path).toMatch(/tmp$/);
+  layer.hook = () => undefined;
+  expect(await store.delete("s")).toBe(true);
+  expect(tree(root)).toEqual([]);
 });

@@ -1,0 +1,147 @@
+import type { SessionMetadata, SessionStore } from "../../types.js";
+import type { ConformanceCase } from "../types.js";
+import {
+  check,
+  check_same,
+  listed,
+  loaded,
+  message,
+  messages,
+  new_id,
+  outcome_of,
+  revision_of,
+  type Capable,
+} from "../check.js";
+import { append_all, second, start_gate } from "./concurrency.js";
+
+const group = "concurrency";
+const ROUNDS = 4;
+const CHANGES = 12;
+
+/** One writer appends, another one changes metadata: what either is told is there. */
+async function append_beside_updates(one: SessionStore, other: SessionStore): Promise<void> {
+  for (let round = 0; round < ROUNDS; round += 1) {
+    const id = new_id();
+    await one.save(id, []);
+    const gate = start_gate();
+    const keys = Array.from({ length: CHANGES }, (_, n) => `key_${n}`);
+    const appending = gate.wait.then(() => append_all(one, id, 0));
+    const updating = gate.wait.then(async () => {
+      for (const key of keys) {
+        check(await (other as Capable).update(id, { [key]: key }), "update: there is no such session");
+      }
+    });
+    gate.open();
+    const [done] = await Promise.all([appending, updating]);
+    const found = await loaded(one, id);
+    check_same(
+      found.messages.map((each) => each.id),
+      done,
+      "the messages that were acknowledged",
+    );
+    const metadata = found.metadata as SessionMetadata & Record<string, unknown>;
+    check_same(
+      keys.filter((key) => metadata[key] !== key),
+      [],
+      "keys that are lost",
+    );
+    check_same((await listed(one, id))?.message_count, done.length, "the message_count in the list");
+  }
+}
+
+/** The second begins a little later each round. */
+async function a_little_later<T>(ticks: number, task: () => Promise<T>): Promise<T> {
+  for (let n = 0; n < ticks; n += 1) {
+    await Promise.resolve();
+  }
+  return task();
+}
+
+async function write_beside_delete(
+  one: SessionStore,
+  other: SessionStore,
+  write: (store: Capable, id: string, revision: string) => Promise<unknown>,
+): Promise<void> {
+  for (let round = 0; round < ROUNDS * 4; round += 1) {
+    const id = new_id();
+    await one.save(id, messages("one"));
+    const revision = await revision_of(one, id);
+    const ticks = Math.floor(round / 2);
+    const is_deleted_first = round % 2 === 0;
+    const [written, deleted] = await Promise.all([
+      outcome_of(a_little_later(is_deleted_first ? ticks : 0, () => write(one as Capable, id, revision))),
+      outcome_of(a_little_later(is_deleted_first ? 0 : ticks, () => other.delete(id))),
+    ]);
+    check(["done", "not_found", "conflict"].includes(written), `the write beside the delete: ${written}`);
+    check_same(deleted, "done", "the delete");
+    check_same(await one.load(id), undefined, "the session that was deleted");
+    check_same(await listed(other, id), undefined, "its entry in the list");
+  }
+}
+
+const append_one = (store: Capable, id: string, revision: string) => store.append(id, messages("two"), { revision });
+const update_label = (store: Capable, id: string) => store.update(id, { label: "l" });
+
+export const MIXED_WRITERS: readonly ConformanceCase[] = [
+  {
+    group,
+    name: "appends beside updates: nothing acknowledged is lost",
+    needs: ["append", "update"],
+    run: ({ store }) => append_beside_updates(store, store),
+  },
+  {
+    group,
+    name: "appends beside updates through another instance: nothing acknowledged is lost",
+    needs: ["append", "update", "open_second"],
+    async run(fixture) {
+      const [one, other] = (await second(fixture)) as [SessionStore, SessionStore];
+      await append_beside_updates(one, other);
+    },
+  },
+  {
+    group,
+    name: "an append beside a delete leaves the session deleted",
+    needs: ["append"],
+    run: ({ store }) => write_beside_delete(store, store, append_one),
+  },
+  {
+    group,
+    name: "an append beside a delete through another instance leaves the session deleted",
+    needs: ["append", "open_second"],
+    async run(fixture) {
+      const [one, other] = (await second(fixture)) as [SessionStore, SessionStore];
+      await write_beside_delete(one, other, append_one);
+    },
+  },
+  {
+    group,
+    name: "an update beside a delete leaves the session deleted",
+    needs: ["update", "revision"],
+    run: ({ store }) => write_beside_delete(store, store, update_label),
+  },
+  {
+    group,
+    name: "who reads beside saves finds messages and metadata of one of them",
+    needs: ["rules"],
+    async run({ store }) {
+      const id = new_id();
+      const save = (n: number) => store.save(id, [message(`text ${n}`)], { label: `text ${n}` });
+      await save(0);
+      let is_done = false;
+      const saving = (async () => {
+        for (let n = 1; n <= CHANGES; n += 1) {
+          await save(n);
+        }
+      })().finally(() => (is_done = true));
+      const reading = (async () => {
+        for (let read = 0; read < 2_000 && !is_done; read += 1) {
+          const { messages: found, metadata } = await loaded(store, id);
+          const [content] = found[0]?.content ?? [];
+          check_same([found.length, content?.type === "text" && content.text], [1, metadata.label], "what is read");
+          await new Promise((resolve) => setImmediate(resolve));
+        }
+      })();
+      await Promise.all([saving, reading]);
+    },
+  },
+];
