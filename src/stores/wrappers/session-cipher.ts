@@ -1,12 +1,12 @@
 import { createCipheriv, createDecipheriv, createHmac, hkdfSync, randomBytes } from "node:crypto";
 import { SessionError } from "../../errors.js";
+import { parts_of } from "./envelope.js";
 
 const ALGORITHM = "aes-256-gcm";
 const KEY_BYTES = 32;
 const NONCE_BYTES = 12;
 const TAG_BYTES = 16;
 const KEY_ID = /^[\w-]{1,64}$/;
-const ENVELOPE = /^v1\.([\w-]{1,64})\.([\w-]{16})\.([\w-]{22,})$/;
 /** So many sessions' keys are remembered: deriving one takes longer than encrypting a message. */
 const REMEMBERED_KEYS = 1_000;
 
@@ -46,11 +46,11 @@ export class SessionCipher {
    * @throws {Error} where it was changed, belongs elsewhere, or no key opens it.
    */
   open(session_id: string, place: readonly unknown[], envelope: unknown): string | undefined {
-    const match = typeof envelope === "string" ? ENVELOPE.exec(envelope) : null;
-    if (match === null) {
+    const parts = parts_of(envelope);
+    if (parts === undefined) {
       return undefined;
     }
-    const [, key_id = "", nonce = "", sealed = ""] = match;
+    const { key_id, nonce, sealed } = parts;
     if (!this.#keys.has(key_id)) {
       throw new Error(`it is encrypted with the key ${key_id}, which is not among the keys`);
     }
