@@ -110,10 +110,11 @@ export class SessionSeal {
 
   open_metadata(id: string, metadata: SessionMetadata): SessionMetadata {
     const entries = Object.entries(metadata).map(([key, value]) => {
-      if (PLAIN_KEYS.has(key)) {
+      const is_absent = value === null || value === undefined; // stores of four methods may hold either
+      if (is_absent || PLAIN_KEYS.has(key)) {
         return [key, value as unknown] as const;
       }
-      const { encrypted, summary } = (value ?? {}) as { encrypted?: unknown; summary?: unknown };
+      const { encrypted, summary } = value as { encrypted?: unknown; summary?: unknown };
       const envelope = TEXT_KEYS.has(key) ? (value as unknown) : key === "checkpoint_state" ? summary : encrypted;
       const text = this.#open(id, ["metadata", key], envelope, key);
       return [key, text === undefined ? (value as unknown) : (JSON.parse(text) as unknown)] as const;

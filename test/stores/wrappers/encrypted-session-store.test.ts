@@ -11,6 +11,7 @@ import {
   type StoredSession,
 } from "@simulacra-ai/session";
 import { describe, expect, test } from "vitest";
+import { FourMethodStore } from "../../support/four-method-store.js";
 import { temporary_directory } from "../../support/temporary-directory.js";
 import { turns, user } from "../../support/messages.js";
 
@@ -208,6 +209,15 @@ describe("rule 51: an encrypted session", () => {
       message_count: 2,
     });
     expect(conversation.messages).toHaveLength(6);
+  });
+
+  test("over a store that holds null has nothing there", async () => {
+    const store = encrypted(new FourMethodStore());
+    await store.save("s", turns(1), { label: "l", custom: { a: 1 } });
+    await store.save("s", turns(1), { label: null, custom: null, checkpoint_state: null, unheard_of: null } as object);
+    expect((await store.load("s"))?.messages).toEqual(turns(1));
+    expect((await store.load("s"))?.metadata.label ?? undefined).toBeUndefined();
+    expect((await store.list())[0]).not.toHaveProperty("damaged");
   });
 
   test.each([
