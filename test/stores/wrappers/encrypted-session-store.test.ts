@@ -220,6 +220,14 @@ describe("rule 51: an encrypted session", () => {
     expect((await store.list())[0]).not.toHaveProperty("damaged");
   });
 
+  test("may have an id of any length, and none that the inner store would not take", async () => {
+    const store = encrypted(new InMemorySessionStore());
+    for (const id of ["x".repeat(1_000), "é".repeat(600), "x".repeat(5_000), `${"x".repeat(4_999)}y`]) {
+      await store.save(id, turns(1), { label: id });
+      expect(await store.load(id)).toMatchObject({ messages: turns(1), metadata: { label: id } });
+    }
+  });
+
   test.each([
     ["no key", {}, "now"],
     ["a current key that is not there", KEYS, "later"],
