@@ -130,7 +130,7 @@ export class EncryptedSessionStore extends WrappedStore {
   /** Where the history ends that is to be continued; read, unless this store has written or read it last. */
   async #tail_at(id: string, revision: string): Promise<Tail> {
     const known = this.#tails.get(id);
-    if (known?.revision === revision) {
+    if (known !== undefined && known.revision === revision) {
       return known;
     }
     const stored = await this.inner.load(id);

@@ -228,6 +228,14 @@ describe("rule 51: an encrypted session", () => {
     }
   });
 
+  test("is not appended to without a revision", async () => {
+    const store = encrypted(new InMemorySessionStore());
+    await store.save("s", []);
+    for (const options of [{}, { revision: undefined }]) {
+      await expect(store.append("s", turns(1), options as never)).rejects.toMatchObject({ code: "conflict" });
+    }
+  });
+
   test.each([
     ["no key", {}, "now"],
     ["a current key that is not there", KEYS, "later"],
