@@ -1,5 +1,5 @@
-import type { AssistantMessage, Message, UserMessage } from "@simulacra-ai/core";
-import { SessionError } from "../../errors.js";
+import type { Message, UserMessage } from "@simulacra-ai/core";
+import { has_code, SessionError } from "../../errors.js";
 import { messages_to_json, metadata_to_plain } from "../../json.js";
 import type { SessionDraft, SessionMetadata, StoredSession } from "../../types.js";
 import { envelope_in, in_envelope } from "./envelope.js";
@@ -83,11 +83,18 @@ export class SessionSeal {
     return { prompt: this.#in_envelope(id, prompt, envelope) as UserMessage, updated_at };
   }
 
-  open_draft(id: string, draft: SessionDraft): SessionDraft {
-    const text = this.#open(id, ["draft"], envelope_in(draft.prompt), "the draft");
-    const opened =
-      text === undefined ? draft : (JSON.parse(text) as { prompt: UserMessage; partial?: Partial<AssistantMessage> });
-    return { ...opened, updated_at: draft.updated_at };
+  /** `undefined`: it is none of ours, or no key opens it. It costs nobody the session. */
+  open_draft(id: string, draft: SessionDraft): SessionDraft | undefined {
+    try {
+      const text = this.#open(id, ["draft"], envelope_in(draft.prompt), "the draft");
+      const opened = text === undefined ? draft : (JSON.parse(text) as Omit<SessionDraft, "updated_at">);
+      return { ...opened, updated_at: draft.updated_at };
+    } catch (error) {
+      if (!has_code(error, "corrupt")) {
+        throw error;
+      }
+      return undefined;
+    }
   }
 
   seal_metadata(id: string, metadata: Metadata | undefined): Metadata | undefined {

@@ -236,6 +236,43 @@ describe("rule 51: an encrypted session", () => {
     }
   });
 
+  describe("whose draft", () => {
+    const draft = { prompt: user("typed", "p"), updated_at: "2024-01-01T00:00:00.000Z" };
+
+    test.each<[string, (inner: InMemorySessionStore) => Promise<SessionStore>]>([
+      [
+        "has a key that is gone",
+        async (inner) => {
+          await encrypted(inner, { current: "old" }).set_draft("s", draft);
+          return encrypted(inner, { keys: { now: NOW } });
+        },
+      ],
+      [
+        "is in plain text",
+        async (inner) => {
+          await inner.set_draft("s", draft);
+          return encrypted(inner);
+        },
+      ],
+      [
+        "is another session's",
+        async (inner) => {
+          await encrypted(inner).save("other", []);
+          await encrypted(inner).set_draft("other", draft);
+          await inner.set_draft("s", (await inner.load("other"))?.draft);
+          return encrypted(inner);
+        },
+      ],
+    ])("%s is read without it, and keeps it", async (_, spoil) => {
+      const inner = new InMemorySessionStore();
+      await encrypted(inner).save("s", turns(1), { label: "l" });
+      const store = await spoil(inner);
+      expect(await store.load("s")).toMatchObject({ messages: turns(1), metadata: { label: "l" } });
+      expect(await store.load("s")).not.toHaveProperty("draft");
+      expect((await inner.load("s"))?.draft).toBeDefined();
+    });
+  });
+
   test.each([
     ["no key", {}, "now"],
     ["a current key that is not there", KEYS, "later"],
