@@ -1,6 +1,6 @@
 import type { Message } from "@simulacra-ai/core";
 import { AS_STORED, type SessionParts } from "../../capabilities.js";
-import { draft_to_json, holds_prompt } from "../../draft.js";
+import { draft_to_json, holds_prompt, same_prompt } from "../../draft.js";
 import { SessionError, session_not_found } from "../../errors.js";
 import { revision_of } from "../../revision.js";
 import { publish_operations } from "../../tracing.js";
@@ -41,6 +41,8 @@ type Metadata = Partial<SessionMetadata>;
 export class EncryptedSessionStore extends WrappedStore {
   readonly #seal: SessionSeal;
   readonly #tails = new Map<string, Tail>();
+  /** Drafts under old keys that were read: the inner store does not know their turns. */
+  readonly #old_drafts = new Map<string, { draft: SessionDraft; is_void: boolean }>();
 
   /** @throws {SessionError} `invalid_input` for keys that are none. */
   constructor(inner: SessionStore, { keys, current, accept_plaintext = false }: EncryptedSessionStoreOptions) {
@@ -59,8 +61,11 @@ export class EncryptedSessionStore extends WrappedStore {
     }
     const { messages, tail } = this.#seal.open_messages(id, stored);
     this.#remember(id, tail);
-    const draft = stored.draft && this.#seal.open_draft(id, stored.draft);
-    const { draft: _sealed, ...rest } = stored;
+    const { draft: sealed, ...rest } = stored;
+    const draft = sealed && this.#seal.open_draft(id, sealed);
+    if (sealed && draft && !this.#seal.is_current(id, sealed, draft)) {
+      this.#old_drafts.set(id, { draft, is_void: holds_prompt(messages, draft) });
+    }
     return {
       ...rest,
       metadata: this.#seal.open_metadata(id, stored.metadata),
@@ -73,6 +78,7 @@ export class EncryptedSessionStore extends WrappedStore {
     const { sealed } = this.#seal.seal_messages(id, messages, BEGINNING);
     await this.inner.save(id, sealed, this.#seal.seal_metadata(id, metadata));
     this.#tails.delete(id);
+    await this.#drop_old_draft(id, messages);
   }
 
   async append(
@@ -86,6 +92,7 @@ export class EncryptedSessionStore extends WrappedStore {
     const result = await this.inner.append(id, sealed, this.#sealed_options(id, options));
     if (sealed.length > 0) {
       this.#remember(id, { ...tail, revision: result.revision });
+      await this.#drop_old_draft(id, messages);
     }
     return result;
   }
@@ -98,6 +105,7 @@ export class EncryptedSessionStore extends WrappedStore {
     const { sealed, tail } = this.#seal.seal_messages(id, messages, BEGINNING);
     const result = await this.inner.replace(id, sealed, this.#sealed_options(id, options));
     this.#remember(id, { ...tail, revision: result.revision });
+    await this.#drop_old_draft(id, messages);
     return result;
   }
 
@@ -141,6 +149,37 @@ export class EncryptedSessionStore extends WrappedStore {
       throw new SessionError("conflict", `session ${id} was changed by another writer`, { session_id: id });
     }
     return this.#seal.open_messages(id, stored).tail;
+  }
+
+  /**
+   * Does what the inner store does for drafts of the current key: what holds its turn removes it, and no newer one. Where
+   * that fails the messages are stored all the same; the draft is void, and the next write tries again.
+   */
+  async #drop_old_draft(id: string, messages: readonly Message[]): Promise<void> {
+    const old = this.#old_drafts.get(id);
+    if (old === undefined) {
+      return;
+    }
+    old.is_void ||= holds_prompt(messages, old.draft);
+    if (old.is_void && (await this.#try_to_drop(id, old.draft))) {
+      this.#old_drafts.delete(id);
+    }
+  }
+
+  async #try_to_drop(id: string, old: SessionDraft): Promise<boolean> {
+    try {
+      const sealed = (await this.inner.load(id))?.draft;
+      const draft = sealed && this.#seal.open_draft(id, sealed);
+      if (draft && same_prompt(draft, old)) {
+        await this.inner.set_draft(id, undefined);
+      }
+      return true;
+    } catch (error) {
+      if (!(error instanceof Error)) {
+        throw error;
+      }
+      return false;
+    }
   }
 
   #remember(id: string, tail: Tail): void {

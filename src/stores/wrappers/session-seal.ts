@@ -97,6 +97,11 @@ export class SessionSeal {
     }
   }
 
+  /** Whether a draft, which is opened, was written with the current key: else the inner store cannot tell its turn. */
+  is_current(id: string, sealed: SessionDraft, { prompt }: SessionDraft): boolean {
+    return prompt.id === undefined || sealed.prompt.id === this.#cipher.hidden_id(id, prompt.id);
+  }
+
   seal_metadata(id: string, metadata: Metadata | undefined): Metadata | undefined {
     if (metadata === undefined) {
       return undefined;

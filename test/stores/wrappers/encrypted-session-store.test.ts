@@ -271,6 +271,35 @@ describe("rule 51: an encrypted session", () => {
       expect(await store.load("s")).not.toHaveProperty("draft");
       expect((await inner.load("s"))?.draft).toBeDefined();
     });
+
+    test.each(["append", "replace", "save"] as const)(
+      "was written under an old key loses it with its turn: %s",
+      async (method) => {
+        const inner = new InMemorySessionStore();
+        await encrypted(inner, { current: "old" }).save("s", turns(1));
+        await encrypted(inner, { current: "old" }).set_draft("s", draft);
+        const store = encrypted(inner);
+        const { revision = "", draft: there } = (await store.load("s")) ?? {};
+        expect(there).toEqual(draft);
+        await store.append("s", turns(1, "unrelated"), { revision });
+        expect((await inner.load("s"))?.draft).toBeDefined();
+        const options = { revision: await revision_of(store, "s") };
+        await (method === "save" ? store.save("s", [draft.prompt]) : store[method]("s", [draft.prompt], options));
+        expect(await inner.load("s")).not.toHaveProperty("draft");
+        await store.save("s", turns(1));
+        expect(await store.load("s")).not.toHaveProperty("draft");
+      },
+    );
+
+    test("was written under an old key is gone with the next write where its turn is there already", async () => {
+      const inner = new InMemorySessionStore();
+      await encrypted(inner).save("s", [...turns(1), draft.prompt]);
+      await encrypted(inner, { current: "old" }).set_draft("s", draft);
+      const store = encrypted(inner);
+      expect(await store.load("s")).not.toHaveProperty("draft");
+      await store.save("s", turns(1)); // a rewind behind it
+      expect(await store.load("s")).not.toHaveProperty("draft");
+    });
   });
 
   test.each([
