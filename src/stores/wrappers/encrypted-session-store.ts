@@ -12,9 +12,10 @@ import type {
   SessionStore,
   StoredSession,
 } from "../../types.js";
+import { RedactingSessionStore } from "./redacting-session-store.js";
 import { SessionCipher, type EncryptionKeys } from "./session-cipher.js";
 import { BEGINNING, SessionSeal, type Tail } from "./session-seal.js";
-import { WrappedStore } from "./wrapped-store.js";
+import { WrappedStore, wraps } from "./wrapped-store.js";
 
 export interface EncryptedSessionStoreOptions {
   /** Secrets of at least 32 random bytes each, by an id that is stored beside what each has encrypted. */
@@ -44,9 +45,15 @@ export class EncryptedSessionStore extends WrappedStore {
   /** Drafts under old keys that were read: the inner store does not know their turns. */
   readonly #old_drafts = new Map<string, { draft: SessionDraft; is_void: boolean }>();
 
-  /** @throws {SessionError} `invalid_input` for keys that are none. */
+  /** @throws {SessionError} `invalid_input` for keys that are none, and around a store that redacts. */
   constructor(inner: SessionStore, { keys, current, accept_plaintext = false }: EncryptedSessionStoreOptions) {
     super(inner);
+    if (wraps(inner, RedactingSessionStore)) {
+      throw new SessionError(
+        "invalid_input",
+        "a RedactingSessionStore belongs outside: here it would redact ciphertext",
+      );
+    }
     this.#seal = new SessionSeal(new SessionCipher(keys, current), accept_plaintext);
   }
 
@@ -125,7 +132,7 @@ export class EncryptedSessionStore extends WrappedStore {
     await this.inner.set_draft(id, this.#seal.seal_draft(id, JSON.parse(text) as SessionDraft));
   }
 
-  /** What the inner store makes of it is made of what is encrypted. */
+  /** The inner store is not asked: what it changes of texts would be ciphertext, which has to stay as it is. */
   override [AS_STORED](parts: SessionParts): SessionParts {
     return parts;
   }
@@ -174,10 +181,7 @@ export class EncryptedSessionStore extends WrappedStore {
         await this.inner.set_draft(id, undefined);
       }
       return true;
-    } catch (error) {
-      if (!(error instanceof Error)) {
-        throw error;
-      }
+    } catch {
       return false;
     }
   }

@@ -12,6 +12,7 @@ import type {
   SessionStore,
   StoredSession,
 } from "../../types.js";
+import { is_envelope } from "./envelope.js";
 import { redact_credentials } from "./redact-credentials.js";
 import { WrappedStore } from "./wrapped-store.js";
 
@@ -127,7 +128,9 @@ export class RedactingSessionStore extends WrappedStore {
 
   #message<M extends Partial<Message>>(id: string, message: M): M {
     const { content, ...rest } = message;
-    const items = Array.isArray(content) ? content.map((item) => this.#texts(id, item, OF_MESSAGES)) : content;
+    const items = Array.isArray(content)
+      ? content.map((item) => (is_envelope(item) ? item : this.#texts(id, item, OF_MESSAGES)))
+      : content;
     const redacted = this.#texts(id, rest, OF_MESSAGES) as object;
     return { ...redacted, ...(content !== undefined && { content: items }) } as M;
   }

@@ -64,4 +64,14 @@ export abstract class WrappedStore implements SessionStore {
   [AS_STORED](parts: SessionParts): SessionParts {
     return as_stored(this.#inner, parts);
   }
+  /** The store that another one wraps; `undefined` where it is none of these wrappers. */
+  static inner_of(store: SessionStore): SessionStore | undefined {
+    return #inner in store ? store.#inner : undefined;
+  }
+}
+
+/** Whether a store is of this class, or wraps one that is, as far as the wrappers are of this package. */
+export function wraps(store: SessionStore, type: abstract new (...args: never[]) => SessionStore): boolean {
+  const inner = WrappedStore.inner_of(store);
+  return store instanceof type || (inner !== undefined && wraps(inner, type));
 }

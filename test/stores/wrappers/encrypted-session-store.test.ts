@@ -6,6 +6,7 @@ import {
   EncryptedSessionStore,
   FileSessionStore,
   InMemorySessionStore,
+  RedactingSessionStore,
   SessionManager,
   type SessionStore,
   type StoredSession,
@@ -300,6 +301,22 @@ describe("rule 51: an encrypted session", () => {
       await store.save("s", turns(1)); // a rewind behind it
       expect(await store.load("s")).not.toHaveProperty("draft");
     });
+  });
+
+  test("is never handed to a store that would redact it", async () => {
+    const around = (inner: SessionStore) => new EncryptedSessionStore(inner, { keys: KEYS, current: "now" });
+    const redacting = new RedactingSessionStore(new InMemorySessionStore());
+    class Mine extends RedactingSessionStore {}
+    const refused = expect.objectContaining({
+      code: "invalid_input",
+      message: expect.stringMatching(/RedactingSessionStore .*outside/) as string,
+    }) as Error;
+    expect(() => around(redacting)).toThrow(refused);
+    expect(() => around(new Mine(new InMemorySessionStore()))).toThrow(refused);
+    expect(() => around(new RedactingSessionStore(around(new InMemorySessionStore())))).toThrow(refused);
+    const store = new RedactingSessionStore(around(new InMemorySessionStore()));
+    await store.save("s", turns(1));
+    expect((await store.load("s"))?.messages).toEqual(turns(1));
   });
 
   test.each([

@@ -1,10 +1,12 @@
 import { Conversation, next_reply, StreamingProvider } from "@simulacra-ai/core";
 import {
   CREDENTIAL_PATTERNS,
+  EncryptedSessionStore,
   InMemorySessionStore,
   redact_credentials,
   RedactingSessionStore,
   SessionManager,
+  type SessionStore,
 } from "@simulacra-ai/session";
 import { describe, expect, test } from "vitest";
 import { turns, user } from "../../support/messages.js";
@@ -118,6 +120,24 @@ describe("rule 52: a redacting store", () => {
     const store = new RedactingSessionStore(inner, { redact });
     await expect(store.save("s", turns(1))).rejects.toMatchObject({ code: "invalid_input", session_id: "s" });
     expect(await inner.list()).toEqual([]);
+  });
+
+  test("leaves what is encrypted alone: changed, no key opens it", async () => {
+    const inner = new InMemorySessionStore();
+    const encrypting = (store: SessionStore) =>
+      new EncryptedSessionStore(store, { keys: { k: new Uint8Array(32).fill(1) }, current: "k" });
+    const redacting = new RedactingSessionStore(inner, { redact: (text) => text.replace(/[a-z]/g, "x") });
+    const hidden: SessionStore = {
+      list: () => redacting.list(),
+      load: (id) => redacting.load(id),
+      save: (id, messages, metadata) => redacting.save(id, messages, metadata),
+      delete: (id) => redacting.delete(id),
+    };
+    await encrypting(hidden).save("s", turns(1));
+    expect((await encrypting(hidden).load("s"))?.messages).toEqual(turns(1));
+    const looks_like_it = [{ type: "raw" as const, model_kind: "simulacra-session/encrypted", data: "a secret" }];
+    await redacting.save("s", [{ role: "user", content: looks_like_it }]);
+    expect(JSON.stringify(await inner.load("s"))).not.toContain("a secret");
   });
 
   test("does not make a manager think that its history was replaced", async () => {
