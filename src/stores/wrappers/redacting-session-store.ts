@@ -12,8 +12,8 @@ import type {
   SessionStore,
   StoredSession,
 } from "../../types.js";
-import { is_envelope } from "./envelope.js";
 import { redact_credentials } from "./redact-credentials.js";
+import { MESSAGE, METADATA, redact_texts } from "./redact-texts.js";
 import { WrappedStore } from "./wrapped-store.js";
 
 export interface RedactingSessionStoreOptions {
@@ -26,25 +26,10 @@ export interface RedactingSessionStoreOptions {
 
 type Metadata = Partial<SessionMetadata>;
 
-/** What messages and their contents are told apart by: no text of anybody's. */
-const OF_MESSAGES = new Set(["id", "role", "type", "model_kind", "tool_request_id"]);
-const OF_METADATA = new Set([
-  "id",
-  "created_at",
-  "updated_at",
-  "provider",
-  "model",
-  "parent_id",
-  "kind",
-  "fork_message_id",
-  "label_source",
-]);
-const OF_CHECKPOINTS = new Set(["message_id"]);
-const NONE: ReadonlySet<string> = new Set();
-
 /**
- * Stores every text as `redact` leaves it: of messages, metadata and drafts, however deep. The conversation in memory
- * stays as it is; one that is loaded is redacted. Ids, roles, types, dates and lineage are left alone.
+ * Stores every text as `redact` leaves it: of messages, metadata and drafts, however deep, names of keys included. The
+ * conversation in memory stays as it is; one that is loaded is redacted. Ids, roles, types, dates and lineage are left
+ * alone, and what an `EncryptedSessionStore` has encrypted.
  */
 export class RedactingSessionStore extends WrappedStore {
   readonly #redact: (text: string) => string;
@@ -127,44 +112,12 @@ export class RedactingSessionStore extends WrappedStore {
   }
 
   #message<M extends Partial<Message>>(id: string, message: M): M {
-    const { content, ...rest } = message;
-    const items = Array.isArray(content)
-      ? content.map((item) => (is_envelope(item) ? item : this.#texts(id, item, OF_MESSAGES)))
-      : content;
-    const redacted = this.#texts(id, rest, OF_MESSAGES) as object;
-    return { ...redacted, ...(content !== undefined && { content: items }) } as M;
+    return redact_texts(message, (text) => this.#text(id, text), MESSAGE) as M;
   }
 
   #metadata(id: string, metadata: Metadata | undefined): Metadata | undefined {
-    if (metadata === undefined) {
-      return undefined;
-    }
-    const plain = metadata_to_plain(metadata, id);
-    const { checkpoint_state } = plain;
-    return {
-      ...(this.#texts(id, plain, OF_METADATA) as Metadata),
-      ...(checkpoint_state && {
-        checkpoint_state: this.#texts(id, checkpoint_state, OF_CHECKPOINTS) as typeof checkpoint_state,
-      }),
-    };
-  }
-
-  /** A copy with all of its texts redacted, but those under the keys that are kept, at the first level. */
-  #texts(id: string, value: unknown, kept: ReadonlySet<string>): unknown {
-    if (typeof value === "string") {
-      return this.#text(id, value);
-    }
-    if (Array.isArray(value)) {
-      return value.map((item) => this.#texts(id, item, NONE));
-    }
-    if (typeof value !== "object" || value === null) {
-      return value;
-    }
-    return Object.fromEntries(
-      Object.entries(value).map(([key, item]) => [
-        key,
-        kept.has(key) ? (item as unknown) : this.#texts(id, item, NONE),
-      ]),
+    return (
+      metadata && (redact_texts(metadata_to_plain(metadata, id), (text) => this.#text(id, text), METADATA) as Metadata)
     );
   }
 

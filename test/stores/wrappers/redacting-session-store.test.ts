@@ -1,4 +1,4 @@
-import { Conversation, next_reply, StreamingProvider } from "@simulacra-ai/core";
+import { Conversation, next_reply, StreamingProvider, type Message } from "@simulacra-ai/core";
 import {
   CREDENTIAL_PATTERNS,
   EncryptedSessionStore,
@@ -157,6 +157,66 @@ describe("rule 52: a redacting store", () => {
     expect(stored.match(/\[redacted GitHub token\]/g)).toHaveLength(10);
     expect((await inner.load("s"))?.messages.map(({ id }) => id)).toEqual(["m1", "m2", "m3"]);
     expect((await inner.load("s"))?.metadata.checkpoint_state?.message_id).toBe("m1");
+  });
+
+  test("redacts names too, and content that is a text", async () => {
+    const inner = new InMemorySessionStore();
+    const store = new RedactingSessionStore(inner);
+    const other = `ghp_${X(40)}`;
+    const params = { headers: { [SECRET]: 1, [other]: 2, "[redacted GitHub token]": 3 } };
+    await store.save(
+      "s",
+      [
+        {
+          role: "assistant",
+          content: [{ type: "tool", tool_request_id: "t", tool: "x", params }],
+          [SECRET]: 1,
+        } as never,
+        { role: "user", content: `my token is ${SECRET}` } as never,
+      ],
+      JSON.parse(
+        `{ "custom": { "${SECRET}": { "${SECRET}": 1 } }, "${SECRET}": true, "__proto__": { "a": 1 } }`,
+      ) as object,
+    );
+    const stored = await inner.load("s");
+    expect(JSON.stringify(stored)).not.toContain(SECRET);
+    expect(stored?.messages[0]?.content).toMatchObject([
+      {
+        params: {
+          headers: { "[redacted GitHub token]": 1, "[redacted GitHub token] 2": 2, "[redacted GitHub token] 3": 3 },
+        },
+      },
+    ]);
+    expect(stored?.messages[1]?.content).toBe("my token is [redacted GitHub token]");
+  });
+
+  test("keeps the names that the contract has, and the order of all", async () => {
+    const inner = new InMemorySessionStore();
+    const store = new RedactingSessionStore(inner, { redact: (text) => text.toUpperCase() });
+    const message = { content: [{ text: "a", type: "text" }], role: "user", timestamp: 1, id: "m" } as Message;
+    const metadata = { custom: { a: "b" }, checkpoint_state: { summary: "s", message_id: "m" }, label: "l" };
+    await store.save("s", [message], metadata);
+    await store.set_draft("s", { prompt: { ...message, id: "p" } as never, updated_at: "2024-01-01T00:00:00.000Z" });
+    const { messages = [], metadata: stored, draft } = (await inner.load("s")) ?? {};
+    const text = '{"content":[{"text":"A","type":"text"}],"role":"user","timestamp":1,"id":"m"}';
+    expect(JSON.stringify(messages[0])).toBe(text);
+    expect(JSON.stringify(draft?.prompt)).toBe(text.replace('"m"', '"p"'));
+    expect(JSON.stringify(stored)).toContain(
+      '"custom":{"A":"B"},"checkpoint_state":{"summary":"S","message_id":"m"},"label":"L"',
+    );
+  });
+
+  test("loses the draft that it stored to a fork, as every store does", async () => {
+    const store = new RedactingSessionStore(new InMemorySessionStore());
+    await store.save("s", turns(1));
+    const conversation = new Conversation(new StreamingProvider([{ text: "b" }]));
+    const manager = new SessionManager(store, conversation);
+    await manager.load("s");
+    await store.save("s", [...turns(1), user("theirs", "t1")]);
+    await Promise.all([next_reply(conversation), conversation.prompt("a harmless question")]);
+    await manager.flush();
+    expect(manager.current_session_id).not.toBe("s");
+    expect(await store.load("s")).not.toHaveProperty("draft");
   });
 
   test("changes nothing of the caller's, and takes a function of the application's", async () => {
