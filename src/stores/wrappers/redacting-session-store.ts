@@ -12,6 +12,7 @@ import type {
   SessionStore,
   StoredSession,
 } from "../../types.js";
+import { AutomaticLabels, type Written } from "./automatic-labels.js";
 import { redact_credentials } from "./redact-credentials.js";
 import { MESSAGE, METADATA, redact_texts } from "./redact-texts.js";
 import { WrappedStore } from "./wrapped-store.js";
@@ -33,6 +34,7 @@ type Metadata = Partial<SessionMetadata>;
  */
 export class RedactingSessionStore extends WrappedStore {
   readonly #redact: (text: string) => string;
+  readonly #labels = new AutomaticLabels();
 
   constructor(inner: SessionStore, { redact = redact_credentials }: RedactingSessionStoreOptions = {}) {
     super(inner);
@@ -51,7 +53,8 @@ export class RedactingSessionStore extends WrappedStore {
   }
 
   async save(id: string, messages: Message[], metadata?: Metadata): Promise<void> {
-    return this.inner.save(id, this.#messages(id, messages), this.#metadata(id, metadata));
+    const redacted = this.#messages(id, messages);
+    return this.inner.save(id, redacted, this.#metadata(id, metadata, { messages, redacted }));
   }
 
   async append(
@@ -59,7 +62,8 @@ export class RedactingSessionStore extends WrappedStore {
     messages: Message[],
     options: { revision: string; metadata?: Metadata },
   ): Promise<SessionRevision> {
-    return this.inner.append(id, this.#messages(id, messages), this.#options(id, options));
+    const redacted = this.#messages(id, messages);
+    return this.inner.append(id, redacted, this.#options(id, options, { messages, redacted }));
   }
 
   async replace(
@@ -67,7 +71,8 @@ export class RedactingSessionStore extends WrappedStore {
     messages: Message[],
     options: { revision: string | null; metadata?: Metadata },
   ): Promise<SessionRevision> {
-    return this.inner.replace(id, this.#messages(id, messages), this.#options(id, options));
+    const redacted = this.#messages(id, messages);
+    return this.inner.replace(id, redacted, this.#options(id, options, { messages, redacted }));
   }
 
   async update(id: string, metadata: Metadata): Promise<boolean> {
@@ -87,9 +92,11 @@ export class RedactingSessionStore extends WrappedStore {
   }
 
   override [AS_STORED]({ messages, metadata, draft }: SessionParts): SessionParts {
+    const redacted = messages && this.#messages("", messages);
+    const written = messages && redacted && { messages, redacted };
     return as_stored(this.inner, {
-      ...(messages && { messages: this.#messages("", messages) }),
-      ...(metadata && { metadata: this.#metadata("", metadata) as SessionMetadata }),
+      ...(redacted && { messages: redacted }),
+      ...(metadata && { metadata: this.#metadata("", metadata, written) as SessionMetadata }),
       ...(draft && { draft: this.#draft("", draft) }),
     });
   }
@@ -102,8 +109,8 @@ export class RedactingSessionStore extends WrappedStore {
     };
   }
 
-  #options<R extends { metadata?: Metadata }>(id: string, options: R): R {
-    const metadata = this.#metadata(id, (options as R | undefined)?.metadata);
+  #options<R extends { metadata?: Metadata }>(id: string, options: R, written: Written): R {
+    const metadata = this.#metadata(id, (options as R | undefined)?.metadata, written);
     return metadata ? { ...options, metadata } : options;
   }
 
@@ -115,10 +122,15 @@ export class RedactingSessionStore extends WrappedStore {
     return redact_texts(message, (text) => this.#text(id, text), MESSAGE) as M;
   }
 
-  #metadata(id: string, metadata: Metadata | undefined): Metadata | undefined {
-    return (
-      metadata && (redact_texts(metadata_to_plain(metadata, id), (text) => this.#text(id, text), METADATA) as Metadata)
-    );
+  #metadata(id: string, metadata: Metadata | undefined, written?: Written): Metadata | undefined {
+    if (metadata === undefined) {
+      return undefined;
+    }
+    const redact = (text: string) => this.#text(id, text);
+    const plain = metadata_to_plain(metadata, id);
+    const label = plain.label_source === "auto" && typeof plain.label === "string" ? plain.label : undefined;
+    const labelled = label === undefined ? plain : { ...plain, label: this.#labels.redact(label, redact, written) };
+    return redact_texts(labelled, redact, METADATA) as Metadata;
   }
 
   /** What cannot be redacted is not stored. */

@@ -1,8 +1,11 @@
 import { Conversation, next_reply, StreamingProvider, type Message } from "@simulacra-ai/core";
 import {
+  as_stored,
+  AS_STORED,
   CREDENTIAL_PATTERNS,
   EncryptedSessionStore,
   InMemorySessionStore,
+  type ChangesWhatItKeeps,
   redact_credentials,
   RedactingSessionStore,
   SessionManager,
@@ -261,19 +264,74 @@ describe("rule 52: a redacting store", () => {
     expect(JSON.stringify(await inner.load("s"))).not.toContain("a secret");
   });
 
-  test("does not make a manager think that its history was replaced", async () => {
+  test("does not make a manager think that its history was replaced, nor behind a wrapper that passes on what it keeps", async () => {
     const inner = new InMemorySessionStore();
-    const conversation = new Conversation(new StreamingProvider([{ text: `yours: ${SECRET}` }, { text: "two" }]));
+    const redacting = new RedactingSessionStore(inner);
+    const wrapper: SessionStore & ChangesWhatItKeeps = {
+      list: () => redacting.list(),
+      load: (id) => redacting.load(id),
+      save: (id, messages, metadata) => redacting.save(id, messages, metadata),
+      delete: (id) => redacting.delete(id),
+      [AS_STORED]: (parts) => as_stored(redacting, parts),
+    };
+    for (const store of [redacting, wrapper]) {
+      const conversation = new Conversation(new StreamingProvider([{ text: `yours: ${SECRET}` }, { text: "two" }]));
+      const manager = new SessionManager(store, conversation);
+      const id = manager.start_new();
+      await Promise.all([next_reply(conversation), conversation.prompt(`mine: ${SECRET}`)]);
+      await manager.save();
+      await manager.save({ label: "l" });
+      await Promise.all([next_reply(conversation), conversation.prompt("more")]);
+      await manager.save();
+      expect((await inner.list()).map((entry) => entry.id)).toEqual([id]);
+      expect((await inner.load(id))?.messages).toHaveLength(4);
+      expect(JSON.stringify(conversation.messages)).toContain(SECRET);
+      expect(JSON.stringify(await inner.load(id))).not.toContain(SECRET);
+      await inner.delete(id);
+    }
+  });
+
+  test("keeps nothing in an automatic label of a credential that is cut there", async () => {
+    for (const [prompt, label] of [
+      [
+        "mongodb+srv://application-user:Sup3rS3cretP4ssw0rdThatIsLongEnough@cluster0/db",
+        /^mongodb\+srv:\/\/application-user:\[redacted/,
+      ],
+      [`please use aws_secret_access_key=${X(40)} from now on`, /^please use aws_secret_access_key=\[redacted/],
+    ] as const) {
+      const inner = new InMemorySessionStore();
+      const conversation = new Conversation(new StreamingProvider([{ text: "ok" }]));
+      const manager = new SessionManager(new RedactingSessionStore(inner), conversation);
+      manager.start_new();
+      await Promise.all([next_reply(conversation), conversation.prompt(prompt)]);
+      await manager.flush();
+      expect((await inner.list())[0]).toMatchObject({ label: expect.stringMatching(label) as string });
+      expect((await inner.list())[0]?.label?.length).toBeLessThanOrEqual(60);
+    }
+  });
+
+  test("keeps nothing of it in the label of a fork either, where another writer was there", async () => {
+    const inner = new InMemorySessionStore();
+    const conversation = new Conversation(new StreamingProvider([{ text: "one" }, { text: "two" }]));
     const manager = new SessionManager(new RedactingSessionStore(inner), conversation);
     const id = manager.start_new();
-    await Promise.all([next_reply(conversation), conversation.prompt(`mine: ${SECRET}`)]);
-    await manager.save();
-    await manager.save({ label: "l" });
+    await Promise.all([next_reply(conversation), conversation.prompt(`aws_secret_access_key=${X(40)}`)]);
+    await manager.flush();
+    await inner.save(id, [...((await inner.load(id))?.messages ?? []), user("theirs")]);
     await Promise.all([next_reply(conversation), conversation.prompt("more")]);
-    await manager.save();
-    expect((await inner.list()).map((entry) => entry.id)).toEqual([id]);
-    expect((await inner.load(id))?.messages).toHaveLength(4);
-    expect(JSON.stringify(conversation.messages)).toContain(SECRET);
-    expect(JSON.stringify(await inner.load(id))).not.toContain(SECRET);
+    await manager.flush();
+    const labels = (await inner.list()).map(({ label }) => label);
+    expect(labels).toContain("aws_secret_access_key=[redacted AWS secret key] (fork)");
+    expect(JSON.stringify(labels)).not.toContain(X(10));
+  });
+
+  test("leaves an automatic label alone that is of harmless text, or not of these messages", async () => {
+    const inner = new InMemorySessionStore();
+    const store = new RedactingSessionStore(inner);
+    const message = [user(`first line\n${SECRET}`)];
+    for (const label of ["first line", "first", "another label (fork)"]) {
+      await store.save("s", message, { label, label_source: "auto" });
+      expect((await inner.load("s"))?.metadata.label).toBe(label);
+    }
   });
 });
