@@ -33,11 +33,13 @@ type Metadata = Partial<SessionMetadata>;
 /**
  * Encrypts what the inner store keeps: each message becomes one `raw` content, valid for every store; label, custom
  * metadata and the checkpoint's summary are encrypted too. A message is bound to its session, its place and the message
- * before it: swapped, moved or replayed ones are `corrupt`. An old state of a whole session, put back by whoever can write
- * the storage, is not noticed, nor is a history that was cut at its end.
+ * before it: swapped, moved or replayed ones are `corrupt`. Whoever can write the storage can put back, unnoticed, an old
+ * state of a session, one older value of its metadata or an older draft, cut a history at its end, and change what is
+ * readable.
  *
  * Readable for the storage: ids of sessions, dates, counts, lineage, kinds, provider, model, usage, roles and lengths.
- * Costs a third more space. What no key opens is an error that names the session, and `damaged` in a list.
+ * Costs a third more space. What no key opens is an error that names the session, and `damaged` in a list where the entry
+ * has a part in it; a draft that no key opens is left out. A `RedactingSessionStore` belongs around it, never inside.
  */
 export class EncryptedSessionStore extends WrappedStore {
   readonly #seal: SessionSeal;
