@@ -28,13 +28,17 @@ export function has_capability<K extends Capability>(
   );
 }
 
-/** A method of wrappers of this package that change what they keep. */
-export const AS_STORED = Symbol.for("@simulacra-ai/session as stored");
+/** The name of the method of {@link ChangesWhatItKeeps}. */
+export const AS_STORED: unique symbol = Symbol.for("@simulacra-ai/session as stored");
 
 /** What of a session is compared. */
 export type SessionParts = Partial<Pick<StoredSession, "messages" | "metadata" | "draft">>;
 
-interface ChangesWhatItKeeps {
+/**
+ * A store that gives back other messages than it was given, and says which; a wrapper around one passes that on. Without
+ * it, whoever compares what is stored takes it for another history.
+ */
+export interface ChangesWhatItKeeps {
   [AS_STORED](parts: SessionParts): SessionParts;
 }
 

@@ -38,7 +38,7 @@ export interface CopyReport {
 /**
  * Copies sessions from one store to another, parents first, each read back and compared. Dates, lineage and unknown keys
  * are kept, drafts where the target has them. After an interruption the same call goes on: what is there already is
- * skipped. Works with the four basic methods on both sides. Holds one session at a time in memory.
+ * skipped, and gets the draft that it lacks. Works with the four basic methods on both sides. Holds one session at a time in memory.
  * Returns what became of each session; rejects only where the list of sessions cannot be read.
  */
 export async function copy_sessions(
@@ -68,8 +68,8 @@ function parents_first(entries: readonly SessionMetadata[], ids: readonly string
   const ordered = new Set<string>();
   for (const id of ids ?? known.keys()) {
     const line: string[] = [];
-    const seen = new Set(ordered);
-    for (let at: string | undefined = id; at !== undefined && !seen.has(at);) {
+    const seen = new Set<string>();
+    for (let at: string | undefined = id; at !== undefined && !seen.has(at) && !ordered.has(at);) {
       seen.add(at);
       line.push(at);
       at = parent_to_copy(known, at, ids === undefined);
@@ -100,11 +100,12 @@ async function copy_session(
   if (there !== undefined && is_same(session, there, to)) {
     return "skipped";
   }
-  if (there !== undefined && !overwrite) {
+  const lacks_draft = there !== undefined && there.draft === undefined && difference(session, there, to) === "draft";
+  if (there !== undefined && !lacks_draft && !overwrite) {
     return "different";
   }
-  await write(to, session, there);
-  if (there !== undefined && !is_same(session, await to.load(id), to)) {
+  await (lacks_draft ? write_draft(to, session) : write(to, session, there));
+  if (there !== undefined && !lacks_draft && !is_same(session, await to.load(id), to)) {
     await to.delete(id); // a kind or a label that is never replaced
     await write(to, session, undefined);
   }
@@ -123,8 +124,14 @@ async function write(to: SessionStore, session: StoredSession, there: StoredSess
   const gone = Object.keys(there?.metadata ?? {}).filter((key) => !Object.hasOwn(session.metadata, key));
   const given: MetadataPatch = { ...Object.fromEntries(gone.map((key) => [key, null])), ...metadata };
   await to.save(id, session.messages, given as Partial<SessionMetadata>);
-  if (has_capability(to, "set_draft") && (session.draft !== undefined || there?.draft !== undefined)) {
-    await to.set_draft(id, session.draft);
+  if (session.draft !== undefined || there?.draft !== undefined) {
+    await write_draft(to, session);
+  }
+}
+
+async function write_draft(to: SessionStore, { metadata, draft }: StoredSession): Promise<void> {
+  if (has_capability(to, "set_draft")) {
+    await to.set_draft(metadata.id, draft);
   }
 }
 
@@ -134,18 +141,27 @@ function is_same(session: StoredSession, copy: StoredSession | undefined, to: Se
   return difference(session, copy, to) === undefined;
 }
 
-/** The first part that differs, as JSON holds it. */
+/** The first part that differs, as JSON holds it; the draft is the last one that is compared. */
 function difference(session: StoredSession, copy: StoredSession | undefined, to: SessionStore): string | undefined {
   if (copy === undefined) {
     return "it is not there";
   }
-  const expected = as_stored(to, session);
+  const expected = as_stored(to, counted(session));
   const parts = PARTS.filter((part) => part !== "draft" || has_capability(to, "set_draft"));
   return parts.find((part) => !isDeepStrictEqual(plain(expected[part]), plain(copy[part])));
 }
 
+/** What a session says of its messages is not taken over: the target counts them. */
+function counted(session: StoredSession): StoredSession {
+  return { ...session, metadata: { ...session.metadata, message_count: session.messages.length } };
+}
+
+/** Stores of four methods may hold null for a key that was removed. */
 function plain(value: unknown): unknown {
-  return value === undefined ? undefined : JSON.parse(JSON.stringify(value));
+  const known: unknown = value === undefined ? undefined : JSON.parse(JSON.stringify(value));
+  return typeof known !== "object" || known === null || Array.isArray(known)
+    ? known
+    : Object.fromEntries(Object.entries(known).filter(([, item]) => item !== null));
 }
 
 function as_session_error(error: unknown, session_id: string): SessionError {

@@ -1,3 +1,5 @@
+export { as_stored, AS_STORED } from "./capabilities.js";
+export type { ChangesWhatItKeeps, SessionParts } from "./capabilities.js";
 export { copy_sessions } from "./copy-sessions.js";
 export type { CopyOptions, CopyProgress, CopyReport, CopyResult } from "./copy-sessions.js";
 export { SessionManager } from "./session-manager.js";

@@ -106,6 +106,58 @@ describe("rule 53: copy_sessions", () => {
     expect(report.failed).toMatchObject([{ id: "missing", error: { code: "not_found" } }]);
   });
 
+  test("gives the draft to what has all but that", async () => {
+    class Interrupted extends InMemorySessionStore {
+      is_up = false;
+      override async set_draft(...args: Parameters<InMemorySessionStore["set_draft"]>): Promise<void> {
+        if (!this.is_up) {
+          throw new Error("connection lost");
+        }
+        return super.set_draft(...args);
+      }
+    }
+    const from = new InMemorySessionStore();
+    const draft = { prompt: user("typed", "p"), updated_at: DATE.updated_at };
+    await from.save("s", turns(1));
+    await from.set_draft("s", draft);
+    const to = new Interrupted();
+    expect((await copy_sessions(from, to)).failed).toMatchObject([{ id: "s" }]);
+    to.is_up = true;
+    expect(await copy_sessions(from, to)).toMatchObject({ copied: ["s"], different: [], failed: [] });
+    expect(await everything(to)).toEqual(await everything(from));
+    expect(await copy_sessions(from, to)).toMatchObject({ skipped: ["s"], copied: [] });
+    const newer = { ...draft, prompt: user("typed later", "q") };
+    await to.set_draft("s", newer);
+    expect(await copy_sessions(from, to)).toMatchObject({ different: ["s"] });
+    expect((await to.load("s"))?.draft).toEqual(newer);
+  });
+
+  test("takes null for nothing, and counts the messages itself", async () => {
+    class Miscounting extends FourMethodStore {
+      override async load(id: string): ReturnType<FourMethodStore["load"]> {
+        const session = await super.load(id);
+        return session && { ...session, metadata: { ...session.metadata, message_count: 99 } };
+      }
+    }
+    for (const from of [new FourMethodStore(), new Miscounting()]) {
+      await from.save("s", turns(1), { ...DATE, label: null, custom: { a: null } } as object);
+      for (const to of [new InMemorySessionStore(), new FourMethodStore()]) {
+        expect(await copy_sessions(from, to)).toMatchObject({ copied: ["s"], failed: [] });
+        expect((await to.load("s"))?.metadata).toMatchObject({ message_count: 2, custom: { a: null } });
+        expect(await copy_sessions(from, to)).toMatchObject({ skipped: ["s"], failed: [] });
+      }
+    }
+  });
+
+  test("looks at each session once, however many there are", async () => {
+    const entries = Array.from({ length: 20_000 }, (_, n) => ({ id: `s${n}`, ...DATE, message_count: 0 }));
+    const load = () => Promise.resolve(undefined);
+    const from = { list: () => Promise.resolve(entries), load } as Partial<SessionStore> as SessionStore;
+    const began = performance.now();
+    expect((await copy_sessions(from, new InMemorySessionStore())).failed).toHaveLength(entries.length);
+    expect(performance.now() - began).toBeLessThan(3_000); // 200 million steps where each looks at all before it
+  });
+
   test("reports what cannot be read, and what is not the same when it is read back, and goes on", async () => {
     class Unreadable extends InMemorySessionStore {
       override async load(id: string): ReturnType<InMemorySessionStore["load"]> {

@@ -12,7 +12,9 @@ import type {
   SessionStore,
   StoredSession,
 } from "../../types.js";
+import { AutomaticLabels, type Written } from "./automatic-labels.js";
 import { redact_credentials } from "./redact-credentials.js";
+import { MESSAGE, METADATA, redact_texts } from "./redact-texts.js";
 import { WrappedStore } from "./wrapped-store.js";
 
 export interface RedactingSessionStoreOptions {
@@ -25,28 +27,14 @@ export interface RedactingSessionStoreOptions {
 
 type Metadata = Partial<SessionMetadata>;
 
-/** What messages and their contents are told apart by: no text of anybody's. */
-const OF_MESSAGES = new Set(["id", "role", "type", "model_kind", "tool_request_id"]);
-const OF_METADATA = new Set([
-  "id",
-  "created_at",
-  "updated_at",
-  "provider",
-  "model",
-  "parent_id",
-  "kind",
-  "fork_message_id",
-  "label_source",
-]);
-const OF_CHECKPOINTS = new Set(["message_id"]);
-const NONE: ReadonlySet<string> = new Set();
-
 /**
- * Stores every text as `redact` leaves it: of messages, metadata and drafts, however deep. The conversation in memory
- * stays as it is; one that is loaded is redacted. Ids, roles, types, dates and lineage are left alone.
+ * Stores every text as `redact` leaves it: of messages, metadata and drafts, however deep, names of keys included. The
+ * conversation in memory stays as it is; one that is loaded is redacted. Ids, roles, types, dates and lineage are left
+ * alone, and what an `EncryptedSessionStore` has encrypted.
  */
 export class RedactingSessionStore extends WrappedStore {
   readonly #redact: (text: string) => string;
+  readonly #labels = new AutomaticLabels();
 
   constructor(inner: SessionStore, { redact = redact_credentials }: RedactingSessionStoreOptions = {}) {
     super(inner);
@@ -65,7 +53,8 @@ export class RedactingSessionStore extends WrappedStore {
   }
 
   async save(id: string, messages: Message[], metadata?: Metadata): Promise<void> {
-    return this.inner.save(id, this.#messages(id, messages), this.#metadata(id, metadata));
+    const redacted = this.#messages(id, messages);
+    return this.inner.save(id, redacted, this.#metadata(id, metadata, { messages, redacted }));
   }
 
   async append(
@@ -73,7 +62,8 @@ export class RedactingSessionStore extends WrappedStore {
     messages: Message[],
     options: { revision: string; metadata?: Metadata },
   ): Promise<SessionRevision> {
-    return this.inner.append(id, this.#messages(id, messages), this.#options(id, options));
+    const redacted = this.#messages(id, messages);
+    return this.inner.append(id, redacted, this.#options(id, options, { messages, redacted }));
   }
 
   async replace(
@@ -81,7 +71,8 @@ export class RedactingSessionStore extends WrappedStore {
     messages: Message[],
     options: { revision: string | null; metadata?: Metadata },
   ): Promise<SessionRevision> {
-    return this.inner.replace(id, this.#messages(id, messages), this.#options(id, options));
+    const redacted = this.#messages(id, messages);
+    return this.inner.replace(id, redacted, this.#options(id, options, { messages, redacted }));
   }
 
   async update(id: string, metadata: Metadata): Promise<boolean> {
@@ -101,9 +92,11 @@ export class RedactingSessionStore extends WrappedStore {
   }
 
   override [AS_STORED]({ messages, metadata, draft }: SessionParts): SessionParts {
+    const redacted = messages && this.#messages("", messages);
+    const written = messages && redacted && { messages, redacted };
     return as_stored(this.inner, {
-      ...(messages && { messages: this.#messages("", messages) }),
-      ...(metadata && { metadata: this.#metadata("", metadata) as SessionMetadata }),
+      ...(redacted && { messages: redacted }),
+      ...(metadata && { metadata: this.#metadata("", metadata, written) as SessionMetadata }),
       ...(draft && { draft: this.#draft("", draft) }),
     });
   }
@@ -116,8 +109,8 @@ export class RedactingSessionStore extends WrappedStore {
     };
   }
 
-  #options<R extends { metadata?: Metadata }>(id: string, options: R): R {
-    const metadata = this.#metadata(id, (options as R | undefined)?.metadata);
+  #options<R extends { metadata?: Metadata }>(id: string, options: R, written: Written): R {
+    const metadata = this.#metadata(id, (options as R | undefined)?.metadata, written);
     return metadata ? { ...options, metadata } : options;
   }
 
@@ -126,43 +119,18 @@ export class RedactingSessionStore extends WrappedStore {
   }
 
   #message<M extends Partial<Message>>(id: string, message: M): M {
-    const { content, ...rest } = message;
-    const items = Array.isArray(content) ? content.map((item) => this.#texts(id, item, OF_MESSAGES)) : content;
-    const redacted = this.#texts(id, rest, OF_MESSAGES) as object;
-    return { ...redacted, ...(content !== undefined && { content: items }) } as M;
+    return redact_texts(message, (text) => this.#text(id, text), MESSAGE) as M;
   }
 
-  #metadata(id: string, metadata: Metadata | undefined): Metadata | undefined {
+  #metadata(id: string, metadata: Metadata | undefined, written?: Written): Metadata | undefined {
     if (metadata === undefined) {
       return undefined;
     }
+    const redact = (text: string) => this.#text(id, text);
     const plain = metadata_to_plain(metadata, id);
-    const { checkpoint_state } = plain;
-    return {
-      ...(this.#texts(id, plain, OF_METADATA) as Metadata),
-      ...(checkpoint_state && {
-        checkpoint_state: this.#texts(id, checkpoint_state, OF_CHECKPOINTS) as typeof checkpoint_state,
-      }),
-    };
-  }
-
-  /** A copy with all of its texts redacted, but those under the keys that are kept, at the first level. */
-  #texts(id: string, value: unknown, kept: ReadonlySet<string>): unknown {
-    if (typeof value === "string") {
-      return this.#text(id, value);
-    }
-    if (Array.isArray(value)) {
-      return value.map((item) => this.#texts(id, item, NONE));
-    }
-    if (typeof value !== "object" || value === null) {
-      return value;
-    }
-    return Object.fromEntries(
-      Object.entries(value).map(([key, item]) => [
-        key,
-        kept.has(key) ? (item as unknown) : this.#texts(id, item, NONE),
-      ]),
-    );
+    const label = plain.label_source === "auto" && typeof plain.label === "string" ? plain.label : undefined;
+    const labelled = label === undefined ? plain : { ...plain, label: this.#labels.redact(label, redact, written) };
+    return redact_texts(labelled, redact, METADATA) as Metadata;
   }
 
   /** What cannot be redacted is not stored. */

@@ -1,12 +1,14 @@
-import { createCipheriv, createDecipheriv, createHmac, hkdfSync, randomBytes } from "node:crypto";
+import { createCipheriv, createDecipheriv, createHash, createHmac, hkdfSync, randomBytes } from "node:crypto";
 import { SessionError } from "../../errors.js";
+import { parts_of } from "./envelope.js";
 
 const ALGORITHM = "aes-256-gcm";
 const KEY_BYTES = 32;
 const NONCE_BYTES = 12;
 const TAG_BYTES = 16;
 const KEY_ID = /^[\w-]{1,64}$/;
-const ENVELOPE = /^v1\.([\w-]{1,64})\.([\w-]{16})\.([\w-]{22,})$/;
+/** As much as HKDF takes to tell one key from another. */
+const MAX_INFO_BYTES = 1024;
 /** So many sessions' keys are remembered: deriving one takes longer than encrypting a message. */
 const REMEMBERED_KEYS = 1_000;
 
@@ -46,11 +48,11 @@ export class SessionCipher {
    * @throws {Error} where it was changed, belongs elsewhere, or no key opens it.
    */
   open(session_id: string, place: readonly unknown[], envelope: unknown): string | undefined {
-    const match = typeof envelope === "string" ? ENVELOPE.exec(envelope) : null;
-    if (match === null) {
+    const parts = parts_of(envelope);
+    if (parts === undefined) {
       return undefined;
     }
-    const [, key_id = "", nonce = "", sealed = ""] = match;
+    const { key_id, nonce, sealed } = parts;
     if (!this.#keys.has(key_id)) {
       throw new Error(`it is encrypted with the key ${key_id}, which is not among the keys`);
     }
@@ -70,7 +72,7 @@ export class SessionCipher {
   }
 
   #key(session_id: string, key_id: string, purpose: "content" | "ids"): Buffer {
-    const info = JSON.stringify(["simulacra-session v1", purpose, key_id, session_id]);
+    const info = key_info([purpose, key_id], session_id);
     const known = this.#derived.get(info);
     if (known !== undefined) {
       return known;
@@ -84,6 +86,16 @@ export class SessionCipher {
     this.#derived.set(info, derived);
     return derived;
   }
+}
+
+/** What a key is for; of an id that is too long for that, the hash. */
+function key_info(purpose: readonly string[], session_id: string): string {
+  const info = JSON.stringify(["simulacra-session v1", ...purpose, session_id]);
+  if (Buffer.byteLength(info) <= MAX_INFO_BYTES) {
+    return info;
+  }
+  const hash = createHash("sha256").update(JSON.stringify(session_id)).digest("base64url");
+  return JSON.stringify(["simulacra-session v1", ...purpose, { hash }]);
 }
 
 /** What follows in the chain is bound to this: the tag of an envelope. */

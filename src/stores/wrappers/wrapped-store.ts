@@ -14,6 +14,9 @@ const CAPABILITIES = ["append", "replace", "update", "flush", "set_draft"] as co
 
 type Metadata = Partial<SessionMetadata>;
 
+/** The store that another one wraps; `undefined` where that is none of these wrappers. */
+let inner_of: (store: SessionStore) => SessionStore | undefined;
+
 /**
  * A store over another one, with the capabilities that the other has and no more: those that it lacks are `undefined`
  * here, although the class has methods for them.
@@ -64,4 +67,14 @@ export abstract class WrappedStore implements SessionStore {
   [AS_STORED](parts: SessionParts): SessionParts {
     return as_stored(this.#inner, parts);
   }
+
+  static {
+    inner_of = (store) => (#inner in store ? store.#inner : undefined);
+  }
+}
+
+/** Whether a store is of this class, or wraps one that is, as far as the wrappers are of this package. */
+export function wraps(store: SessionStore, type: abstract new (...args: never[]) => SessionStore): boolean {
+  const inner = inner_of(store);
+  return store instanceof type || (inner !== undefined && wraps(inner, type));
 }

@@ -6,11 +6,13 @@ import {
   EncryptedSessionStore,
   FileSessionStore,
   InMemorySessionStore,
+  RedactingSessionStore,
   SessionManager,
   type SessionStore,
   type StoredSession,
 } from "@simulacra-ai/session";
 import { describe, expect, test } from "vitest";
+import { FourMethodStore } from "../../support/four-method-store.js";
 import { temporary_directory } from "../../support/temporary-directory.js";
 import { turns, user } from "../../support/messages.js";
 
@@ -208,6 +210,113 @@ describe("rule 51: an encrypted session", () => {
       message_count: 2,
     });
     expect(conversation.messages).toHaveLength(6);
+  });
+
+  test("over a store that holds null has nothing there", async () => {
+    const store = encrypted(new FourMethodStore());
+    await store.save("s", turns(1), { label: "l", custom: { a: 1 } });
+    await store.save("s", turns(1), { label: null, custom: null, checkpoint_state: null, unheard_of: null } as object);
+    expect((await store.load("s"))?.messages).toEqual(turns(1));
+    expect((await store.load("s"))?.metadata.label ?? undefined).toBeUndefined();
+    expect((await store.list())[0]).not.toHaveProperty("damaged");
+  });
+
+  test("may have an id of any length, and none that the inner store would not take", async () => {
+    const store = encrypted(new InMemorySessionStore());
+    for (const id of ["x".repeat(1_000), "é".repeat(600), "x".repeat(5_000), `${"x".repeat(4_999)}y`]) {
+      await store.save(id, turns(1), { label: id });
+      expect(await store.load(id)).toMatchObject({ messages: turns(1), metadata: { label: id } });
+    }
+  });
+
+  test("is not appended to without a revision", async () => {
+    const store = encrypted(new InMemorySessionStore());
+    await store.save("s", []);
+    for (const options of [{}, { revision: undefined }]) {
+      await expect(store.append("s", turns(1), options as never)).rejects.toMatchObject({ code: "conflict" });
+    }
+  });
+
+  describe("whose draft", () => {
+    const draft = { prompt: user("typed", "p"), updated_at: "2024-01-01T00:00:00.000Z" };
+
+    test.each<[string, (inner: InMemorySessionStore) => Promise<SessionStore>]>([
+      [
+        "has a key that is gone",
+        async (inner) => {
+          await encrypted(inner, { current: "old" }).set_draft("s", draft);
+          return encrypted(inner, { keys: { now: NOW } });
+        },
+      ],
+      [
+        "is in plain text",
+        async (inner) => {
+          await inner.set_draft("s", draft);
+          return encrypted(inner);
+        },
+      ],
+      [
+        "is another session's",
+        async (inner) => {
+          await encrypted(inner).save("other", []);
+          await encrypted(inner).set_draft("other", draft);
+          await inner.set_draft("s", (await inner.load("other"))?.draft);
+          return encrypted(inner);
+        },
+      ],
+    ])("%s is read without it, and keeps it", async (_, spoil) => {
+      const inner = new InMemorySessionStore();
+      await encrypted(inner).save("s", turns(1), { label: "l" });
+      const store = await spoil(inner);
+      expect(await store.load("s")).toMatchObject({ messages: turns(1), metadata: { label: "l" } });
+      expect(await store.load("s")).not.toHaveProperty("draft");
+      expect((await inner.load("s"))?.draft).toBeDefined();
+    });
+
+    test.each(["append", "replace", "save"] as const)(
+      "was written under an old key loses it with its turn: %s",
+      async (method) => {
+        const inner = new InMemorySessionStore();
+        await encrypted(inner, { current: "old" }).save("s", turns(1));
+        await encrypted(inner, { current: "old" }).set_draft("s", draft);
+        const store = encrypted(inner);
+        const { revision = "", draft: there } = (await store.load("s")) ?? {};
+        expect(there).toEqual(draft);
+        await store.append("s", turns(1, "unrelated"), { revision });
+        expect((await inner.load("s"))?.draft).toBeDefined();
+        const options = { revision: await revision_of(store, "s") };
+        await (method === "save" ? store.save("s", [draft.prompt]) : store[method]("s", [draft.prompt], options));
+        expect(await inner.load("s")).not.toHaveProperty("draft");
+        await store.save("s", turns(1));
+        expect(await store.load("s")).not.toHaveProperty("draft");
+      },
+    );
+
+    test("was written under an old key is gone with the next write where its turn is there already", async () => {
+      const inner = new InMemorySessionStore();
+      await encrypted(inner).save("s", [...turns(1), draft.prompt]);
+      await encrypted(inner, { current: "old" }).set_draft("s", draft);
+      const store = encrypted(inner);
+      expect(await store.load("s")).not.toHaveProperty("draft");
+      await store.save("s", turns(1)); // a rewind behind it
+      expect(await store.load("s")).not.toHaveProperty("draft");
+    });
+  });
+
+  test("is never handed to a store that would redact it", async () => {
+    const around = (inner: SessionStore) => new EncryptedSessionStore(inner, { keys: KEYS, current: "now" });
+    const redacting = new RedactingSessionStore(new InMemorySessionStore());
+    class Mine extends RedactingSessionStore {}
+    const refused = expect.objectContaining({
+      code: "invalid_input",
+      message: expect.stringMatching(/RedactingSessionStore .*outside/) as string,
+    }) as Error;
+    expect(() => around(redacting)).toThrow(refused);
+    expect(() => around(new Mine(new InMemorySessionStore()))).toThrow(refused);
+    expect(() => around(new RedactingSessionStore(around(new InMemorySessionStore())))).toThrow(refused);
+    const store = new RedactingSessionStore(around(new InMemorySessionStore()));
+    await store.save("s", turns(1));
+    expect((await store.load("s"))?.messages).toEqual(turns(1));
   });
 
   test.each([
