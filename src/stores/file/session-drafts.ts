@@ -140,7 +140,7 @@ export class SessionDrafts {
   /** Whoever held the lock before may not have been the last to write: a power cut keeps names in any order. */
   async #sweep({ id, root, draft_lock }: SessionPaths): Promise<void> {
     for (const name of await this.#layer.names(root)) {
-      const token = name.startsWith(id) ? /^\.draft\.([0-9a-f]{12})\.tmp$/.exec(name.slice(id.length))?.[1] : undefined;
+      const token = name.startsWith(id) ? /^\.([0-9a-f]{12})\.draft\.tmp$/.exec(name.slice(id.length))?.[1] : undefined;
       if (token !== undefined) {
         await remove_if_there(this.#layer, draft_lock.temporary(token));
       }
