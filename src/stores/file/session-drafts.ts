@@ -48,10 +48,14 @@ export class SessionDrafts {
     if (text === undefined && (await this.#layer.stat(draft)) === undefined) {
       return;
     }
-    if (text !== undefined && (await find_form(this.#layer, paths)) === undefined) {
-      throw session_not_found(paths.id);
-    }
+    const require_session = async () => {
+      if (text !== undefined && (await find_form(this.#layer, paths)) === undefined) {
+        throw session_not_found(paths.id);
+      }
+    };
+    await require_session();
     await this.#locked(paths, async (lock) => {
+      await require_session(); // whoever deletes it from now on waits for us
       if (text === undefined) {
         await remove_if_there(this.#layer, draft);
         await sync_directory(this.#layer, root, this.#policy);
@@ -128,6 +132,22 @@ export class SessionDrafts {
   async #holds_stored(paths: SessionPaths, messages: readonly { id?: string }[]): Promise<boolean> {
     const draft = await this.read(paths);
     return draft !== undefined && holds_prompt(messages, draft);
+  }
+
+  /** The session is deleted, and nobody begins a draft of it any more: one that is there, or being written, goes too. */
+  async remove(paths: SessionPaths): Promise<void> {
+    const { root, draft, draft_lock } = paths;
+    const is_locked = (await this.#layer.stat(draft_lock.lock)) !== undefined; // first: whoever lets go has written
+    if (!is_locked && (await this.#layer.stat(draft)) === undefined) {
+      return;
+    }
+    await this.#locked(paths, async () => {
+      this.#written.delete(paths.id);
+      const is_there_again = (await find_form(this.#layer, paths)) !== undefined; // our lock on it was broken
+      if (!is_there_again && (await remove_if_there(this.#layer, draft))) {
+        await sync_directory(this.#layer, root, this.#policy); // under the same id it would come back
+      }
+    });
   }
 
   /** What a killed process left of a change is removed. */
