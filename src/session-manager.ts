@@ -29,9 +29,15 @@ export class SessionManager {
   readonly #store: SessionStore;
   readonly #engine: SessionEngine;
 
+  /** @throws {SessionError} `invalid_input` for an option that cannot be. */
   constructor(store: SessionStore, conversation: SessionConversation, options: SessionManagerOptions = {}) {
     const { auto_save = true, auto_slug = true, on_conflict = "fork", on_replace = "keep" } = options;
     const { drafts = true, draft_interval_ms = 1000 } = options;
+    check_choice("on_conflict", on_conflict, ["fork", "error"]);
+    check_choice("on_replace", on_replace, ["keep", "overwrite"]);
+    if (typeof draft_interval_ms !== "number" || !(draft_interval_ms >= 0)) {
+      throw new SessionError("invalid_input", "draft_interval_ms must be a number of milliseconds");
+    }
     this.#store = store;
     this.#engine = new SessionEngine(store, conversation, {
       auto_save,
@@ -204,6 +210,12 @@ export class SessionManager {
    */
   async [Symbol.asyncDispose](): Promise<void> {
     return this.#engine.dispose_after_turn();
+  }
+}
+
+function check_choice(name: string, given: unknown, choices: readonly unknown[]): void {
+  if (!choices.includes(given)) {
+    throw new SessionError("invalid_input", `${name} must be one of ${JSON.stringify(choices)}, not ${String(given)}`);
   }
 }
 
