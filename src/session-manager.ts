@@ -64,9 +64,12 @@ export class SessionManager {
     return this.#engine.pipeline.pending;
   }
 
-  /** The newest failure, of children too; `undefined` again as soon as a save has stored everything. */
+  /**
+   * The newest failure that is not yet made good, of children too: of a save, a draft, a rename or a flush, until that
+   * succeeds or the session is deleted; of anything else, until the next save that succeeds.
+   */
   get last_error(): unknown {
-    return this.#engine.events.last_error;
+    return this.#engine.events.failures.newest;
   }
 
   /**

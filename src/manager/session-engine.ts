@@ -1,5 +1,5 @@
 import type { CheckpointState, Conversation, Message, Usage } from "@simulacra-ai/core";
-import { disposed, SessionError, session_not_found } from "../errors.js";
+import { disposed, has_code, SessionError, session_not_found } from "../errors.js";
 import { messages_to_json, metadata_to_plain } from "../json.js";
 import { trace_manager } from "../tracing.js";
 import type { SessionDraft, SessionStore } from "../types.js";
@@ -174,11 +174,18 @@ export class SessionEngine implements EngineParts {
     const current = this.session_id === id ? this.current.session : undefined;
     if (current !== undefined && current.stored === undefined) {
       current.note_label(label); // goes with the first write
-    } else {
-      await this.port.update(id, { label, label_source: "user" });
-      this.pipeline.wrote(id);
-      current?.learn_label(label);
+      return;
     }
+    try {
+      await this.events.failures.watch("rename", id, () => this.port.update(id, { label, label_source: "user" }));
+    } catch (error) {
+      if (has_code(error, "not_found")) {
+        this.events.failures.made_good("rename", id); // there is nothing to be renamed
+      }
+      throw error;
+    }
+    this.pipeline.wrote(id);
+    current?.learn_label(label);
   }
 
   /** Stops listening at once; what was asked for is still written. */
