@@ -183,7 +183,7 @@ test("rule 17: a prompt without an id leaves no draft behind its turn", async ()
   conversation.emit("prompt_send", { message: prompt });
   await manager.flush();
   expect(prompt_of((await store.load(id))?.draft)).toBe("one");
-  conversation.messages.push(prompt as never);
+  conversation.messages.push(prompt);
   conversation.emit("message_complete", {});
   await manager.flush();
   expect(await store.load(id)).not.toHaveProperty("draft");
