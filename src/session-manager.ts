@@ -74,7 +74,7 @@ export class SessionManager {
 
   /**
    * The turn that was interrupted, or is under way: its prompt, and what there is of the answer. `undefined` as soon as
-   * the conversation holds the turn, and with stores that keep no drafts.
+   * the conversation holds the turn, with stores that keep no drafts, and with `drafts: false`.
    */
   get draft(): SessionDraft | undefined {
     return this.#engine.draft;

@@ -139,6 +139,7 @@ export class SavePipeline {
     this.#unflushed.add(session.id);
     this.#awaited.get(session)?.();
     if (conflict !== undefined) {
+      this.#events.failures.forget(conflict.id); // it is another writer's now
       this.moved(session);
       trace_event({ operation: "conflict", session_id: conflict.id, fork_id: conflict.fork_id });
       this.#events.emit("conflict", Object.freeze(conflict));
