@@ -69,8 +69,8 @@ export function session_not_found(id: string): SessionError {
   return new SessionError("not_found", `session not found: ${id}`, { session_id: id });
 }
 
-export function invalid_state(): SessionError {
-  return new SessionError("invalid_state", "invalid state");
+export function invalid_state(cause?: unknown): SessionError {
+  return new SessionError("invalid_state", "invalid state", cause === undefined ? {} : { cause });
 }
 
 export function disposed(): SessionError {

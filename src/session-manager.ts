@@ -30,9 +30,15 @@ export class SessionManager {
   readonly #store: SessionStore;
   readonly #engine: SessionEngine;
 
+  /** @throws {SessionError} `invalid_input` for an option that cannot be. */
   constructor(store: SessionStore, conversation: SessionConversation, options: SessionManagerOptions = {}) {
     const { auto_save = true, auto_slug = true, on_conflict = "fork", on_replace = "keep" } = options;
     const { drafts = true, draft_interval_ms = 1000 } = options;
+    check_choice("on_conflict", on_conflict, ["fork", "error"]);
+    check_choice("on_replace", on_replace, ["keep", "overwrite"]);
+    if (typeof draft_interval_ms !== "number" || !(draft_interval_ms >= 0)) {
+      throw new SessionError("invalid_input", "draft_interval_ms must be a number of milliseconds");
+    }
     this.#store = published(store);
     this.#engine = new SessionEngine(store, conversation, {
       auto_save,
@@ -59,14 +65,17 @@ export class SessionManager {
     return this.#engine.pipeline.pending;
   }
 
-  /** The newest failure, of children too; `undefined` again as soon as a save has stored everything. */
+  /**
+   * The newest failure that is not yet made good, of children too: of a save, a draft, a rename or a flush, until that
+   * succeeds or the session is deleted; of anything else, until the next save that succeeds.
+   */
   get last_error(): unknown {
-    return this.#engine.events.last_error;
+    return this.#engine.events.failures.newest;
   }
 
   /**
    * The turn that was interrupted, or is under way: its prompt, and what there is of the answer. `undefined` as soon as
-   * the conversation holds the turn, and with stores that keep no drafts.
+   * the conversation holds the turn, with stores that keep no drafts, and with `drafts: false`.
    */
   get draft(): SessionDraft | undefined {
     return this.#engine.draft;
@@ -205,6 +214,12 @@ export class SessionManager {
    */
   async [Symbol.asyncDispose](): Promise<void> {
     return this.#engine.dispose_after_turn();
+  }
+}
+
+function check_choice(name: string, given: unknown, choices: readonly unknown[]): void {
+  if (!choices.includes(given)) {
+    throw new SessionError("invalid_input", `${name} must be one of ${JSON.stringify(choices)}, not ${String(given)}`);
   }
 }
 

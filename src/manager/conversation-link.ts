@@ -97,11 +97,16 @@ export class ConversationLink {
   }
 
   /** @throws {SessionError} `invalid_state` where the conversation cannot send. */
-  send(contents: UserMessage["content"]): ReturnType<Conversation["send_message"]> {
+  async send(contents: UserMessage["content"]): ReturnType<Conversation["send_message"]> {
     if (this.#conversation.send_message === undefined) {
       throw invalid_state();
     }
-    return this.#conversation.send_message(contents);
+    try {
+      return await this.#conversation.send_message(contents);
+    } catch (error) {
+      const is_busy = error instanceof Error && error.message === invalid_state().message; // core's has no code
+      throw is_busy ? invalid_state(error) : error;
+    }
   }
 
   #listener<A extends unknown[]>(event: string, handle: (...args: A) => unknown): [string, Listener] {

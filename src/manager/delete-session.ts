@@ -46,6 +46,7 @@ export async function delete_session(
   try {
     history = await port.readable_history(id);
     existed = await delete_all(port, doomed, takes_current ? current.conversation : undefined);
+    doomed.forEach((of) => events.failures.forget(of));
   } catch (error) {
     pipeline.unbury(doomed);
     current.session?.forget_revision();

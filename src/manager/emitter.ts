@@ -1,27 +1,21 @@
 import { EventEmitter } from "node:events";
 import process from "node:process";
 import type { LifecycleErrorEvent } from "@simulacra-ai/core";
+import { Failures } from "./failures.js";
 import type { SessionManagerEvents } from "./types.js";
 
 /** The manager's own events. A listener that throws harms nobody; an error that nobody hears becomes one warning. */
 export class ManagerEmitter {
   readonly #events = new EventEmitter({ captureRejections: false }).setMaxListeners(0);
   readonly #parent: ManagerEmitter | undefined;
+  /** Those of a parent are those of its children. */
+  readonly failures: Failures;
   #warned = false;
-  #last_error: unknown;
 
   /** With a parent, errors are reported there. */
   constructor(parent?: ManagerEmitter) {
     this.#parent = parent;
-  }
-
-  /** The newest failure, of children too, until what failed is stored. */
-  get last_error(): unknown {
-    return this.#last_error;
-  }
-
-  set last_error(error: unknown) {
-    this.#last_error = error;
+    this.failures = parent?.failures ?? new Failures();
   }
 
   on<E extends keyof SessionManagerEvents>(event: E, listener: (...args: SessionManagerEvents[E]) => void): void {
@@ -47,7 +41,7 @@ export class ManagerEmitter {
   }
 
   report(error: unknown, operation: string, context: Record<string, unknown> = {}): void {
-    this.#last_error = error;
+    this.failures.note(operation, context["session_id"], error);
     if (this.#parent !== undefined) {
       return this.#parent.report(error, operation, context);
     }

@@ -23,6 +23,7 @@ export async function rewind_current(
   }
   const shorter = new ActiveSession(session.id, new Timeline(inherited), metadata);
   shorter.origin = session.origin;
+  shorter.draft = session.draft;
   shorter.stored = { timeline: shorter.timeline, count: messages.length, revision };
   try {
     if (current.session === session) {

@@ -11,6 +11,8 @@ import { WriteQueue } from "../write-queue.js";
 export class SavePipeline {
   /** Called when a session goes on under another id. */
   moved: (session: ActiveSession) => void = ignore;
+  /** Called when a state is stored. */
+  written: (capture: Capture) => void = ignore;
   readonly #port: StorePort;
   readonly #events: ManagerEmitter;
   readonly #parent: SavePipeline | undefined;
@@ -24,6 +26,10 @@ export class SavePipeline {
   readonly #deleted: Set<string>;
   /** Writes that go past the queue: of drafts. */
   readonly #beside = new Set<Promise<void>>();
+  /** The calls of the store that these have made. */
+  readonly #calls = new Set<Promise<unknown>>();
+  /** Who waits for the first write of a session. */
+  readonly #awaited = new Map<ActiveSession, () => void>();
   /** The newest state of each session whose write failed. */
   readonly #failed = new Map<ActiveSession, Capture>();
   /** An auto-save at the end of the queue that has not begun: a newer one takes its place. */
@@ -78,9 +84,13 @@ export class SavePipeline {
     this.#waiting = holder;
   }
 
-  /** Waits for a session that is not stored yet; what failed of it is tried again. */
+  /** Waits for a session that is not stored yet, and for nothing behind its first write; what failed is tried again. */
   async stored_once(session: ActiveSession): Promise<void> {
-    await this.settled();
+    await new Promise<void>((resolve) => {
+      this.#awaited.set(session, resolve);
+      void this.settled().then(resolve);
+    });
+    this.#awaited.delete(session);
     const failed = this.#failed.get(session);
     if (failed !== undefined) {
       await this.enqueue(() => this.write(failed));
@@ -97,33 +107,44 @@ export class SavePipeline {
     });
   }
 
+  /** A call that such a write makes: a deletion waits for it. */
+  async at_store(call: Promise<void>): Promise<void> {
+    this.#calls.add(call);
+    try {
+      await call;
+    } finally {
+      this.#calls.delete(call);
+    }
+  }
+
   /** Writes inside a task of the queue; a state that cannot be stored is kept for the next flush. */
   async write(capture: Capture): Promise<void> {
     const { session, messages } = capture;
-    if (this.#deleted.has(session.id)) {
+    const { id } = session;
+    if (this.#deleted.has(id)) {
       return;
     }
     let conflict: ConflictEvent | undefined;
     try {
-      const trace = { operation: "save", session_id: session.id, count: messages.length };
-      const writing = trace_manager(trace, () => this.#writer.write(capture));
+      const trace = { operation: "save", session_id: id, count: messages.length };
+      const write = () => trace_manager(trace, () => this.#writer.write(capture));
+      const writing = this.#events.failures.watch("save", id, write);
       this.#in_flight = writing.then(ignore, ignore);
       conflict = await writing;
     } catch (error) {
       this.#failed.set(session, { ...capture, given: undefined }); // what was given stays pending, or was refused
-      this.#events.last_error = error;
       throw error;
     }
     this.#failed.delete(session);
     this.#unflushed.add(session.id);
-    if (this.#failed.size === 0) {
-      this.#events.last_error = undefined;
-    }
+    this.#awaited.get(session)?.();
     if (conflict !== undefined) {
+      this.#events.failures.forget(conflict.id); // it is another writer's now
       this.moved(session);
       trace_event({ operation: "conflict", session_id: conflict.id, fork_id: conflict.fork_id });
       this.#events.emit("conflict", Object.freeze(conflict));
     }
+    this.written(capture);
     if (this.#events.has_listeners("save")) {
       this.#events.emit("save", messages_event(session.id, messages));
     }
@@ -135,20 +156,21 @@ export class SavePipeline {
     this.#unflushed.delete(session.id);
   }
 
-  /** Nothing of these sessions is written any more; resolves when what children were writing has ended. */
+  /** Nothing of these sessions is written any more; resolves when what children, and drafts, were writing has ended. */
   async bury(ids: readonly string[]): Promise<void> {
     for (const id of ids) {
       this.#deleted.add(id);
       this.#unflushed.delete(id);
     }
-    await this.#children_in_flight();
+    await this.#calls_in_flight();
   }
 
   /** Not their queues: a child that begins now waits for ours. */
-  async #children_in_flight(): Promise<void> {
+  async #calls_in_flight(): Promise<void> {
+    await Promise.allSettled(this.#calls);
     for (const child of this.#busy_children) {
       await child.#in_flight;
-      await child.#children_in_flight();
+      await child.#calls_in_flight();
     }
   }
 
@@ -168,7 +190,7 @@ export class SavePipeline {
 
   /** Brings the at-rest form of one session up to date. */
   async flush_session(id: string): Promise<void> {
-    await this.#port.flush(id);
+    await this.#events.failures.watch("flush", id, () => this.#port.flush(id));
     this.#unflushed.delete(id);
   }
 

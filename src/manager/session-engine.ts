@@ -1,5 +1,5 @@
 import type { CheckpointState, Conversation, Message, Usage } from "@simulacra-ai/core";
-import { disposed, SessionError, session_not_found } from "../errors.js";
+import { disposed, has_code, SessionError, session_not_found } from "../errors.js";
 import { messages_to_json, metadata_to_plain } from "../json.js";
 import { trace_manager } from "../tracing.js";
 import type { SessionDraft, SessionStore } from "../types.js";
@@ -59,8 +59,7 @@ export class SessionEngine implements EngineParts {
       failed: (error, operation) => this.events.report(error, operation, { session_id: this.session_id }),
     });
     this.current = new CurrentSession(link, this.events, options);
-    const { auto_save, drafts, draft_interval_ms } = options;
-    this.#drafts = new DraftKeeper(this, { is_on: auto_save && drafts, interval_ms: draft_interval_ms });
+    this.#drafts = new DraftKeeper(this, options);
   }
 
   get session_id(): string | undefined {
@@ -114,6 +113,7 @@ export class SessionEngine implements EngineParts {
 
   /** Inside a task of the queue. */
   async #load(id: string | undefined): Promise<void> {
+    await this.#drafts.settled(); // what is stored of a draft is to be the newest
     const report = (error: unknown, session_id: string) => this.events.report(error, "load", { session_id });
     const resolved = await (id === undefined ? newest_session(this.port, report) : require_resolved(this.port, id));
     if (resolved === undefined) {
@@ -123,10 +123,10 @@ export class SessionEngine implements EngineParts {
     const { record, messages, inherited } = resolved;
     const session = new ActiveSession(record.metadata.id, new Timeline(inherited), record.metadata);
     session.stored = { timeline: session.timeline, count: messages.length, revision: record.revision };
-    this.#drafts.loaded(session, record.draft);
     if (this.current.session?.id === session.id) {
       session.origin = this.current.session.origin;
     }
+    this.#drafts.loaded(session, record.draft);
     this.pipeline.unbury([session.id]);
     this.current.show(session, messages);
     report_missing(this.events, resolved, session.id);
@@ -174,11 +174,18 @@ export class SessionEngine implements EngineParts {
     const current = this.session_id === id ? this.current.session : undefined;
     if (current !== undefined && current.stored === undefined) {
       current.note_label(label); // goes with the first write
-    } else {
-      await this.port.update(id, { label, label_source: "user" });
-      this.pipeline.wrote(id);
-      current?.learn_label(label);
+      return;
     }
+    try {
+      await this.events.failures.watch("rename", id, () => this.port.update(id, { label, label_source: "user" }));
+    } catch (error) {
+      if (has_code(error, "not_found")) {
+        this.events.failures.made_good("rename", id); // there is nothing to be renamed
+      }
+      throw error;
+    }
+    this.pipeline.wrote(id);
+    current?.learn_label(label);
   }
 
   /** Stops listening at once; what was asked for is still written. */

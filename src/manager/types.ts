@@ -33,10 +33,11 @@ export interface SessionManagerOptions {
   on_replace?: "keep" | "overwrite";
   /**
    * Keep the turn under way beside the session, in stores that can: its prompt before the model is asked, and of the
-   * answer what there is. With `auto_save` only. Default `true`.
+   * answer what there is. Without `auto_save` none is kept, and one that is there is handed over. `false`: neither.
+   * Default `true`.
    */
   drafts?: boolean;
-  /** How often the unfinished answer is stored at most, in milliseconds. Default 1,000. */
+  /** How often the unfinished answer is stored at most, in milliseconds. `Infinity`: when its turn ends. Default 1,000. */
   draft_interval_ms?: number;
 }
 

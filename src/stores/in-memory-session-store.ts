@@ -41,7 +41,7 @@ export class InMemorySessionStore implements SessionStore {
     if (record === undefined) {
       return undefined;
     }
-    const messages = record.messages.map((json) => JSON.parse(json) as Message);
+    const messages = messages_of(record);
     const draft = draft_of(record, messages);
     return { metadata: copy_of(record.metadata), messages, revision: record.revision, ...(draft && { draft }) };
   }
@@ -130,7 +130,8 @@ export class InMemorySessionStore implements SessionStore {
     const old = this.#records.get(id);
     const merged = merge_metadata(old?.metadata, given, { id, message_count: texts.length });
     const revision = this.#next_revision();
-    const draft = old && draft_of(old, messages) && old.draft;
+    const is_kept = old?.draft !== undefined && draft_of(old, messages) && draft_of(old, messages_of(old));
+    const draft = is_kept ? old.draft : undefined;
     this.#records.set(id, { metadata: merged, messages: texts, revision, draft });
     return revision;
   }
@@ -147,6 +148,10 @@ export class InMemorySessionStore implements SessionStore {
 }
 
 publish_operations(InMemorySessionStore);
+
+function messages_of({ messages }: MemoryRecord): Message[] {
+  return messages.map((json) => JSON.parse(json) as Message);
+}
 
 /** The draft of a record, unless its turn is among these messages. */
 function draft_of({ draft: json }: MemoryRecord, messages: readonly Message[]): SessionDraft | undefined {

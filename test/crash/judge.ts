@@ -123,7 +123,7 @@ async function problem_of_list(layer: RecordingLayer, contents: Map<string, stri
 const OWN_ENDINGS =
   /\.(json|meta\.json|ndjson|draft|(json|ndjson|meta\.json|journal)\.(corrupt|conflict)-\d{8}T\d{9}Z(-\d+)?)$|-forks$/;
 
-const LEFT = /^(.+?)\.(journal|lock|ndjson|ndjson\.next|[0-9a-f]{12}\.tmp|draft|draft-lock|draft\.[0-9a-f]{12}\.tmp)$/;
+const LEFT = /^(.+?)\.(journal|lock|ndjson|ndjson\.next|[0-9a-f]{12}(?:\.draft)?\.tmp|draft|draft-lock)$/;
 
 /** Sessions of which a writer may have left more, or less, than their own files; where there are none, any one. */
 export function unfinished(disk: MemoryDisk, contents: ReadonlyMap<string, string>): string[] {

@@ -40,7 +40,7 @@ export function role_of(path: string): string {
   const name = basename(path);
   const [, ending, aside] =
     /\.(draft\.tmp|draft|draft-lock|tmp|meta\.json|json|journal|lock|ndjson|ndjson\.next)(\.[a-z]+-[^.]*)?$/.exec(
-      name.replace(/\.draft\.[0-9a-f]{12}\.tmp$/, ".draft.tmp"),
+      name.replace(/\.[0-9a-f]{12}\.draft\.tmp$/, ".draft.tmp"),
     ) ?? [];
   const place = dirname(path).endsWith("-forks") ? "forks/" : "";
   return (

@@ -87,15 +87,26 @@ describe.each(STORES)("$name", ({ open }) => {
     expect(await draft_in(store)).toEqual(draft("three"));
   });
 
-  test("rule 26: a void draft is gone after a flush", async () => {
-    const store = open();
-    await store.save("s", turn);
-    await store.set_draft("s", draft("two"));
-    await store.flush?.("s");
-    await store.save("s", []);
-    const remains = store.flush === undefined ? draft("two") : undefined;
-    expect((await loaded(store)).draft).toEqual(remains);
-  });
+  test.each([
+    ["save", (store: FullStore) => store.save("s", [])],
+    ["replace", async (store: FullStore) => store.replace("s", [], await loaded(store))],
+  ] as [string, (store: FullStore) => Promise<unknown>][])(
+    "rule 26: a draft that was void does not come back where %s cuts its turn away",
+    async (_, cut) => {
+      for (const flush of ["flush", "none"]) {
+        const store = open();
+        await store.save("s", turn);
+        await store.set_draft("s", draft("two"));
+        if (flush === "flush") {
+          await store.flush?.("s");
+        }
+        await cut(store);
+        expect(await loaded(store)).not.toHaveProperty("draft");
+        await store.set_draft("s", draft("two"));
+        expect(await draft_in(store)).toEqual(draft("two")); // asked for again
+      }
+    },
+  );
 
   test("rule 26: deleting a session deletes its draft", async () => {
     const store = await with_draft(draft("two"));

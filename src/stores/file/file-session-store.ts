@@ -129,7 +129,7 @@ export class FileSessionStore implements SessionStore {
     require_valid_id(id);
     const is_nowhere = async () =>
       (await this.#layer.real_path(this.#root)) === undefined ? { result: false } : undefined;
-    const existed = await this.#changes.run(
+    return this.#changes.run(
       id,
       async (files, known) => {
         await this.#changes.give_up_fold(id);
@@ -138,12 +138,12 @@ export class FileSessionStore implements SessionStore {
           await files.sweep_links(undefined);
         }
         const parent_id = old === "damaged" ? undefined : old?.metadata.parent_id;
-        return { result: await files.remove(parent_id), state: undefined };
+        const result = await files.remove(parent_id);
+        await this.#drafts.remove(this.#changes.paths(id));
+        return { result, state: undefined };
       },
       is_nowhere,
     );
-    await guarded(id, () => this.#drafts.clean(this.#changes.paths(id)));
-    return existed;
   }
 
   async append(

@@ -6,7 +6,7 @@ import { despite_foreign_writes } from "./foreign-write.js";
 import { SessionFiles } from "./session-files.js";
 import { SessionHolds, type HoldPolicy } from "./session-holds.js";
 import { SessionLock } from "./session-lock.js";
-import { DRAFT_ENDING, SessionPaths, TEMPORARY_ENDING } from "./session-paths.js";
+import { SessionPaths } from "./session-paths.js";
 import type { SessionState } from "./session-view.js";
 
 /** What follows an id in the name of a temporary file. */
@@ -174,14 +174,9 @@ export class SessionAccess {
     await ensure_directory(this.#layer, this.#root, this.#policy);
     const leftovers = new Map<string, string[]>();
     for (const name of await this.#layer.names(this.#root)) {
-      const id = /^(.+)\.[0-9a-f]{12}\.tmp$/.exec(name)?.[1];
-      if (id !== undefined) {
-        leftovers.set(id, [...(leftovers.get(id) ?? []), name.slice(id.length + 1, -TEMPORARY_ENDING.length)]);
-      }
-      const drafted = id?.endsWith(DRAFT_ENDING) ? id.slice(0, -DRAFT_ENDING.length) : undefined;
-      if (drafted !== undefined) {
-        const token = name.slice(drafted.length + 1, -TEMPORARY_ENDING.length);
-        leftovers.set(drafted, [...(leftovers.get(drafted) ?? []), token]);
+      const [, id, token] = /^(.+)\.([0-9a-f]{12}(?:\.draft)?)\.tmp$/.exec(name) ?? [];
+      if (id !== undefined && token !== undefined) {
+        leftovers.set(id, [...(leftovers.get(id) ?? []), token]);
       }
     }
     return leftovers;

@@ -48,10 +48,14 @@ export class SessionDrafts {
     if (text === undefined && (await this.#layer.stat(draft)) === undefined) {
       return;
     }
-    if (text !== undefined && (await find_form(this.#layer, paths)) === undefined) {
-      throw session_not_found(paths.id);
-    }
+    const require_session = async () => {
+      if (text !== undefined && (await find_form(this.#layer, paths)) === undefined) {
+        throw session_not_found(paths.id);
+      }
+    };
+    await require_session();
     await this.#locked(paths, async (lock) => {
+      await require_session(); // whoever deletes it from now on waits for us
       if (text === undefined) {
         await remove_if_there(this.#layer, draft);
         await sync_directory(this.#layer, root, this.#policy);
@@ -130,6 +134,22 @@ export class SessionDrafts {
     return draft !== undefined && holds_prompt(messages, draft);
   }
 
+  /** The session is deleted, and nobody begins a draft of it any more: one that is there, or being written, goes too. */
+  async remove(paths: SessionPaths): Promise<void> {
+    const { root, draft, draft_lock } = paths;
+    const is_locked = (await this.#layer.stat(draft_lock.lock)) !== undefined; // first: whoever lets go has written
+    if (!is_locked && (await this.#layer.stat(draft)) === undefined) {
+      return;
+    }
+    await this.#locked(paths, async () => {
+      this.#written.delete(paths.id);
+      const is_there_again = (await find_form(this.#layer, paths)) !== undefined; // our lock on it was broken
+      if (!is_there_again && (await remove_if_there(this.#layer, draft))) {
+        await sync_directory(this.#layer, root, this.#policy); // under the same id it would come back
+      }
+    });
+  }
+
   /** What a killed process left of a change is removed. */
   async clean(paths: SessionPaths): Promise<void> {
     if ((await this.#layer.stat(paths.draft_lock.lock)) !== undefined) {
@@ -140,7 +160,7 @@ export class SessionDrafts {
   /** Whoever held the lock before may not have been the last to write: a power cut keeps names in any order. */
   async #sweep({ id, root, draft_lock }: SessionPaths): Promise<void> {
     for (const name of await this.#layer.names(root)) {
-      const token = name.startsWith(id) ? /^\.draft\.([0-9a-f]{12})\.tmp$/.exec(name.slice(id.length))?.[1] : undefined;
+      const token = name.startsWith(id) ? /^\.([0-9a-f]{12})\.draft\.tmp$/.exec(name.slice(id.length))?.[1] : undefined;
       if (token !== undefined) {
         await remove_if_there(this.#layer, draft_lock.temporary(token));
       }

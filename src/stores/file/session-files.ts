@@ -138,7 +138,7 @@ export class SessionFiles {
   ): Promise<SessionState> {
     const found = old?.form ?? (await find_form(this.#context.layer, this.#context.paths));
     if (found === undefined) {
-      await remove_followers(this.#context);
+      await remove_followers(this.#context, [this.#context.paths.draft]);
     }
     const form = found ?? FORMS.find((known) => known.format === format);
     if (form === undefined) {

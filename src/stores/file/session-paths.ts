@@ -80,10 +80,10 @@ export class SessionPaths implements LockPlace {
     return this.file(DRAFT_ENDING);
   }
 
-  /** The lock under which a draft is changed; its holder's names are none that a change of the session removes. */
+  /** The lock under which a draft is changed; no session's own temporary file is named like its holder's. */
   get draft_lock(): LockPlace {
     const { id, root } = this;
-    const temporary = (token: string) => this.file(`${DRAFT_ENDING}.${token}${TEMPORARY_ENDING}`);
+    const temporary = (token: string) => this.temporary(token + DRAFT_ENDING);
     return { id, root, lock: this.file(DRAFT_LOCK_ENDING), temporary };
   }
 

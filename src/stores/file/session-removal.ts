@@ -2,7 +2,7 @@ import { keep_aside, remove_if_there, rename_if_there, sync_directory } from "./
 import { find_form, FORMS } from "./forms.js";
 import type { ChangeContext } from "./snapshot-form.js";
 
-/** Removes all files of a session. Returns whether there was one. */
+/** Removes all files of a session but its draft. Returns whether there was one. */
 export async function remove_session(context: ChangeContext): Promise<boolean> {
   const { layer, policy, paths, lock } = context;
   let existed = false;
@@ -13,11 +13,7 @@ export async function remove_session(context: ChangeContext): Promise<boolean> {
     await sync_directory(layer, paths.root, policy); // without its journal a snapshot would be an older session
     await remove_if_there(layer, paths.temporary(lock.token));
   }
-  const had_draft = (await layer.stat(paths.draft)) !== undefined;
   await remove_followers(context);
-  if (had_draft) {
-    await sync_directory(layer, paths.root, policy); // under the same id it would come back
-  }
   return existed;
 }
 
@@ -40,11 +36,11 @@ async function move_head_away({ layer, paths, lock }: ChangeContext, head: strin
   return true;
 }
 
-/** Removes the files that are nothing without a head, in whatever form. */
-export async function remove_followers(context: ChangeContext): Promise<void> {
+/** Removes the files that are nothing without a head, in whatever form, and others with them. */
+export async function remove_followers(context: ChangeContext, others: readonly string[] = []): Promise<void> {
   const { paths } = context;
   const heads = new Set(FORMS.map((form) => form.head_path(paths)));
-  const all = [...FORMS.flatMap((form) => form.file_paths(paths)), paths.journal, paths.draft];
+  const all = [...FORMS.flatMap((form) => form.file_paths(paths)), paths.journal, ...others];
   await remove_all(
     context,
     all.filter((path) => !heads.has(path)),

@@ -146,7 +146,7 @@ function verify_name(root: string, name: string, known: ReadonlySet<string>): Fi
   if (/\.(corrupt|conflict)-\d{8}T\d{9}Z(-\d+)?$/.test(name)) {
     return [{ code: "set_aside", path, message: `${name} was kept for a person to look at` }];
   }
-  if (/\.[0-9a-f]{12}\.tmp$/.test(name) || /\.(draft-)?lock$/.test(name) || name.endsWith(".ndjson.next")) {
+  if (/\.[0-9a-f]{12}(\.draft)?\.tmp$/.test(name) || /\.(draft-)?lock$/.test(name) || name.endsWith(".ndjson.next")) {
     return [{ code: "leftover", path, message: `${name} belongs to a write under way, or to a process that is gone` }];
   }
   for (const [ending, code] of ORPHANS) {

@@ -75,7 +75,16 @@ end
 const WRITE_SESSION = `
 local kept = tonumber(ARGV[7])
 local part = {'entry', entry, 'meta', ARGV[5], 'rev', ARGV[6]}
+local is_void = now[6] and string.find(ARGV[9], '\\n' .. now[6] .. '\\n', 1, true)
 if kept == 0 then
+  local count = now[6] and not is_void and math.min(tonumber(now[3]) or 0, redis.call('HLEN', KEYS[1])) or 0
+  for i = 0, count - 1 do
+    local text = redis.call('HGET', KEYS[1], i)
+    if text and string.find(text, now[6], 1, true) then
+      local is_read, message = pcall(cjson.decode, text)
+      is_void = is_void or is_read and type(message) == 'table' and message.id == cjson.decode('[' .. now[6] .. ']')[1]
+    end
+  end
   redis.call('UNLINK', KEYS[1])
   for field, value in pairs({draft = now[5] or nil, draft_of = now[6] or nil}) do
     part[#part + 1] = field
@@ -105,7 +114,7 @@ if kept >= 0 then
   part[#part + 1] = count
 end
 redis.call('HSET', KEYS[1], unpack(part))
-if now[6] and string.find(ARGV[9], '\\n' .. now[6] .. '\\n', 1, true) then
+if is_void then
   redis.call('HDEL', KEYS[1], 'draft', 'draft_of')
 end
 expire(ARGV[8])

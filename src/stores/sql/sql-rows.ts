@@ -1,4 +1,5 @@
 import type { Kysely } from "kysely";
+import { prompt_mark } from "../../draft.js";
 import { SessionError } from "../../errors.js";
 import { session_kind } from "../../metadata.js";
 import { new_token } from "../../token.js";
@@ -6,7 +7,14 @@ import type { SessionKind, SessionMetadata } from "../../types.js";
 import type { SessionChange, StoredHead } from "../session-decisions.js";
 import { damaged, read_metadata } from "../session-rows.js";
 import { has_key_length, MAX_DATE_LENGTH, to_key } from "./sql-keys.js";
-import { count_lock, insert_messages, select_state, update_row, update_row_and_draft } from "./sql-queries.js";
+import {
+  count_lock,
+  insert_messages,
+  select_bodies,
+  select_state,
+  update_row,
+  update_row_and_draft,
+} from "./sql-queries.js";
 import { is_duplicate, RowMoved } from "./sql-retries.js";
 import type { SqlDatabase, SqlTables } from "./sql-tables.js";
 
@@ -111,7 +119,10 @@ export async function write_session(
   if (messages === undefined) {
     return;
   }
+  const prompt_id = stored?.prompt_id ?? undefined;
+  let is_void = prompt_id !== undefined && messages.ids.has(prompt_id);
   if (replaces) {
+    is_void ||= prompt_id !== undefined && stored !== undefined && (await held_prompt(database, db, stored, prompt_id));
     await db.deleteFrom(table).where("session_key", "=", session_key).execute();
   }
   let position = messages.kept;
@@ -119,8 +130,28 @@ export async function write_session(
     await insert_messages(database, db, { key: session_key, generation, position, texts });
     position += texts.length;
   }
-  if (stored?.prompt_id != null && messages.ids.has(stored.prompt_id)) {
+  if (is_void) {
     await db.deleteFrom(drafts).where("session_key", "=", session_key).execute();
+  }
+}
+
+/** Whether one of the messages that were stored is the prompt of the draft: it does not come back without it. */
+async function held_prompt(
+  database: SqlDatabase,
+  db: Kysely<SqlTables>,
+  { metadata, message_count: end, generation }: SessionState,
+  prompt_id: string,
+): Promise<boolean> {
+  const { rows } = await select_bodies(database, db, { key: to_key(metadata.id), generation, end });
+  return rows.some(({ body }) => body.includes(prompt_id) && prompt_mark(message_in(body)) === prompt_id);
+}
+
+/** A row that is damaged is no prompt. */
+function message_in(body: string): { id?: unknown } {
+  try {
+    return (JSON.parse(body) as object | null) ?? {};
+  } catch {
+    return {};
   }
 }
 

@@ -234,6 +234,23 @@ describe.skipIf(!HAS_SHARED)("RedisSessionStore", () => {
     },
   );
 
+  test("rule 26: a draft that was void does not come back where save or replace cuts its turn away", async () => {
+    const { store } = open();
+    for (const id of ["p", 'with / and "', "ü"]) {
+      const draft = { ...DRAFT, prompt: user("typed", id) };
+      for (const cut of ["save", "replace"]) {
+        await store.save("s", [user("other", "o"), draft.prompt, assistant("answer", `re: ${id}`)]);
+        await store.set_draft("s", draft);
+        const { revision = "" } = (await store.load("s")) ?? {};
+        await (cut === "save" ? store.save("s", []) : store.replace("s", [], { revision }));
+        expect(await store.load("s")).not.toHaveProperty("draft");
+        await store.set_draft("s", draft);
+        await store.save("s", [user("typed", "other")]);
+        expect((await store.load("s"))?.draft).toEqual(draft);
+      }
+    }
+  });
+
   test.each(WAYS)(
     "rule 23: a change of the metadata alone between reading and writing is kept, one of the messages is a conflict: $way",
     async (way) => {

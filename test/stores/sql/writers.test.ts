@@ -57,6 +57,21 @@ each_database((database) => {
     expect([rows, texts_of((await loaded(store)).messages)]).toEqual([[], ["0", "typed"]]);
   });
 
+  test("rule 26: a draft that was void does not come back where save or replace cuts its turn away", async () => {
+    const { store } = open();
+    const turn = [message("zero"), message("typed")];
+    const draft = { prompt: turn[1] as UserMessage, updated_at: "2026-01-01" };
+    for (const cut of ["save", "replace"]) {
+      await store.save("s", turn);
+      await store.set_draft("s", draft);
+      await (cut === "save" ? store.save("s", []) : store.replace("s", [], await loaded(store)));
+      expect(await loaded(store)).not.toHaveProperty("draft");
+      await store.set_draft("s", draft);
+      await store.save("s", [message("other")]);
+      expect((await loaded(store)).draft).toEqual(draft);
+    }
+  });
+
   test("rule 23: of two that create one session one does, and of two that delete it", async () => {
     const { store, reopen } = open();
     const both = [store, reopen()];
