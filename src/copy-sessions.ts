@@ -1,6 +1,6 @@
 import { isDeepStrictEqual } from "node:util";
 import { as_stored, has_capability } from "./capabilities.js";
-import { SessionError, session_not_found } from "./errors.js";
+import { is_error, reason_of, SessionError, session_not_found } from "./errors.js";
 import { inherits } from "./lineage.js";
 import type { MetadataPatch } from "./metadata.js";
 import type { SessionMetadata, SessionStore, StoredSession } from "./types.js";
@@ -165,9 +165,11 @@ function plain(value: unknown): unknown {
 }
 
 function as_session_error(error: unknown, session_id: string): SessionError {
-  if (error instanceof Error && error.name === "SessionError") {
+  if (is_error(error, "SessionError")) {
     return error as SessionError;
   }
-  const reason = error instanceof Error ? error.message : String(error);
-  return new SessionError("storage", `session ${session_id} cannot be copied: ${reason}`, { cause: error, session_id });
+  return new SessionError("storage", `session ${session_id} cannot be copied: ${reason_of(error)}`, {
+    cause: error,
+    session_id,
+  });
 }

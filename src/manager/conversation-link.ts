@@ -1,5 +1,5 @@
 import type { AssistantMessage, CheckpointState, Conversation, Message, Usage, UserMessage } from "@simulacra-ai/core";
-import { invalid_state } from "../errors.js";
+import { invalid_state, is_error } from "../errors.js";
 import type { Messages } from "./timeline.js";
 import { TurnWatch } from "./turn-watch.js";
 import type { SessionConversation } from "./types.js";
@@ -104,7 +104,7 @@ export class ConversationLink {
     try {
       return await this.#conversation.send_message(contents);
     } catch (error) {
-      const is_busy = error instanceof Error && error.message === invalid_state().message; // core's has no code
+      const is_busy = is_error(error) && error.message === invalid_state().message; // core's has no code
       throw is_busy ? invalid_state(error) : error;
     }
   }

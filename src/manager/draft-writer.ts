@@ -172,10 +172,11 @@ export class DraftWriter {
 
   /** Where another writer has left one meanwhile, that stays. */
   async #remove_from(id: string, turn: Turn): Promise<void> {
-    const { store } = this.#parts.port;
+    const { port } = this.#parts;
+    const { store } = port;
     if (has_capability(store, "set_draft")) {
       const draft = (await store.load(id))?.draft;
-      if (draft !== undefined && same_prompt(draft, turn.draft)) {
+      if (draft !== undefined && same_prompt(draft, port.draft_as_stored(turn.draft))) {
         await store.set_draft(id, undefined);
       }
     }

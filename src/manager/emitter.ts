@@ -1,3 +1,4 @@
+import { is_error, reason_of } from "../errors.js";
 import { EventEmitter } from "node:events";
 import process from "node:process";
 import type { LifecycleErrorEvent } from "@simulacra-ai/core";
@@ -67,10 +68,10 @@ export class ManagerEmitter {
     }
     this.#warned = true;
     const id = typeof context?.["session_id"] === "string" ? ` of session ${context["session_id"]}` : "";
-    const reason = error instanceof Error ? error.message : String(error);
+    const reason = reason_of(error);
     process.emitWarning(
       `${operation}${id} failed: ${reason}. Listen to "lifecycle_error" of the SessionManager to hear of every failure.`,
-      { type: "SessionWarning", detail: error instanceof Error ? (error.stack ?? "") : "" },
+      { type: "SessionWarning", detail: is_error(error) ? (error.stack ?? "") : "" },
     );
   }
 }

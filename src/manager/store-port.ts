@@ -3,7 +3,7 @@ import { as_stored, has_capability } from "../capabilities.js";
 import { has_code, session_not_found } from "../errors.js";
 import { inherits, LINEAGE_KEYS, resolve_session, type ResolvedSession } from "../lineage.js";
 import { published } from "../tracing.js";
-import type { SessionMetadata, SessionStore, StoredSession } from "../types.js";
+import type { SessionDraft, SessionMetadata, SessionStore, StoredSession } from "../types.js";
 import type { Messages } from "./timeline.js";
 
 export type Metadata = Partial<SessionMetadata>;
@@ -21,6 +21,11 @@ export class StorePort {
   /** Messages of the conversation as the store would give them back: to be compared with what it has. */
   as_stored(messages: Messages): Messages {
     return as_stored(this.#given, { messages: messages as Message[] }).messages;
+  }
+
+  /** The same of a draft. */
+  draft_as_stored(draft: SessionDraft): SessionDraft {
+    return as_stored(this.#given, { draft }).draft;
   }
 
   /** Whether another writer of a session is noticed. */

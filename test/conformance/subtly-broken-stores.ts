@@ -271,4 +271,9 @@ export const SUBTLY_BROKEN_STORES: readonly (readonly [name: string, what: strin
   ["what is handed out can be changed", "lists its own objects", of(ListsItsOwn)],
   ["an update leaves the draft alone", "drops a draft with an update", of(UpdatesWithoutDraft)],
   ["a draft that its turn made void stays so when the turn is taken back", "only hides a draft", of(HidesDrafts)],
+  [
+    "a draft that came behind its turn does not appear when the turn is taken back",
+    "only hides a draft",
+    of(HidesDrafts),
+  ],
 ];

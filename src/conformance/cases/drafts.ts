@@ -71,6 +71,18 @@ export const DRAFTS: readonly ConformanceCase[] = [
   },
   {
     group,
+    name: "a draft that came behind its turn does not appear when the turn is taken back",
+    needs,
+    async run({ store }) {
+      const [id, first, typed] = [new_id(), messages("one"), draft("typed")];
+      await store.save(id, [...first, typed.prompt]);
+      await (store as Capable).set_draft(id, typed);
+      await write_turn(store as Capable, store.replace === undefined ? "save" : "replace", id, first);
+      check_same((await loaded(store, id)).draft, undefined, "the draft after a rewind");
+    },
+  },
+  {
+    group,
     name: "an update leaves the draft alone",
     needs: ["set_draft", "update"],
     async run({ store }) {

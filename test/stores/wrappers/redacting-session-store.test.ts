@@ -210,18 +210,21 @@ describe("rule 52: a redacting store", () => {
     );
   });
 
-  test("loses the draft that it stored to a fork, as every store does", async () => {
-    const store = new RedactingSessionStore(new InMemorySessionStore());
-    await store.save("s", turns(1));
-    const conversation = new Conversation(new StreamingProvider([{ text: "b" }]));
-    const manager = new SessionManager(store, conversation);
-    await manager.load("s");
-    await store.save("s", [...turns(1), user("theirs", "t1")]);
-    await Promise.all([next_reply(conversation), conversation.prompt("a harmless question")]);
-    await manager.flush();
-    expect(manager.current_session_id).not.toBe("s");
-    expect(await store.load("s")).not.toHaveProperty("draft");
-  });
+  test.each(["a harmless question", `why is ghp_${"aB3".repeat(12)} refused?`])(
+    "loses the draft that it stored to a fork, as every store does: %s",
+    async (text) => {
+      const store = new RedactingSessionStore(new InMemorySessionStore());
+      await store.save("s", turns(1));
+      const conversation = new Conversation(new StreamingProvider([{ text: "b" }]));
+      const manager = new SessionManager(store, conversation);
+      await manager.load("s");
+      await store.save("s", [...turns(1), user("theirs", "t1")]);
+      await Promise.all([next_reply(conversation), conversation.prompt(text)]);
+      await manager.flush();
+      expect(manager.current_session_id).not.toBe("s");
+      expect(await store.load("s")).not.toHaveProperty("draft");
+    },
+  );
 
   test("changes nothing of the caller's, and takes a function of the application's", async () => {
     const inner = new InMemorySessionStore();
