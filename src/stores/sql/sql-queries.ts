@@ -42,6 +42,11 @@ export const count_lock = prepare_query(({ db, names }, { key }: OfSession) =>
     .where("session_key", "=", key),
 );
 
+/** What is said of a session beside its metadata. */
+export const select_columns = prepare_query(({ db, names }, { key }: OfSession) =>
+  db.selectFrom(names.sessions).select(["updated_at", "kind", "parent_key"]).where("session_key", "=", key),
+);
+
 type Row = Omit<SqlTables["sessions"], "session_key" | "id" | "locks">;
 
 function update({ db, names }: SqlDatabase, given: Row & OfSession & { found: string }) {
@@ -85,4 +90,59 @@ export async function insert_messages(
 ): Promise<void> {
   const insert = INSERTIONS[texts.length - 1] ?? insertion(texts.length);
   await insert(database, db, [key, generation, ...texts.flatMap((text, n) => [position + n, text])]);
+}
+
+/** What a list is narrowed down to, each part if it is there. */
+export interface ListSelection {
+  parent?: string;
+  kinds?: readonly string[];
+  before?: { date: string; key: string };
+  limit?: number;
+}
+
+type ListValues = Readonly<Record<string, string | number>>;
+
+/** Entries in the order of the index. What they are narrowed down by decides the query, and how many kinds there are. */
+function listing(shape: ListSelection) {
+  return prepare_query(({ db, names }, given: ListValues) => {
+    const text = (name: string) => given[name] as string;
+    let rows = db
+      .selectFrom(names.sessions)
+      .select(["id", "metadata"])
+      .orderBy("updated_at", "desc")
+      .orderBy("session_key", "asc");
+    if (shape.parent !== undefined) {
+      rows = rows.where("parent_key", "=", text("parent"));
+    }
+    if (shape.kinds !== undefined) {
+      const kinds = shape.kinds.map((_, n) => text(`kind ${n}`));
+      rows = kinds.length === 1 ? rows.where("kind", "=", text("kind 0")) : rows.where("kind", "in", kinds);
+    }
+    if (shape.before !== undefined) {
+      rows = rows
+        .where("updated_at", "<=", text("date")) // says the same as the next, for the index
+        .where((is) => is.or([is("updated_at", "<", text("date")), is("session_key", ">", text("key"))]));
+    }
+    return shape.limit === undefined ? rows : rows.limit(given["limit"] as number);
+  });
+}
+
+/** One for each form of a list; there are no more kinds than a few. */
+const LISTINGS = new Map<string, ReturnType<typeof listing>>();
+const MOST_KINDS = 8;
+
+export async function select_entries(database: SqlDatabase, selection: ListSelection) {
+  const { parent, kinds, before, limit } = selection;
+  const form = [parent !== undefined, kinds?.length ?? "", before !== undefined, limit !== undefined].join();
+  const list = LISTINGS.get(form) ?? listing(selection);
+  if ((kinds?.length ?? 0) <= MOST_KINDS) {
+    LISTINGS.set(form, list);
+  }
+  const by_number = kinds?.map((kind, n): [string, string] => [`kind ${n}`, kind]) ?? [];
+  return list(database, database.db, {
+    ...(parent !== undefined && { parent }),
+    ...Object.fromEntries(by_number),
+    ...before,
+    ...(limit !== undefined && { limit }),
+  });
 }

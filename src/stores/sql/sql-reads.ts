@@ -6,50 +6,46 @@ import type { SessionDraft, SessionKind, SessionMetadata, SessionQuery, StoredSe
 import { damaged, parse_messages, parse_object, read_entry, read_metadata } from "../session-rows.js";
 import { from_key, to_key } from "./sql-keys.js";
 import { read_count } from "./sql-rows.js";
-import { select_bodies, select_head } from "./sql-queries.js";
+import { select_bodies, select_columns, select_entries, select_head } from "./sql-queries.js";
 import type { SqlDatabase } from "./sql-tables.js";
 
 /** How often a session may be replaced by another writer while it is being read. */
 const ATTEMPTS = 100;
+/** The date of a row that has none. */
+const NO_DATE = new Date(0).toISOString();
 
 /** One page of the list, in the order of the index; no message is read. */
-export async function list_sessions(
-  { db, names }: SqlDatabase,
-  query?: SessionQuery | null,
-): Promise<SessionMetadata[]> {
+export async function list_sessions(database: SqlDatabase, query?: SessionQuery | null): Promise<SessionMetadata[]> {
   require_query(query);
   const { limit, before, parent_id, kinds } = query ?? {};
   if (limit === 0 || kinds?.length === 0) {
     return [];
   }
-  let rows = db
-    .selectFrom(names.sessions)
-    .select(["id", "metadata", "updated_at", "kind", "parent_key"])
-    .orderBy("updated_at", "desc")
-    .orderBy("session_key", "asc");
-  if (parent_id !== undefined) {
-    rows = rows.where("parent_key", "=", to_key(parent_id));
-  }
-  if (kinds !== undefined) {
-    const [kind] = kinds as [SessionKind];
-    rows = kinds.length === 1 ? rows.where("kind", "=", kind) : rows.where("kind", "in", kinds);
-  }
-  if (before !== undefined) {
-    const [date, key] = [to_key(before.updated_at), to_key(before.id)];
-    rows = rows
-      .where("updated_at", "<=", date) // says the same as the next, for the index
-      .where((is) => is.or([is("updated_at", "<", date), is("session_key", ">", key)]));
-  }
-  if (limit !== undefined) {
-    rows = rows.limit(Math.min(limit, Number.MAX_SAFE_INTEGER));
-  }
-  return (await rows.execute()).map(({ kind, parent_key, ...row }) => {
-    const lineage = {
-      ...(kind !== null && { kind: kind as SessionKind }),
-      ...(parent_key !== null && { parent_id: from_key(parent_key) }),
-    };
-    return read_entry({ ...row, lineage });
+  const wanted = kinds && [...new Set<string>(kinds)];
+  const { rows } = await select_entries(database, {
+    ...(parent_id !== undefined && { parent: to_key(parent_id) }),
+    ...(wanted && { kinds: wanted }),
+    ...(before !== undefined && { before: { date: to_key(before.updated_at), key: to_key(before.id) } }),
+    ...(limit !== undefined && { limit: Math.min(limit, Number.MAX_SAFE_INTEGER) }),
   });
+  return Promise.all(
+    rows.map(async (row) => {
+      const entry = read_entry(row);
+      const is_odd = entry.damaged !== undefined || entry.updated_at === NO_DATE;
+      return is_odd ? odd_entry(database, row) : entry;
+    }),
+  );
+}
+
+/** What the columns say of a session whose metadata do not: they are read of no other. */
+async function odd_entry(database: SqlDatabase, row: { id: string; metadata: string }): Promise<SessionMetadata> {
+  const [columns] = (await select_columns(database, database.db, { key: to_key(row.id) })).rows;
+  const { updated_at, kind = null, parent_key = null } = columns ?? {};
+  const lineage = {
+    ...(kind !== null && { kind: kind as SessionKind }),
+    ...(parent_key !== null && { parent_id: from_key(parent_key) }),
+  };
+  return read_entry({ ...row, updated_at, lineage });
 }
 
 /**
