@@ -32,6 +32,7 @@ export class JournalFile {
 
   async #create(): Promise<OpenFile> {
     const { layer, policy, paths, lock } = this.#context;
+    await lock.require_held(); // beside a successor's snapshot it would be a history of its own
     try {
       return await layer.create(paths.journal, policy.file_mode);
     } catch (error) {
