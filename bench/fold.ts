@@ -51,26 +51,29 @@ export const FOLD: Subject = {
       await interleave({ ...folding, raw }, 1);
       const rounds = await interleave({ ...folding, raw }, quick ? 3 : 12);
       const what = `turns ${pace} through a session of 4 MB`;
-      const bare = rounds.raw.flatMap(({ others }) => others);
-      figures.push(...formats.map((format) => fold_figure(`fold (${format}), ${what}`, rounds[format], bare)));
-      const note = `median ${ms(median(bare))}, 99th percentile ${ms(percentile(bare, 99))}`;
-      figures.push(for_information(`fold, ${what}: slowest of bare appends and syncs`, Math.max(...bare), " ms", note));
+      const { raw: raw_rounds } = rounds;
+      const times = raw_rounds.flatMap(({ others }) => others);
+      const note = `median ${ms(median(times))}, slowest ${ms(Math.max(...times))}`;
+      figures.push(...formats.map((format) => fold_figure(`fold (${format}), ${what}`, rounds[format])));
+      figures.push(
+        for_information(`fold, ${what}: raw append and sync, 99th percentile`, percentile(times, 99), " ms", note),
+      );
     }
     return figures;
   },
 };
 
-/** By how much the slowest save around any fold is slower than the slowest append to a bare file beside it. */
-function fold_figure(what: string, rounds: readonly Round[], bare: readonly number[]): Figure {
-  const usual = median(rounds.flatMap(({ others }) => others));
+/** The slowest save around any fold is the figure; how slow a usual fold and other saves are tells it from a slow disk. */
+function fold_figure(what: string, rounds: readonly Round[]): Figure {
+  const others = rounds.flatMap((round) => round.others);
+  const usual = median(others);
   const slowest = rounds.map(({ around }) => Math.max(...around));
   const note = [
-    `${ms(Math.max(...slowest))} − ${ms(Math.max(...bare))}`,
-    `${ms(Math.max(...slowest) - usual)} above the median`,
-    `in the usual one of ${rounds.length} folds ${ms(median(slowest) - usual)}`,
+    `${ms(Math.max(...slowest))} − ${ms(usual)}`,
+    `median of ${rounds.length} folds ${ms(median(slowest) - usual)}`,
+    `other saves: 99th percentile ${ms(percentile(others, 99))}`,
   ].join("; ");
-  const name = `${what}: slowest save around a fold − slowest bare append`;
-  return at_most(name, Math.max(...slowest) - Math.max(...bare), BOUND_MS, " ms", note);
+  return at_most(`${what}: slowest save around a fold − median`, Math.max(...slowest) - usual, BOUND_MS, " ms", note);
 }
 
 /** Goes on with a stored session until its journal has been folded, and a little longer. */

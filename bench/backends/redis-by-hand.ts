@@ -5,22 +5,14 @@ import { session_key } from "../../src/stores/redis/redis-keys.js";
 import type { ByHand } from "./backend.js";
 import type { RedisClient } from "./redis-backend.js";
 
-/**
- * Keys: the session, its messages, the sessions by date, those of its kind. Arguments: the revision that is expected, the
- * new one, metadata, date, id, the id of the prompt, messages.
- */
+/** Arguments: the revision that is expected, the new one, metadata, date, id, messages. */
 const APPEND = `
-local found = redis.call('HMGET', KEYS[1], 'rev', 'draft_of')
-if found[1] ~= ARGV[1] then
+if redis.call('HGET', KEYS[1], 'rev') ~= ARGV[1] then
   return 0
 end
-redis.call('RPUSH', KEYS[2], unpack(ARGV, 7))
+redis.call('RPUSH', KEYS[2], unpack(ARGV, 6))
 redis.call('HSET', KEYS[1], 'rev', ARGV[2], 'meta', ARGV[3])
 redis.call('ZADD', KEYS[3], ARGV[4], ARGV[5])
-redis.call('ZADD', KEYS[4], ARGV[4], ARGV[5])
-if found[2] == ARGV[6] then
-  redis.call('HDEL', KEYS[1], 'draft', 'draft_of')
-end
 return 1
 `;
 const SHA1 = createHash("sha1").update(APPEND).digest("hex");
@@ -28,14 +20,13 @@ const SHA1 = createHash("sha1").update(APPEND).digest("hex");
 export function hand_keys(prefix: string) {
   return {
     index: `${prefix}:hand-index`,
-    of_kind: (kind: string) => `${prefix}:hand-index:${kind}`,
     messages: (id: string) => `${prefix}:hand-messages:${id}`,
   };
 }
 
 /**
- * A list a session, and indexes by date, all on one server. An append is one script, to the same effect as the store's: the
- * process that writes a session knows its metadata, as nobody else writes them; of expiry and clusters nothing is known.
+ * A list a session, and an index by date, all on one server. An append is one script: the process that writes a session
+ * knows its metadata, as nobody else writes them; of drafts, expiry and clusters nothing is known.
  */
 export function redis_by_hand(client: RedisClient, prefix: string): ByHand {
   const keys = hand_keys(prefix);
@@ -60,14 +51,13 @@ export function redis_by_hand(client: RedisClient, prefix: string): ByHand {
       const message_count = session.metadata.message_count + messages.length;
       const metadata = { ...session.metadata, updated_at: date.toISOString(), message_count };
       const done = await client.evalSha(SHA1, {
-        keys: [session_key(prefix, id), keys.messages(id), keys.index, keys.of_kind(metadata.kind ?? "root")],
+        keys: [session_key(prefix, id), keys.messages(id), keys.index],
         arguments: [
           String(session.revision),
           String(revision),
           JSON.stringify(metadata),
           String(date.getTime()),
           id,
-          messages[0]?.id ?? "",
           ...messages.map((message) => JSON.stringify(message)),
         ],
       });

@@ -54,7 +54,7 @@ test.each<[string, FileSessionFormat, number, ((layer: ActorLayer) => void)?]>([
   ["append, append at the same revision", "json", 1],
   ["load, append", "ndjson", 1],
   ["append, append, load", "json", 1],
-  ["a fold, flush", "ndjson", 1],
+  ["append and a fold beside it, flush", "ndjson", 1],
   ["append, append; the first is taken for gone", "json", 1],
   ["append, append; the first is taken for silent", "ndjson", 1],
   ["append, append at the same revision", "ndjson", 1, exclude_nobody],

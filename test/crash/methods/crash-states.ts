@@ -12,7 +12,7 @@ const DEEP: Depth = { changes: 4, fates: 27, samples: 3 };
 const LONG_FILE = 60_000;
 const SHALLOW: Depth = { changes: 2, fates: 3, samples: 1 };
 /** Of so many scenarios, the short form looks at one. */
-const SHORT_SHARE = 20;
+const SHORT_SHARE = 14;
 /** So many crashed directories of a scenario are opened, and the opener crashed in turn. */
 const RECOVERIES = { full: 3, short: 1 };
 
