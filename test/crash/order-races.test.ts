@@ -138,3 +138,25 @@ test("rule 32: a writer that acknowledges without looking at lock and journal lo
   expect(await append_beside_takeover(UnawareOfLock)).toEqual({ outcome: "refused", texts });
   expect(await append_beside_takeover(UnawareOfAll)).toEqual({ outcome: "acknowledged", texts });
 });
+
+test("rule 32: a writer that has lost its lock begins no journal beside its successor's snapshot", async () => {
+  const disk = new MemoryDisk();
+  await new FileSessionStore(ROOT, {}, new RecordingLayer(disk)).save("s", [user("one", "one")]);
+  const layer = new InterruptedReader(disk);
+  const lock = `${ROOT}/s.lock`;
+  let is_taken_over = false;
+  layer.interrupt = async () => {
+    const holder = await layer.readlink(lock).catch(() => undefined);
+    if (holder !== undefined && !is_taken_over) {
+      is_taken_over = true;
+      const others = new RecordingLayer(disk);
+      await others.unlink(lock);
+      await others.symlink(holder.replace(/^\d+/, "999999999"), lock);
+      await new FileSessionStore(ROOT, {}, others).save("s", [user("theirs", "theirs")]);
+    }
+  };
+  await expect(append(new FileSessionStore(ROOT, {}, layer), "mine")).rejects.toMatchObject({ code: "conflict" });
+  expect(is_taken_over).toBe(true);
+  expect(await texts_on(disk)).toEqual(["theirs"]);
+  expect(await layer.names(ROOT)).toEqual(["s.json"]);
+});
