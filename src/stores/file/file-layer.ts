@@ -87,15 +87,20 @@ export async function write_all(file: OpenFile, data: Uint8Array, position: numb
 /** Reads `length` bytes from `position`, fewer only at the end of the file. */
 export async function read_range(file: OpenFile, position: number, length: number): Promise<Buffer> {
   const buffer = Buffer.allocUnsafe(length);
+  return buffer.subarray(0, await read_into(buffer, file, position));
+}
+
+/** Fills a buffer from `position`. Returns how many bytes were read, fewer only at the end of the file. */
+export async function read_into(buffer: Uint8Array, file: OpenFile, position: number): Promise<number> {
   let done = 0;
-  while (done < length) {
+  while (done < buffer.length) {
     const count = await file.read(buffer.subarray(done), position + done);
     if (count === 0) {
       break;
     }
     done += count;
   }
-  return buffer.subarray(0, done);
+  return done;
 }
 
 export function same_stamp(a: FileStamp | undefined, b: FileStamp | undefined): boolean {

@@ -6,6 +6,12 @@ import { PreparedFile } from "./prepared-file.js";
 import type { JournalState } from "./session-view.js";
 import type { ChangeContext, SnapshotHead } from "./snapshot-form.js";
 
+/** A journal that is written, and synced, but not the session's yet; and what it is like then. */
+export interface PreparedJournal {
+  file: PreparedFile;
+  state: JournalState;
+}
+
 /** The file of a session's journal, under the session's lock. */
 export class JournalFile {
   readonly #context: ChangeContext;
@@ -16,18 +22,24 @@ export class JournalFile {
     this.#context = context;
   }
 
-  /** Replaces the journal by one that goes on from this snapshot, with these records: those that are not in there. */
-  async renew(head: SnapshotHead, records: readonly JournalRecord[]): Promise<JournalState> {
+  /** Writes a journal that goes on from this snapshot, with these records: those that are not in there. */
+  async prepare(head: SnapshotHead, records: readonly JournalRecord[]): Promise<PreparedJournal> {
     const { policy, paths, lock } = this.#context;
-    await this.close();
     const { bytes, state } = encode_journal(head, records, policy.durable);
     let stamp: FileStamp | undefined;
     const file = await PreparedFile.write({ ...this.#context, token: lock.token }, paths.journal, async (file) => {
       await write_all(file, bytes, 0);
       stamp = await file.stat();
     });
+    return { file, state: { ...state, stamp: stamp as unknown as FileStamp } };
+  }
+
+  /** Replaces the journal by this one. */
+  async renew({ file, state }: PreparedJournal): Promise<JournalState> {
+    const { paths, lock } = this.#context;
+    await this.close();
     await file.put_in_place(lock, paths.journal);
-    return { ...state, stamp: stamp as unknown as FileStamp };
+    return state;
   }
 
   async #create(): Promise<OpenFile> {

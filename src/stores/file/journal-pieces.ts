@@ -1,5 +1,5 @@
 import { corrupt } from "./corrupt.js";
-import { read_range, type OpenFile } from "./file-layer.js";
+import { read_into, type OpenFile } from "./file-layer.js";
 import { decode_line_at, next_record, type JournalRecord, type Line } from "./journal.js";
 import type { JournalState } from "./session-view.js";
 
@@ -10,7 +10,7 @@ export type JournalPlace = Pick<JournalState, "base" | "sum" | "end" | "records"
 
 /**
  * Reads the records between two places of a journal, or from its beginning, a piece at a time: neither memory nor the
- * event loop has to hold all of it.
+ * event loop has to hold all of it. The bytes of a record count until the next one is asked for.
  * @throws {SessionError} `corrupt` where they are not there.
  */
 export async function* read_records(
@@ -37,23 +37,28 @@ export async function* read_records(
 }
 
 async function* read_lines(file: OpenFile, path: string, begin: number, end: number): AsyncGenerator<Line> {
-  let piece: Buffer = Buffer.alloc(0);
+  let piece = Buffer.allocUnsafe(Math.min(PIECE_BYTES, end - begin));
+  let unread = piece.subarray(0, 0);
   for (let position = begin; ;) {
-    const line = decode_line_at(piece, 0);
+    const line = decode_line_at(unread, 0);
     if (line !== undefined) {
       yield line;
-      piece = piece.subarray(line.end);
+      unread = unread.subarray(line.end);
       continue;
     }
-    if (position === end && piece.length === 0) {
+    if (position === end && unread.length === 0) {
       return;
     }
-    const length = Math.min(Math.max(PIECE_BYTES, piece.length), end - position);
-    const more = await read_range(file, position, length);
-    if (more.length === 0) {
+    if (unread.length === piece.length) {
+      piece = Buffer.allocUnsafe(2 * unread.length);
+    }
+    const kept = unread.copy(piece);
+    const room = piece.subarray(kept, kept + end - position);
+    const count = await read_into(room, file, position);
+    if (count === 0) {
       throw corrupt(path, `it ends in the middle of a record`);
     }
-    piece = Buffer.concat([piece, more]);
-    position += more.length;
+    unread = piece.subarray(0, kept + count);
+    position += count;
   }
 }

@@ -96,8 +96,8 @@ export const JSON_FORM: SnapshotForm = {
     const { store, stamp } = written as unknown as WrittenFile;
     return {
       head: { metadata, store, offset },
-      async put_in_place(lock, before_rename) {
-        await file.put_in_place(lock, path, before_rename);
+      async put_in_place(lock, placing) {
+        await file.put_in_place(lock, path, placing);
         return stamp_of(stamp);
       },
       discard: () => file.discard(),

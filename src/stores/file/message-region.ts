@@ -2,27 +2,25 @@ import { createHash, type Hash } from "node:crypto";
 import { digest } from "./checksum.js";
 import { corrupt } from "./corrupt.js";
 import { with_file } from "./durable-files.js";
-import { read_range, write_all, type FileLayer, type OpenFile } from "./file-layer.js";
+import { read_into, write_all, type FileLayer, type OpenFile } from "./file-layer.js";
 import type { SnapshotContent, SnapshotHead } from "./snapshot-form.js";
 
+/** No more than so much is left to the system at a time: a sync of another file may have to wait for it. */
 const PIECE_BYTES = 256 * 1024;
-/** So many bytes are left to the system at most: a sync of another file may have to wait for them. */
-const UNSYNCED_BYTES = 512 * 1024;
 
-/** The messages of a file to be, from its first byte of them to the last. */
+/** The messages of a file to be, from its first byte of them to the last. All of them pass through one piece of memory. */
 export class MessageRegion {
   readonly #file: OpenFile;
   readonly #begin: number;
   readonly #durable: boolean;
   readonly #content: Pick<SnapshotContent, "signal" | "others_first">;
   readonly #hash: Hash = createHash("sha256");
-  #waiting: Buffer[] = [];
-  #waiting_bytes = 0;
-  #synced = 0;
-  /** Bytes written so far. */
-  size = 0;
+  /** What is next to be written: its first `#filled` bytes. */
+  readonly #piece: Buffer;
+  #filled = 0;
+  #written = 0;
 
-  /** `content`: how its writing gives way to other work. */
+  /** `content`: how much there will be, and how its writing gives way to other work. */
   constructor(
     file: OpenFile,
     { begin, durable, content }: { begin: number; durable: boolean; content: SnapshotContent },
@@ -31,6 +29,13 @@ export class MessageRegion {
     this.#begin = begin;
     this.#durable = durable;
     this.#content = content;
+    const size = (content.kept?.store.size ?? 0) + content.added_size;
+    this.#piece = Buffer.allocUnsafe(Math.max(1, Math.min(PIECE_BYTES, size)));
+  }
+
+  /** Bytes so far. */
+  get size(): number {
+    return this.#written + this.#filled;
   }
 
   /**
@@ -40,13 +45,14 @@ export class MessageRegion {
   async copy(layer: FileLayer, path: string, { offset, store }: SnapshotHead): Promise<void> {
     await with_file(await layer.open(path, "read"), async (from) => {
       for (let position = 0; position < store.size;) {
-        await this.#give_way();
-        const piece = await read_range(from, offset + position, Math.min(PIECE_BYTES, store.size - position));
-        if (piece.length === 0) {
+        await this.#make_room();
+        const room = this.#piece.subarray(this.#filled, this.#filled + store.size - position);
+        const length = await read_into(room, from, offset + position);
+        if (length < room.length) {
           throw corrupt(path, "it ends before its last message");
         }
-        await this.#write(piece);
-        position += piece.length;
+        this.#took(room);
+        position += length;
       }
     });
     if (this.checksum() !== store.messages) {
@@ -54,43 +60,46 @@ export class MessageRegion {
     }
   }
 
-  /** More of them; written when there is enough to write. */
+  /** More of them. They are written when there is enough to write; once this resolves, `bytes` may change. */
   async add(bytes: Buffer): Promise<void> {
-    this.#waiting.push(bytes);
-    this.#waiting_bytes += bytes.length;
-    if (this.#waiting_bytes >= PIECE_BYTES) {
-      await this.finish();
+    for (let at = 0; at < bytes.length;) {
+      await this.#make_room();
+      const end = at + Math.min(bytes.length - at, this.#piece.length - this.#filled);
+      bytes.copy(this.#piece, this.#filled, at, end);
+      this.#took(bytes.subarray(at, end));
+      at = end;
     }
   }
 
-  /** Writes what was added. */
+  #took(bytes: Buffer): void {
+    this.#hash.update(bytes);
+    this.#filled += bytes.length;
+  }
+
+  async #make_room(): Promise<void> {
+    if (this.#filled < this.#piece.length) {
+      return;
+    }
+    await this.finish();
+    if (this.#durable) {
+      await this.#file.datasync();
+    }
+  }
+
+  /** Writes what there is. */
   async finish(): Promise<void> {
-    const bytes = Buffer.concat(this.#waiting);
-    this.#waiting = [];
-    this.#waiting_bytes = 0;
-    for (let at = 0; at < bytes.length; at += PIECE_BYTES) {
-      await this.#give_way();
-      await this.#write(bytes.subarray(at, at + PIECE_BYTES));
+    if (this.#filled === 0) {
+      return;
     }
-  }
-
-  async #give_way(): Promise<void> {
     const { signal, others_first } = this.#content;
     await others_first?.();
     signal?.throwIfAborted();
+    await write_all(this.#file, this.#piece.subarray(0, this.#filled), this.#begin + this.#written);
+    this.#written += this.#filled;
+    this.#filled = 0;
   }
 
-  async #write(piece: Buffer): Promise<void> {
-    this.#hash.update(piece);
-    await write_all(this.#file, piece, this.#begin + this.size);
-    this.size += piece.length;
-    if (this.#durable && this.size - this.#synced >= UNSYNCED_BYTES) {
-      await this.#file.datasync();
-      this.#synced = this.size;
-    }
-  }
-
-  /** Of all that was written. */
+  /** Of all of them so far. */
   checksum(): string {
     return digest(this.#hash.copy());
   }

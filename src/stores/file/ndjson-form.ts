@@ -9,7 +9,6 @@ import { MessageRegion, write_messages } from "./message-region.js";
 import { PreparedFile } from "./prepared-file.js";
 import { is_too_large, read_beginning_now, read_file, type ReadFile } from "./regular-file.js";
 import type { SessionPaths } from "./session-paths.js";
-import type { SessionLock } from "./session-lock.js";
 import {
   stamp_of,
   type FileMetadata,
@@ -27,6 +26,7 @@ const DATA = ".ndjson";
 const NEXT = ".ndjson.next";
 const STORE_PREFIX = ',\n"store":';
 const SEPARATOR = "\n";
+const COMMA_AND_NEWLINE = Buffer.from(JSON_SEPARATOR);
 /** Usually more than there are. */
 const HEAD_BYTES = 1024;
 
@@ -135,43 +135,62 @@ export const NDJSON_FORM: SnapshotForm = {
     const { text, store } = encode_meta(metadata, { ...succession, size, messages });
     return {
       head: { metadata, store, offset: 0 },
-      async put_in_place(lock, before_rename) {
+      async put_in_place(lock, { before_rename, beside }) {
         const is_new = (await layer.stat(paths.file(HEAD))) === undefined;
         if (is_new) {
           await lock.require_held();
           await remove_if_there(layer, paths.file(NEXT));
         }
-        await file.put_in_place(lock, paths.file(is_new ? DATA : NEXT), before_rename);
-        const head_stamp = await write_head({ ...context, token: lock.token }, text, lock);
+        let prepared: WrittenHead | undefined;
+        const write = async () => void (prepared = await write_head({ ...context, token: lock.token }, text));
+        await file.put_in_place(lock, paths.file(is_new ? DATA : NEXT), { before_rename, beside: write });
+        const head = prepared as unknown as WrittenHead;
+        await head.file.put_in_place(lock, paths.file(HEAD), { beside });
         if (!is_new) {
           await lock.require_held();
           await layer.rename(paths.file(NEXT), paths.file(DATA));
-          await sync_directory(layer, paths.root, policy);
+          if (beside === undefined) {
+            await sync_directory(layer, paths.root, policy);
+          }
         }
-        return stamp_of(head_stamp, stamp);
+        return stamp_of(head.stamp, stamp);
       },
       discard: () => file.discard(),
     };
   },
 };
 
-/** Messages as they stand in a journal, one a line. Latin 1 keeps every byte as it is. */
+/** Messages as they stand in a journal, one a line. The bytes of a piece count until the next one is asked for. */
 async function* as_lines(pieces: SnapshotContent["added"]): AsyncGenerator<Buffer> {
+  let lines = Buffer.alloc(0);
   for await (const piece of pieces) {
-    yield Buffer.from(piece.toString("latin1").replaceAll(JSON_SEPARATOR, SEPARATOR), "latin1");
+    if (lines.length < piece.length) {
+      lines = Buffer.allocUnsafe(piece.length);
+    }
+    let length = 0;
+    for (let at = 0; at < piece.length;) {
+      const found = piece.indexOf(COMMA_AND_NEWLINE, at);
+      const end = found < 0 ? piece.length : found;
+      length += piece.copy(lines, length, at, end);
+      at = found < 0 ? end : found + 1; // the separator's line feed begins the next line
+    }
+    yield lines.subarray(0, length);
   }
 }
 
+interface WrittenHead {
+  file: PreparedFile;
+  stamp: FileStamp;
+}
+
 /** The rename of this file is what counts: from then on the session is the new one. */
-async function write_head(context: PrepareContext, text: string, lock: SessionLock): Promise<FileStamp> {
-  const path = context.paths.file(HEAD);
+async function write_head(context: PrepareContext, text: string): Promise<WrittenHead> {
   let stamp: FileStamp | undefined;
-  const file = await PreparedFile.write(context, path, async (file) => {
+  const file = await PreparedFile.write(context, context.paths.file(HEAD), async (file) => {
     await write_all(file, Buffer.from(text), 0);
     stamp = await file.stat();
   });
-  await file.put_in_place(lock, path);
-  return stamp as unknown as FileStamp;
+  return { file, stamp: stamp as unknown as FileStamp };
 }
 
 /** Another writer's metadata that speak of messages, without a file of them. @throws {SessionError} `corrupt`. */

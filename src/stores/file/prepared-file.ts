@@ -1,5 +1,5 @@
 import { SessionError } from "../../errors.js";
-import { remove_if_there, rename_if_there, sync_directory, with_file } from "./durable-files.js";
+import { all_settled, remove_if_there, rename_if_there, sync_directory, with_file } from "./durable-files.js";
 import type { OpenFile } from "./file-layer.js";
 import type { SessionLock } from "./session-lock.js";
 import type { LockPlace } from "./session-paths.js";
@@ -7,6 +7,17 @@ import type { PrepareContext } from "./snapshot-form.js";
 
 /** What writing a file takes; `paths` gives it its temporary name. */
 type FileContext = Omit<PrepareContext, "paths"> & { paths: Pick<LockPlace, "root" | "temporary"> };
+
+/** What else belongs to giving a file its name. */
+export interface Placing {
+  /** Whether it may be: before the rename. Without it, whether the lock is held. */
+  before_rename?: (() => Promise<void>) | undefined;
+  /**
+   * What is done while the directory is synced: the next file is written, under the name that belongs to the lock. Where
+   * this or the sync fails, nothing is left of that one either.
+   */
+  beside?: (() => Promise<void>) | undefined;
+}
 
 /** A file that is written and synced under a temporary name: its content is certain before it replaces anything. */
 export class PreparedFile {
@@ -46,7 +57,7 @@ export class PreparedFile {
    * the old file as it was, and nothing of this one.
    * @throws {SessionError} `conflict` where the lock is not held any more, and what `before_rename` throws.
    */
-  async put_in_place(lock: SessionLock, path: string, before_rename = () => lock.require_held()): Promise<void> {
+  async put_in_place(lock: SessionLock, path: string, { before_rename, beside }: Placing = {}): Promise<void> {
     const { layer, policy, paths, token } = this.#context;
     const temporary = paths.temporary(lock.token);
     const was_removed = async () => {
@@ -57,16 +68,16 @@ export class PreparedFile {
       if (token !== lock.token && !(await rename_if_there(layer, paths.temporary(token), temporary))) {
         throw await was_removed();
       }
-      await before_rename();
+      await (before_rename ?? (() => lock.require_held()))();
       if (!(await rename_if_there(layer, temporary, path))) {
         throw await was_removed();
       }
+      await all_settled([sync_directory(layer, paths.root, policy), beside?.() ?? Promise.resolve()]);
     } catch (error) {
       await remove_if_there(layer, temporary).catch(() => undefined); // the first error says more
       await this.discard();
       throw error;
     }
-    await sync_directory(layer, paths.root, policy);
   }
 
   /** Removes it, if it still has its temporary name. Another error is on its way where this is called. */

@@ -8,7 +8,7 @@ import { ForeignWrite } from "./foreign-write.js";
 import { find_form, FORMS } from "./forms.js";
 import type { SessionLock } from "./session-lock.js";
 import { join_messages, type JournalRecord } from "./journal.js";
-import { JournalFile } from "./journal-file.js";
+import { JournalFile, type PreparedJournal } from "./journal-file.js";
 import { read_records } from "./journal-pieces.js";
 import { begin_journal, encode_next } from "./journal-writer.js";
 import { keep_session_aside, remove_followers, remove_session } from "./session-removal.js";
@@ -71,9 +71,11 @@ export class SessionFiles {
     const view = await read_state(layer, paths);
     const { head, journal } = view?.state ?? {};
     const is_cut_short = head && journal?.relation === "continues" && journal.base !== head.store.generation;
-    return is_cut_short && view
-      ? { ...view, state: { ...view.state, journal: await this.#journal.renew(head, view.records) } }
-      : view;
+    if (!is_cut_short || view === undefined) {
+      return view;
+    }
+    const renewed = await this.#journal.renew(await this.#journal.prepare(head, view.records));
+    return { ...view, state: { ...view.state, journal: renewed } };
   }
 
   /**
@@ -180,7 +182,7 @@ export class SessionFiles {
     if (journal.records > from.journal.records) {
       await with_file(await layer.open(paths.journal, "read"), async (file) => {
         for await (const record of read_records(file, paths.journal, from.journal, journal)) {
-          tail.push(record);
+          tail.push({ ...record, body: Buffer.from(record.body) });
         }
       });
     }
@@ -230,14 +232,19 @@ export class SessionFiles {
     if (old !== undefined && old.metadata.parent_id !== metadata.parent_id) {
       await this.sync_names(); // the lock is there after a power cut, too: whoever takes it over looks for old links
     }
-    const stamp = await prepared.put_in_place(lock, async () => {
-      await lock.require_held();
-      await this.#require_unmoved(old);
+    let renewed: PreparedJournal | undefined;
+    const prepare_journal = async () => void (renewed = await this.#journal.prepare(head, tail));
+    const stamp = await prepared.put_in_place(lock, {
+      before_rename: async () => {
+        await lock.require_held();
+        await this.#require_unmoved(old);
+      },
+      beside: tail.length > 0 ? prepare_journal : undefined,
     });
     await this.#journal.keep_odd_tail(old?.journal);
     let journal: JournalState | undefined;
-    if (tail.length > 0) {
-      journal = await this.#journal.renew(head, tail);
+    if (renewed !== undefined) {
+      journal = await this.#journal.renew(renewed);
     } else {
       const was_retired = await this.#journal.retire(old?.journal?.stamp);
       if (was_retired && old?.journal?.relation !== "continues") {

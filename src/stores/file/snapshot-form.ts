@@ -3,6 +3,7 @@ import type { MetadataPatch } from "../../metadata.js";
 import type { FileLayer, FileStamp } from "./file-layer.js";
 import { join_messages } from "./journal.js";
 import { JSON_SEPARATOR } from "./json-text.js";
+import type { Placing } from "./prepared-file.js";
 import type { SessionLock } from "./session-lock.js";
 import type { FilePolicy } from "./durable-files.js";
 import type { SessionPaths } from "./session-paths.js";
@@ -89,8 +90,11 @@ export interface SnapshotContent {
 /** A snapshot that is written, and synced, but not the session's yet. */
 export interface PreparedSnapshot {
   head: SnapshotHead;
-  /** Replaces the session's snapshot, in one step. Nothing is left of it where that fails, or `before_rename` does. */
-  put_in_place(lock: SessionLock, before_rename: () => Promise<void>): Promise<SnapshotStamp>;
+  /**
+   * Replaces the session's snapshot, in one step. Nothing is left of it where that fails, or `before_rename` does. Who
+   * does something beside it syncs the directory once more after it.
+   */
+  put_in_place(lock: SessionLock, placing: Placing): Promise<SnapshotStamp>;
   discard(): Promise<void>;
 }
 

@@ -1,0 +1,98 @@
+import type { Message } from "@simulacra-ai/core";
+import { FileSessionStore, type FileSessionFormat } from "@simulacra-ai/session";
+import { expect, test, vi } from "vitest";
+import { after_pause } from "../../support/at-rest.js";
+import { seeded_random } from "../../support/random.js";
+import { loaded, message, temporary_directory } from "../helpers.js";
+import { tree } from "./files.js";
+import { HookedLayer, type Operation } from "./hooked-layer.js";
+
+const FORMATS = [
+  { format: "json", files: ["s.json"], waits: 1 },
+  { format: "ndjson", files: ["s.meta.json", "s.ndjson"], waits: 2 },
+] as const;
+
+/** A stored session whose next fold stops when the new snapshot is written, until it is let go. */
+async function with_held_fold(format: FileSessionFormat, messages: Message[]) {
+  const root = temporary_directory();
+  let let_go = () => undefined as void;
+  const released = new Promise<void>((resolve) => (let_go = resolve));
+  let is_armed = false;
+  let is_held = false;
+  const layer = new HookedLayer(async ({ name, path }: Operation) => {
+    if (is_armed && name === "file.close" && path.endsWith(".tmp")) {
+      is_armed = false;
+      is_held = true;
+      await released;
+    }
+  });
+  const store = new FileSessionStore(root, { format }, layer);
+  await store.save("s", messages);
+  is_armed = true;
+  return { root, layer, store, let_go, is_held: () => is_held };
+}
+
+/** From no text to what takes several pieces. */
+function of_all_lengths(seed: number): Message[] {
+  const { below } = seeded_random(seed);
+  const lengths = [...Array.from({ length: 20 }, () => below(60_000)), 256 * 1024, 700_000, 3, 1_500_000];
+  return lengths.map((length, n) => message(`${seed}.${n} `.padEnd(length, 'ü,\n{}#"')));
+}
+
+test.each(FORMATS)("rule 30: messages of all lengths come out of a fold ($format)", async ({ format, files }) => {
+  const all = of_all_lengths(1);
+  const { root, layer, store, let_go, is_held } = await with_held_fold(format, all);
+  let { revision } = await loaded(store);
+  const append = async (messages: readonly Message[]) => {
+    for (const one of messages) {
+      ({ revision } = await store.append("s", [one], { revision }));
+      all.push(one);
+    }
+  };
+  for (let seed = 2; !is_held(); seed += 1) {
+    await append(of_all_lengths(seed));
+    await after_pause();
+  }
+  await append(of_all_lengths(0));
+  let_go();
+  const is_in_place = ({ name, path }: Operation) => name === "rename" && path.endsWith(".journal");
+  await vi.waitUntil(() => layer.operations.some(is_in_place)); // a flush would make good what it failed to do
+  await store.flush();
+  const found = await loaded(new FileSessionStore(root));
+  expect(found.messages).toEqual(all);
+  expect(found.revision).toBe(revision);
+  expect(await new FileSessionStore(root).verify()).toEqual([]);
+  expect(tree(root)).toEqual(files);
+});
+
+test.each(FORMATS)(
+  "rule 30: putting a fold in place waits $waits times for the device before its new journal ($format)",
+  async ({ format, waits }) => {
+    const { layer, store, let_go, is_held } = await with_held_fold(format, [message("a")]);
+    let { revision } = await loaded(store);
+    while (!is_held()) {
+      ({ revision } = await store.append("s", [message("b".repeat(50_000))], { revision }));
+      await after_pause();
+    }
+    await store.append("s", [message("c")], { revision });
+    let waited = 0;
+    let under_way: Promise<void> | undefined;
+    const renewed = new Promise<number>((resolve) => {
+      layer.hook = async ({ name, path }) => {
+        if (name === "rename" && path.endsWith(".journal")) {
+          resolve(waited);
+        }
+        if (name === "file.sync" || name === "sync_directory") {
+          under_way ??= after_pause().then(() => {
+            waited += 1;
+            under_way = undefined;
+          });
+          await under_way; // whatever is asked for meanwhile is waited for together
+        }
+      };
+    });
+    let_go();
+    expect(await renewed).toBe(waits);
+    await store.flush();
+  },
+);
