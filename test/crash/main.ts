@@ -2,7 +2,7 @@
  * The full form of every method that shows whether something acknowledged can be lost, and one table of what they
  * found. Exits with 1 where anything was lost, or a method could not be run that this machine has to be able to run.
  *
- * Usage: npm run test:crash -- [--only NAME] [--seed N] [--short]
+ * Usage: npm run test:crash -- [--only NAME] [--seed N] [--short] [--to-the-end]
  */
 import { parseArgs } from "node:util";
 import { METHODS } from "./methods/index.js";
@@ -13,6 +13,8 @@ const { values: options } = parseArgs({
     seed: { type: "string", default: "1" },
     /** The form that is part of `npm test`. */
     short: { type: "boolean", default: false },
+    /** However long it takes: what the full form looks at as far as it comes in its time. */
+    "to-the-end": { type: "boolean", default: false },
   },
 });
 const unknown = options.only.filter((name) => !METHODS.some((method) => method.name === name));
@@ -30,7 +32,17 @@ for (const method of METHODS.filter(({ name }) => options.only.includes(name))) 
   }
   console.error(`${method.name} …`);
   const began = performance.now();
-  const { rounds, unit, losses, note = "" } = await method.run({ full: !options.short, seed: Number(options.seed) });
+  const {
+    rounds,
+    unit,
+    losses,
+    note = "",
+  } = await method.run({
+    full: !options.short,
+    to_the_end: options["to-the-end"],
+    seed: Number(options.seed),
+    tell: (line) => console.error(`  ${line}`),
+  });
   const seconds = ((performance.now() - began) / 1000).toFixed(1);
   rows.push([method.name, `${rounds.toLocaleString("en")} ${unit}`, String(losses.length), seconds, note]);
   for (const loss of losses.slice(0, 20)) {

@@ -10,8 +10,12 @@ export interface Method {
 
 export interface Scale {
   full: boolean;
+  /** With `full`: without a limit of time, where there is one. */
+  to_the_end?: boolean;
   /** For everything that is random. */
   seed: number;
+  /** How far it has come, a line at a time, where that takes long. */
+  tell?: (line: string) => void;
 }
 
 export interface Outcome {

@@ -47,8 +47,8 @@ export function spent_ms(): number {
 /** To ask for the time is dear: it is done before one order of so many. */
 const ASKED = 16;
 
-/** Of the memory that the process may have. */
-const FULL_HEAP = 0.8;
+/** Of the memory that the process may have: from 0.8 on, a few sweeps that free little end it. */
+const FULL_HEAP = 0.7;
 
 function heap_is_full(): boolean {
   const is_full = () => {

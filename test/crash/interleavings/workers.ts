@@ -13,6 +13,8 @@ export interface Limits {
   preemptions: number;
   crashed_orders: number;
   share: number;
+  /** Called when a pair was looked at, and how much of the processor's time that took. */
+  on_pair?: (progress: Progress, seconds: number) => void;
 }
 
 /** What is known of a pair takes some hundred megabytes; each process leaves as much as it takes to others. */
@@ -79,7 +81,7 @@ export async function explore_in_processes(
 }
 
 /** Every pair, by whoever is free: for up to twice its share of the time, since most of them need less. */
-async function explore_first(workers: Worker[], { time_ms, preemptions }: Limits): Promise<void> {
+async function explore_first(workers: Worker[], { time_ms, preemptions, on_pair }: Limits): Promise<void> {
   const left = [...PAIRS.keys()];
   const work = async (worker: Worker) => {
     for (let pair = left.shift(); pair !== undefined; pair = left.shift()) {
@@ -91,7 +93,10 @@ async function explore_first(workers: Worker[], { time_ms, preemptions }: Limits
         time_ms: Math.min(2 * share, time_ms / 2),
         is_last: false,
       } as const;
-      worker.pairs.push(await worker.do<Progress>(task));
+      const before_ms = worker.spent_ms;
+      const progress = await worker.do<Progress>(task);
+      worker.pairs.push(progress);
+      on_pair?.(progress, (worker.spent_ms - before_ms) / 1000);
     }
   };
   await Promise.all(workers.map(work));

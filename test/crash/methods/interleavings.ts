@@ -4,14 +4,17 @@ import type { Method } from "../method.js";
 
 /** The time is the processor's, for each process. */
 const FULL = { time_ms: 320_000, preemptions: 3, crashed_orders: 120, share: 0.15 } as const;
+/** So long that nothing is left; a number that survives being sent to another process. */
+const NO_LIMIT_MS = Number.MAX_SAFE_INTEGER;
 /** How many orders are followed in each scenario; and how many are then cut off by crashes. */
 const SHORT = { time_ms: Infinity, preemptions: 1, orders: 4, crashed_orders: 4, share: 0.05 };
 
 /** Several processes at the same session: one operation at a time, in every order with few interruptions. */
 export const INTERLEAVINGS: Method = {
   name: "interleavings",
-  async run({ full, seed }) {
-    const { pairs, crashes } = full ? await explore_in_processes(seed, FULL) : await explore_here(seed);
+  async run({ full, to_the_end, seed, tell }) {
+    const limits = to_the_end === true ? { ...FULL, time_ms: NO_LIMIT_MS, on_pair: told(tell) } : FULL;
+    const { pairs, crashes } = full ? await explore_in_processes(seed, limits) : await explore_here(seed);
     const sum = <T>(all: readonly T[], count: (one: T) => number) => all.reduce((total, one) => total + count(one), 0);
     const deaths = sum(crashes, (one) => one.deaths);
     const kills = sum(crashes, (one) => one.kills);
@@ -31,6 +34,19 @@ export const INTERLEAVINGS: Method = {
     };
   },
 };
+
+function told(tell: ((line: string) => void) | undefined) {
+  let pairs = 0;
+  return ({ pair, complete, orders, cut_short, losses }: Progress, seconds: number) => {
+    const { scenario, format } = PAIRS[pair] ?? {};
+    pairs += 1;
+    const bound = complete.lastIndexOf(true);
+    tell?.(
+      `${pairs} of ${PAIRS.length}: ${format}, ${scenario?.name}: up to ${bound}, ${orders} orders and ${cut_short} ` +
+        `cut short in ${seconds.toFixed(0)} s, ${losses.length} losses`,
+    );
+  };
+}
 
 /** In how many pairs the orders with so many interruptions are complete. */
 function bounds_of(pairs: readonly Progress[]): string {
