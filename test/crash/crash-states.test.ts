@@ -1,8 +1,9 @@
 import { describe, expect, test } from "vitest";
-import type { Depth } from "./crash-model.js";
+import type { Depth, Holdings } from "./crash-model.js";
 import { enumerate } from "./enumerate.js";
 import { look, thorough, type Verdict } from "./judge.js";
 import { first_difference, ORDERS, sync_names, without_syncs, type Mutate } from "./mutations.js";
+import { Starts } from "./recoveries.js";
 import { recorded, recordings } from "./scenarios.js";
 
 const ALL = recordings();
@@ -15,6 +16,19 @@ test.each(ALL)("rule 31: after a crash at any moment of $name the session is the
   expect(distinct).toBeGreaterThan(20);
   expect(Object.fromEntries(violations)).toEqual({});
 });
+
+test.each(ALL.filter(({ name }) => name.startsWith("repair")))(
+  "rule 36: whoever goes on where a $name was cut off finds that session and no other",
+  async (one) => {
+    const recording = await recorded(one);
+    const starts = new Starts(recording);
+    const on_new = (state: Holdings, verdict: Verdict) => starts.offer(state, verdict);
+    const fresh = { ...recording, known: new Map<string, Verdict>() };
+    await enumerate(fresh, { modes: ["strict"], depth: SHALLOW, seed: 1, judge: thorough(recording), on_new });
+    const recoveries = await starts.recordings(Infinity, 0);
+    expect(recoveries.length).toBeGreaterThan(10);
+  },
+);
 
 /** Every sync that the scenarios contain: none is there for nothing. */
 const SYNCS = [

@@ -45,8 +45,15 @@ export interface Journal {
   records: JournalRecord[];
   /** Up to here the bytes are whole records; what follows is a torn tail. */
   end: number;
-  /** What is wrong, where it is more than a torn tail. */
-  damage: string | undefined;
+  /** `undefined`: what follows, if anything, is a torn tail. */
+  damage: JournalDamage | undefined;
+}
+
+/** Bytes that are not what was written, with something behind them. */
+export interface JournalDamage {
+  reason: string;
+  /** The whole records behind them, in whatever order. */
+  records: JournalRecord[];
 }
 
 /** Marks the line that ends a record; no message begins with it. */
@@ -147,15 +154,20 @@ export function next_record(
 }
 
 /** Invalid bytes are a torn tail, unless a whole record follows them that was synced after they were. */
-function damage_after(bytes: Buffer, end: number): string | undefined {
+function damage_after(bytes: Buffer, end: number): JournalDamage | undefined {
+  const records: JournalRecord[] = [];
+  let reason: string | undefined;
   // Wherever it stands: the line break before it may be what is damaged.
-  for (let mark = bytes.indexOf(MARK, end); mark >= 0; mark = bytes.indexOf(MARK, mark + 1)) {
-    const head = decode_line(bytes, mark)?.head as RecordHead | undefined;
-    if (head !== undefined && head.durable !== false) {
-      return `bytes ${end} to ${mark} are not what was written`;
+  for (let mark = bytes.indexOf(MARK, end); mark >= 0;) {
+    const line = decode_line(bytes, mark);
+    if (line !== undefined) {
+      const head = line.head as RecordHead;
+      records.push({ ...head, sum: line.sum, body: line.body });
+      reason ??= head.durable === false ? undefined : `bytes ${end} to ${mark} are not what was written`;
     }
+    mark = bytes.indexOf(MARK, line?.end ?? mark + 1);
   }
-  return undefined;
+  return reason === undefined ? undefined : { reason, records };
 }
 
 /** Whether bytes end as a record does, and none of their blocks is missing: they were written to the end once. */

@@ -32,7 +32,7 @@ export async function repair_session(files: SessionFiles, id: string): Promise<O
   const message_count = texts.length;
   const { updated_at } = salvage.metadata;
   const metadata = merge_metadata(salvage.metadata as SessionMetadata, { updated_at }, { id, message_count });
-  const state = await files.write(texts, metadata, undefined, form);
+  const state = await files.write(texts, metadata, undefined, form, { succession: salvage.succession });
   await files.sweep_links(metadata.parent_id);
   return { result: { repaired: true, messages: message_count, set_aside }, state };
 }

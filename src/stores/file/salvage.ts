@@ -4,16 +4,18 @@ import { is_error } from "../../errors.js";
 import { is_object, is_writable } from "./corrupt.js";
 import type { FileLayer } from "./file-layer.js";
 import { object_end, scan_metadata } from "./foreign-head.js";
-import { decode_journal, type Journal } from "./journal.js";
+import { decode_journal, type Journal, type JournalHeader, type JournalRecord } from "./journal.js";
 import { is_too_large, read_file } from "./regular-file.js";
 import type { SessionPaths } from "./session-paths.js";
 import { messages_of, patched } from "./session-view.js";
-import type { FileMetadata, SnapshotForm } from "./snapshot-form.js";
+import type { FileMetadata, SnapshotForm, Succession } from "./snapshot-form.js";
 
 /** What can still be read of a damaged session. */
 export interface Salvage {
   metadata: FileMetadata;
   messages: Message[];
+  /** What a snapshot with these notes of the journal beside it: it is done with. */
+  succession: Pick<Succession, "previous" | "folded"> | undefined;
 }
 
 /** Reads what is readable of a session's files: the messages up to the first that is not. */
@@ -26,8 +28,12 @@ export async function salvage_session(layer: FileLayer, paths: SessionPaths, for
   const metadata = salvage_metadata(head_bytes, form);
   const messages = form.format === "json" ? salvage_array(data) : salvage_lines(data);
   const journal = journal_bytes && decode_journal(journal_bytes);
-  const records = journal && continues(journal, head_bytes, form, messages) ? journal.records : [];
-  return { metadata: patched(metadata, records), messages: messages.concat(messages_of(records)) };
+  const records = journal ? records_behind(journal, head_bytes, form, messages) : [];
+  return {
+    metadata: patched(metadata, records),
+    messages: messages.concat(messages_of(records)),
+    succession: journal?.header && { previous: journal.header.base, folded: last_of(journal) },
+  };
 }
 
 /** Links, directories and files too large for memory hold nothing that can be salvaged. */
@@ -36,17 +42,37 @@ async function read_if_possible(layer: FileLayer, path: string): Promise<Buffer 
   return stamp?.kind === "file" && !is_too_large(stamp) ? (await read_file(layer, path))?.bytes : undefined;
 }
 
-/**
- * Whether a journal goes on from the messages salvaged: they are as many as it continues, and it names the snapshot,
- * or they are those that it continues.
- */
-function continues(journal: Journal, head: Buffer, form: SnapshotForm, messages: Message[]): boolean {
-  if (journal.header === undefined || journal.records[0]?.at !== messages.length) {
-    return false;
+/** The whole records that go on from the messages salvaged, wherever they stand, up to the first that is missing. */
+function records_behind(
+  { header, records, damage }: Journal,
+  head: Buffer,
+  form: SnapshotForm,
+  messages: Message[],
+): JournalRecord[] {
+  const is_first = ({ at, base }: JournalRecord) =>
+    at === messages.length && (is_named(head, base) || (base === header?.base && is_continued(header, form, messages)));
+  const all = [...records, ...(damage?.records ?? [])];
+  const followers = new Map(all.map((record) => [record.prev, record]));
+  const found: JournalRecord[] = [];
+  for (let next = all.find(is_first); next !== undefined; next = followers.get(next.sum)) {
+    found.push(next);
   }
-  const { base, messages: sum } = journal.header;
-  const names_snapshot = head.includes(`"generation":"${base}"`);
-  return names_snapshot || form.checksum(messages.map((message) => JSON.stringify(message))) === sum;
+  return found;
+}
+
+/** The number of the last whole record, wherever that stands. */
+function last_of({ records, damage }: Journal): number {
+  return [...records, ...(damage?.records ?? [])].reduce((last, { n = 0 }) => Math.max(last, n), 0);
+}
+
+/** Whether a snapshot says that it is the one that a journal continues, or has replaced that one. */
+function is_named(head: Buffer, base: string): boolean {
+  return head.includes(`"generation":"${base}"`) || head.includes(`"previous":"${base}"`);
+}
+
+/** Whether these are the messages that a journal continues. */
+function is_continued(header: JournalHeader, form: SnapshotForm, messages: Message[]): boolean {
+  return form.checksum(messages.map((message) => JSON.stringify(message))) === header.messages;
 }
 
 function salvage_metadata(bytes: Buffer, form: SnapshotForm): FileMetadata {

@@ -1,3 +1,4 @@
+import { isUtf8 } from "node:buffer";
 import { has_code, SessionError, session_not_found } from "../../errors.js";
 import { holds_prompt } from "../../draft.js";
 import type { SessionDraft } from "../../types.js";
@@ -201,7 +202,12 @@ export async function read_draft(layer: FileLayer, paths: SessionPaths): Promise
     return undefined;
   }
   const value = parse_json(file.bytes, paths.draft);
-  if (!is_object(value) || !is_object(value["prompt"]) || typeof value["updated_at"] !== "string") {
+  if (
+    !isUtf8(file.bytes) ||
+    !is_object(value) ||
+    !is_object(value["prompt"]) ||
+    typeof value["updated_at"] !== "string"
+  ) {
     throw new SessionError("corrupt", `${paths.draft} is damaged: it is no draft`, { path: paths.draft });
   }
   return value as unknown as SessionDraft;

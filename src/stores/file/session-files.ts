@@ -13,7 +13,7 @@ import { read_records } from "./journal-pieces.js";
 import { begin_journal, encode_next } from "./journal-writer.js";
 import { keep_session_aside, remove_followers, remove_session } from "./session-removal.js";
 import { salvage_session, type Salvage } from "./salvage.js";
-import { succession, type PreparedFold } from "./session-fold.js";
+import { succession_of, type PreparedFold } from "./session-fold.js";
 import { read_foreign_history, read_session, read_state } from "./session-reader.js";
 import { size_of, type JournalState, type SessionState, type SessionView } from "./session-view.js";
 import {
@@ -24,8 +24,17 @@ import {
   type PreparedSnapshot,
   type SnapshotContent,
   type SnapshotHead,
+  type Succession,
 } from "./snapshot-form.js";
 import { new_token } from "./token.js";
+
+/** How a snapshot is written that replaces everything. */
+interface Writing {
+  /** Of its messages; without it a new one. */
+  revision?: string;
+  /** What it notes of the journal, where the state before does not say. */
+  succession?: Partial<Succession> | undefined;
+}
 
 /** The files of one session under their lock: every step that changes them. */
 export class SessionFiles {
@@ -136,7 +145,7 @@ export class SessionFiles {
     metadata: SessionMetadata,
     old: SessionState | undefined,
     format: FileSessionFormat,
-    revision = new_token(16),
+    { revision = new_token(16), succession }: Writing = {},
   ): Promise<SessionState> {
     const found = old?.form ?? (await find_form(this.#context.layer, this.#context.paths));
     if (found === undefined) {
@@ -146,7 +155,7 @@ export class SessionFiles {
     if (form === undefined) {
       throw new SessionError("invalid_input", `there is no format ${JSON.stringify(format)}`);
     }
-    const prepared = await this.#prepare(old, form, content_of(texts), metadata, revision);
+    const prepared = await this.#prepare(old, form, content_of(texts), metadata, { revision, succession });
     return this.#commit(form, prepared, { metadata, revision, old });
   }
 
@@ -158,11 +167,11 @@ export class SessionFiles {
     }
     if (head === undefined) {
       const texts = messages.map((message) => JSON.stringify(message));
-      return this.write(texts, metadata, state, form.format, revision);
+      return this.write(texts, metadata, state, form.format, { revision });
     }
     const added = records.filter((record) => record.count > 0).map((record) => record.body);
     const content = { kept: head, added, added_size: size_of(records) };
-    const prepared = await this.#prepare(state, form, content, metadata, revision);
+    const prepared = await this.#prepare(state, form, content, metadata, { revision });
     return this.#commit(form, prepared, { metadata, revision, old: state });
   }
 
@@ -195,10 +204,11 @@ export class SessionFiles {
     form: SessionState["form"],
     content: SnapshotContent,
     metadata: SessionMetadata,
-    revision: string,
+    { revision, succession }: Writing & { revision: string },
   ): Promise<PreparedSnapshot> {
     try {
-      return await form.prepare(this.#own_context, content, metadata, succession(old, revision));
+      const noted = { ...succession_of(old, revision), ...succession };
+      return await form.prepare(this.#own_context, content, metadata, noted);
     } catch (error) {
       await this.#require_unmoved(old);
       throw error;

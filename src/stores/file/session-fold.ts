@@ -38,13 +38,13 @@ export async function prepare_fold(
       }
     }
     const content = { kept: head, added: added(), added_size: journal.size, ...giving_way };
-    return form.prepare(context, content, metadata, succession(from, revision));
+    return form.prepare(context, content, metadata, succession_of(from, revision));
   });
   return { snapshot, from };
 }
 
 /** What a new snapshot notes of the one it replaces. */
-export function succession(old: SessionState | undefined, revision: string): Succession {
+export function succession_of(old: SessionState | undefined, revision: string): Succession {
   const journal = old?.journal;
   const is_merged = old?.head === undefined && journal?.relation === "spent";
   const previous = old?.head?.store.generation ?? (is_merged ? (journal?.base ?? null) : null);

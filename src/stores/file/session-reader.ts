@@ -5,7 +5,7 @@ import { checksum } from "./checksum.js";
 import { corrupt } from "./corrupt.js";
 import type { FileLayer, FileStamp } from "./file-layer.js";
 import { find_form } from "./forms.js";
-import { decode_journal, type Journal } from "./journal.js";
+import { decode_journal, type Journal, type JournalRecord } from "./journal.js";
 import { read_file } from "./regular-file.js";
 import type { SessionPaths } from "./session-paths.js";
 import {
@@ -81,9 +81,14 @@ async function read_journal(layer: FileLayer, paths: SessionPaths): Promise<Jour
 
 /** @throws {SessionError} `corrupt` where a journal is damaged, unless a snapshot holds all of it anyway. */
 function require_whole({ journal }: JournalFile, paths: SessionPaths, head: SnapshotHead | undefined): void {
-  const is_done = journal.header !== undefined && journal.header.base === head?.store.previous;
-  if (journal.damage !== undefined && !is_done) {
-    throw corrupt(paths.journal, journal.damage);
+  const { header, damage } = journal;
+  if (damage === undefined) {
+    return;
+  }
+  const folded = header !== undefined && header.base === head?.store.previous ? head.store.folded : 0;
+  const is_done = ({ base, n }: JournalRecord) => base === header?.base && n <= folded;
+  if (folded === 0 || !damage.records.every(is_done)) {
+    throw corrupt(paths.journal, damage.reason);
   }
 }
 

@@ -23,10 +23,10 @@ export function expectation_of(sample: Sample, damage: Damage): Expectation {
   return damage.path === JOURNAL ? of_journal(sample, damage) : of_snapshot(sample, damage);
 }
 
-function of_journal({ records, states }: Sample, { bytes }: Damage): Expectation {
-  if (states.length === 1) {
-    const readable = states[0]; // the snapshot has it all
-    return { readable, may_be_corrupt: true, kept: readable?.messages ?? [], is_cut_back: false };
+function of_journal({ records, states, folded }: Sample, { bytes }: Damage): Expectation {
+  const all = states.at(-1);
+  if (folded > 0 && records.length === folded + 1) {
+    return { readable: all, may_be_corrupt: true, kept: all?.messages ?? [], is_cut_back: false }; // the snapshot has it
   }
   let whole = 0;
   let end = 0;
@@ -37,14 +37,15 @@ function of_journal({ records, states }: Sample, { bytes }: Damage): Expectation
     whole += 1;
     end += record.length;
   }
-  const state = states[Math.max(0, whole - 1)];
-  const is_followed = records.slice(1).some((record) => bytes.indexOf(record, end) >= 0);
+  const state = states[Math.max(0, whole - 1 - folded)];
+  const is_followed = records.slice(1 + folded).some((record) => bytes.indexOf(record, end) >= 0);
+  const is_beside = is_followed && records.slice(1 + folded).every((record) => bytes.indexOf(record) >= 0);
   const original = Buffer.concat(records);
   const is_cut = original.subarray(0, bytes.length).equals(bytes);
   return {
     readable: is_followed ? undefined : state,
     may_be_corrupt: !is_cut,
-    kept: state?.messages ?? [],
+    kept: (is_beside && whole <= folded ? all : state)?.messages ?? [],
     is_cut_back: !is_followed && whole < records.length,
   };
 }

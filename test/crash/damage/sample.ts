@@ -25,6 +25,8 @@ export interface Sample {
   states: State[];
   /** The records of its journal, the header first; none where it is at rest. */
   records: Buffer[];
+  /** How many of them, behind the header, are in the snapshot already. */
+  folded: number;
   /** What `list` says of the others. */
   others: SessionMetadata[];
   /** A journal that goes on from the same snapshot, as where an older copy of the files was put back. */
@@ -99,7 +101,7 @@ export async function sample_with_journal(format: FileSessionFormat, pad = 0, ro
   }
   const others = (await store.list()).filter(({ id }) => id !== "s");
   const records = records_of(bytes_at(layer.disk, JOURNAL));
-  return { name: "journal", format, disk: layer.disk, states, records, others, twin };
+  return { name: "journal", format, disk: layer.disk, states, records, folded: 0, others, twin };
 }
 
 /** The same at rest: all is in the snapshot. */
@@ -107,7 +109,8 @@ export async function sample_at_rest(format: FileSessionFormat, pad = 0, rounds 
   const { disk, others } = await sample_with_journal(format, pad, rounds);
   const { store } = open_store(disk, format);
   await store.flush("s");
-  return { name: "at rest", format, disk, states: [await state_of(store)], records: [], others, twin: NO_TWIN };
+  const states = [await state_of(store)];
+  return { name: "at rest", format, disk, states, records: [], folded: 0, others, twin: NO_TWIN };
 }
 
 /** At rest, with the journal beside it that a fold was killed before it could remove. */
@@ -117,5 +120,25 @@ export async function sample_with_spent_journal(format: FileSessionFormat): Prom
   const { store } = open_store(disk, format);
   await store.flush("s");
   add_file(disk, JOURNAL, bytes_at(before.disk, JOURNAL));
-  return { ...before, name: "spent journal", disk, states: [await state_of(store)] };
+  return { ...before, name: "spent journal", disk, states: [await state_of(store)], folded: before.records.length - 1 };
+}
+
+/** A snapshot that a fold has put in its place, beside the journal as it had grown meanwhile: the new one is yet to come. */
+export async function sample_with_half_folded_journal(format: FileSessionFormat): Promise<Sample> {
+  const before = await sample_with_journal(format);
+  const disk = before.disk.copy();
+  await open_store(disk, format).store.flush("s");
+  const { store, layer } = open_store(before.disk.copy(), format);
+  const states = before.states.slice(-1);
+  for (const step of [
+    () => append(store, ["seven", "eight # {"], { model: "N" }),
+    () => store.update("s", { custom: { half: true } }),
+    () => append(store, ["nine"]),
+  ]) {
+    await step();
+    states.push(await state_of(store));
+  }
+  add_file(disk, JOURNAL, bytes_at(layer.disk, JOURNAL));
+  const records = records_of(bytes_at(disk, JOURNAL));
+  return { ...before, name: "half-folded journal", disk, states, records, folded: before.records.length - 1 };
 }

@@ -89,3 +89,16 @@ test("rule 31: a draft's lock that is taken over costs no other session its file
   expect(await saved).toBe("done");
   expect((await loaded(store, "s.draft")).messages).toHaveLength(1);
 });
+
+test("rule 26: a draft that is not UTF-8 is none, and verify names it", async () => {
+  const root = temporary_directory();
+  const store = new FileSessionStore(root);
+  await store.save("s", []);
+  await store.set_draft("s", draft("grün"));
+  const path = join(root, "s.draft");
+  const bytes = fs.readFileSync(path);
+  bytes[bytes.indexOf("ü") + 1] = 0x41;
+  fs.writeFileSync(path, bytes);
+  expect((await loaded(new FileSessionStore(root))).draft).toBeUndefined();
+  expect((await store.verify()).map(({ code }) => code)).toEqual(["corrupt_draft"]);
+});
