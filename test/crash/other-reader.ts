@@ -9,8 +9,26 @@ const SCRIPT = fileURLToPath(new URL("read_session.py", import.meta.url));
 
 type Answer = Record<string, { metadata: unknown; messages: unknown; draft?: unknown } | typeof CORRUPT>;
 
+/** Has what it reads looked at by the other reader too; where there is no Python only outside of CI, and not silently. */
+export async function with_other_reader<T>(task: (other_reader: OtherReader | undefined) => Promise<T>): Promise<T> {
+  const missing = other_reader_is_missing();
+  if (missing !== undefined) {
+    if (process.env["CI"] !== undefined) {
+      throw new Error(missing);
+    }
+    console.warn(`SKIPPED: the second reader of the files: ${missing}`);
+    return task(undefined);
+  }
+  const other_reader = new OtherReader();
+  try {
+    return await task(other_reader);
+  } finally {
+    other_reader.close();
+  }
+}
+
 /** Why the other reader cannot be asked here; `undefined`: it can. */
-export function other_reader_is_missing(): string | undefined {
+function other_reader_is_missing(): string | undefined {
   return spawnSync("python3", ["--version"]).status === 0 ? undefined : "there is no python3";
 }
 

@@ -1,166 +1,111 @@
 """Reads a directory of sessions from docs/format.md alone, with the standard library alone, and changes nothing.
 
-python3 read_session.py DIRECTORY   prints each session as {id: {"metadata": …, "messages": […], "draft": …}}, or "corrupt"
-python3 read_session.py -           the same, a line for each line {name: base64 of the file} on standard input
-"""
-import base64, datetime, hashlib, json, os, re, sys
+python3 read_session.py DIRECTORY  prints {id: {"metadata": …, "messages": […], "draft": …}, or "corrupt"} for all
+python3 read_session.py -          the same, a line for each line {name: base64 of the file} on standard input."""
+import base64, hashlib, json, pathlib, re, sys
 
+SESSION_FILE = re.compile(r"(?!\.)([^/\\\x00-\x1f\x7f-\x9f]{0,199}?[^/\\\x00-\x1f\x7f-\x9f. ])(\.meta)?\.json")
+LAYOUT = b'{\n"metadata": %b,\n"store": %b,\n"messages": [\n%b\n]\n}\n'
 
-class Corrupt(Exception):
-    pass
+def ensure(condition):
+    if not condition:
+        raise ValueError("damaged")
 
+def parse(data, kind=dict):
+    # Fractions stay texts behind a NUL until they are written again; int() refuses NaN and Infinity, which are no JSON.
+    value = json.loads(data.decode("utf-8-sig"), parse_float="\0{}".format, parse_constant=int)
+    ensure(isinstance(value, kind))
+    return value
+
+def to_json(value):
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    return re.sub(r'"\\u0000([-+.\deE]+)"', r"\1", text).encode("utf-8", "backslashreplace")
 
 def checksum(data):
     return hashlib.sha256(data).hexdigest()[:16]
 
+def verified_messages(metadata, store, candidates):
+    ensure(isinstance(store, dict) and store.get("version") == 1)
+    ensure(store.get("head") == checksum(to_json(metadata) + to_json(store).rpartition(b',"head":')[0]))
+    named = [data[: store["size"]] for data in candidates if checksum(data[: store["size"]]) == store["messages"]]
+    ensure(named)
+    return named[0]
 
-def compact(value):
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
+def read_json(data):
+    """Metadata, messages, `store` (empty: another writer's), and what stands between two messages."""
+    whole = parse(data)
+    metadata, messages, store = whole.get("metadata"), whole.get("messages"), whole.get("store", {})
+    ensure(isinstance(metadata, dict) and isinstance(messages, list) and all(isinstance(m, dict) for m in messages))
+    if "store" in whole:
+        body = b",\n".join(map(to_json, messages))
+        ensure(verified_messages(metadata, store, [body]) == body)
+        ensure(data == LAYOUT % (to_json(metadata), to_json(store), body) or not data.startswith(b'{\n"metadata": '))
+    return metadata, messages, store, b",\n"
 
-
-def parse(data):
-    try:
-        return json.loads(data.decode("utf-8-sig"))
-    except ValueError as error:
-        raise Corrupt(error)
-
-
-def own_store(metadata_text, store_text):
-    """The store of a snapshot of ours, if its head is what was written."""
-    store = parse(store_text)
-    before_head = store_text[: store_text.rindex(b',"head"')] if b',"head"' in store_text else b""
-    if store.get("version") != 1 or checksum(metadata_text + before_head) != store.get("head"):
-        raise Corrupt("head")
-    return store
-
-
-def read_snapshot(files, id):
-    """Metadata, messages, store (None: another writer's) and what stands between two messages."""
-    data, meta = files.get(id + ".json"), files.get(id + ".meta.json")
-    if meta is not None:
-        lines = files.get(id + ".ndjson", b"")
-        head, found, store_text = meta.partition(b',\n"store":')
-        if not found:
-            metadata = parse(meta)
-            messages = [parse(line) for line in lines.split(b"\n") if line.strip()]
-            return metadata, messages, None, b"\n"
-        metadata, store = parse(head + b"}"), own_store(head + b"}", store_text[:-2])
-        for candidate in (lines, files.get(id + ".ndjson.next", b"")):
-            region = candidate[: store["size"]]
-            if len(region) == store["size"] and checksum(region) == store["messages"]:
-                return metadata, [parse(line) for line in region.split(b"\n") if line], store, b"\n"
-        raise Corrupt("messages")
-    layout = re.match(rb'\{\n"metadata": (\{.*\}),\n"store": (\{.*\}),\n"messages": \[\n', data)
-    if layout:
-        store = own_store(layout[1], layout[2])
-        region = data[layout.end() : layout.end() + store["size"]]
-        if data[layout.end() + len(region) :] != b"\n]\n}\n" or checksum(region) != store["messages"]:
-            raise Corrupt("messages")
-        return parse(layout[1]), parse(b"[" + region + b"]"), store, b",\n"
-    value = parse(data)
-    if not isinstance(value, dict) or not isinstance(value.get("metadata"), dict):
-        raise Corrupt("no metadata")
-    messages = value.get("messages")
-    if not isinstance(messages, list) or not all(isinstance(message, dict) for message in messages):
-        raise Corrupt("no messages")
-    if isinstance(value.get("store"), dict):
-        store_text = compact(value["store"])
-        own_store(compact(value["metadata"]), store_text)
-        if checksum(b",\n".join(map(compact, messages))) != value["store"]["messages"]:
-            raise Corrupt("messages")
-    return value["metadata"], messages, None, b",\n"
-
+def read_ndjson(meta, lines, lines_of_next):
+    metadata, store = parse(meta), {}
+    is_store = [isinstance(value, dict) and {"generation", "head"} <= value.keys() for value in metadata.values()]
+    ensure("store" in metadata or not any(is_store) and (lines is not None or not metadata.get("message_count")))
+    if "store" in metadata:
+        store = metadata.pop("store")
+        lines = verified_messages(metadata, store, [lines or b"", lines_of_next or b""])
+    return metadata, [parse(line) for line in (lines or b"").split(b"\n") if line.strip()], store, b"\n"
 
 def read_journal(data):
-    """The header (None: there is none), the records, and whether it is damaged."""
-    header, records, end, previous = None, [], 0, ""
-    for line in re.finditer(rb"#([0-9a-f]{16}) (\d+) (.*)\n", data):
-        begin = line.start() - int(line[2])
-        if begin < 0 or checksum(data[begin : line.start()] + line[3]) != line[1].decode():
-            continue
-        record = json.loads(line[3])
-        if begin != end or (header is None) != (record.get("journal") == 1):
-            return header, records, record.get("durable") is not False
-        if header is None:
-            header = record
-        elif (record["n"], record["base"], record["prev"]) == (len(records) + 1, header["base"], previous):
-            records.append({**record, "messages": parse(b"[" + data[begin : line.start()] + b"]")})
-        else:
-            return header, records, record.get("durable") is not False
-        end, previous = line.end(), line[1].decode()
-    return header, records, False
+    """The closing line and the messages of each record that counts, the header first, and lines that stand behind."""
+    records, stranded, end, place = [], [], 0, {"journal": 1}
+    for match in re.finditer(rb"#([0-9a-f]{16}) (\d{1,15}) (\{.*\})\n", data):
+        start = match.start() - int(match[2])
+        if start < 0 or checksum(data[start : match.start()] + match[3]) != match[1].decode():
+            continue  # not whole
+        line, messages = parse(match[3]), parse(b"[" + data[start : match.start()] + b"]", list)
+        if start == end and all(line.get(key) == value for key, value in place.items()):
+            records.append((line, messages))
+            end, place = match.end(), {"n": len(records), "base": records[0][0]["base"], "prev": match[1].decode()}
+        elif line.get("durable") is not False:
+            stranded.append(line)
+    return records, stranded
 
+def play_on(metadata, messages, store, separator, journal, stranded):
+    header, records = (journal[0][0], journal[1:]) if journal else ({"base": ""}, [])
+    folded = store["folded"] if header["base"] == store.get("previous") else 0
+    ensure(all(line.get("base") == header["base"] and 1 <= line.get("n", 0) <= folded for line in stranded))
+    later = records[folded:]
+    at = later[0][0]["at"] if later else 0
+    history = messages[:at] + [message for _, added in later for message in added]
+    ours = store and at == len(messages) and header["base"] in (store["generation"], store["previous"])
+    same = all(one == other for one, other in zip(history, messages))
+    theirs = not store and same and checksum(separator.join(map(to_json, messages[:at]))) == header.get("messages")
+    if not later or not (ours or theirs):
+        return metadata, messages
+    return {**metadata, **later[-1][0]["metadata"]}, max(history, messages, key=len)
 
-def read_session(files, id, date):
-    metadata, messages, store, separator = read_snapshot(files, id)
-    header, records, damaged = read_journal(files.get(id + ".journal", b""))
-    if damaged and not (store and header and header["base"] == store["previous"]):
-        raise Corrupt("journal")
-    if header and store:
-        done = {store["previous"]: store["folded"], store["generation"]: 0}.get(header["base"], len(records))
-        records = records[done:]
-        if records and records[0]["at"] != len(messages):
-            records = []
-        messages = messages + [message for record in records for message in record["messages"]]
-    elif header and records:
-        at = records[0]["at"]
-        ours = [message for record in records for message in record["messages"]]
-        common = min(len(ours), len(messages) - at)
-        same = checksum(separator.join(map(compact, messages[:at]))) == header["messages"]
-        if same and messages[at : at + common] == ours[:common]:
-            messages = messages + ours[common:]
-        else:
-            records = []
-    else:
-        records = []
-    if records:
-        metadata = {key: value for key, value in {**metadata, **records[-1]["metadata"]}.items() if value is not None}
-    metadata = {"updated_at": date, **metadata, "id": id, "message_count": len(messages)}
-    return {"metadata": {"created_at": metadata["updated_at"], **metadata}, "messages": messages}
-
-
-def read_draft(files, id, messages):
-    """The turn under way; None: there is none, or it is void, or half of one."""
+def read_session(id, files):
+    meta, *lines = (files.get(id + suffix) for suffix in (".meta.json", ".ndjson", ".ndjson.next"))
+    snapshot = read_json(files[f"{id}.json"]) if meta is None else read_ndjson(meta, *lines)
+    metadata, messages = play_on(*snapshot, *read_journal(files.get(f"{id}.journal", b"")))
+    metadata = {key: value for key, value in metadata.items() if value is not None}
+    dates = {"created_at": metadata.get("updated_at", ""), "updated_at": ""}
+    session = {"metadata": {**dates, **metadata, "id": id, "message_count": len(messages)}, "messages": messages}
     try:
-        draft = parse(files.get(id + ".draft", b""))
-    except Corrupt:
-        return None
-    if not isinstance(draft, dict) or not isinstance(draft.get("prompt"), dict) or "updated_at" not in draft:
-        return None
-    prompt = draft["prompt"].get("id")
-    return None if prompt is not None and any(message.get("id") == prompt for message in messages) else draft
+        draft = parse(files.get(f"{id}.draft", b""))
+        ensure(isinstance(draft.get("prompt"), dict) and isinstance(draft.get("updated_at"), str))
+        ensure(draft["prompt"].get("id", "") not in [message.get("id") for message in messages])
+    except ValueError:  # none, half of one, or void
+        return session
+    return {**session, "draft": draft}
 
-
-def read_sessions(files, date=lambda name: ""):
-    """Every session of a directory whose files are given as {name: bytes}."""
+if sys.argv[1] == "-":
+    folders = ({name: base64.b64decode(data) for name, data in json.loads(line).items()} for line in sys.stdin.buffer)
+else:  # in which nobody may be writing
+    files = [path for path in pathlib.Path(sys.argv[1]).iterdir() if path.is_file() and not path.is_symlink()]
+    folders = [{path.name: path.read_bytes() for path in files}]
+for files in folders:
     sessions = {}
-    for name in sorted(files):
-        id = re.sub(r"(\.meta)?\.json$", "", name)
-        if id != name and id not in sessions:
-            try:
-                session = read_session(files, id, date(name))
-                draft = read_draft(files, id, session["messages"])
-                sessions[id] = session if draft is None else {**session, "draft": draft}
-            except Corrupt:
-                sessions[id] = "corrupt"
-    return sessions
-
-
-def main(argument):
-    if argument == "-":
-        for line in sys.stdin.buffer:
-            files = {name: base64.b64decode(data) for name, data in json.loads(line).items()}
-            sys.stdout.buffer.write(compact(read_sessions(files)) + b"\n")
-            sys.stdout.flush()
-        return
-    paths = {entry.name: entry for entry in os.scandir(argument) if entry.is_file(follow_symlinks=False)}
-    files = {}
-    for name, entry in paths.items():
-        with open(entry.path, "rb") as file:
-            files[name] = file.read()
-    date = lambda name: datetime.datetime.fromtimestamp(paths[name].stat().st_mtime, datetime.timezone.utc).isoformat()
-    print(json.dumps(read_sessions(files, date), ensure_ascii=False, indent=2))
-
-
-if __name__ == "__main__":
-    main(sys.argv[1])
+    for id in sorted({match[1] for match in map(SESSION_FILE.fullmatch, files) if match}):
+        try:
+            sessions[id] = read_session(id, files)
+        except ValueError:
+            sessions[id] = "corrupt"
+    sys.stdout.buffer.write(to_json(sessions) + b"\n")
+    sys.stdout.buffer.flush()

@@ -8,13 +8,19 @@ import { markdown_parts, project_file } from "./markdown.js";
 /** Every text that is another one each time. */
 const VALUES = /"(id|created_at|updated_at|generation|revision|messages|head)":"[^"]*"/g;
 
-test("rule 30: docs/format.md shows a snapshot in the very lines that the store writes", async () => {
-  const root = quick_directory();
-  await new FileSessionStore(root).save("s", [
-    { role: "user", content: [] },
-    { role: "assistant", content: [] },
-  ]);
-  const written = fs.readFileSync(join(root, "s.json"), "utf8").replaceAll(VALUES, '"$1":"…"');
-  const block = markdown_parts(project_file("docs/format.md")).find(({ language }) => language === "json");
-  expect(`${block?.lines.join("\n")}\n`).toBe(written);
-});
+test.each([
+  ["json", "s.json"],
+  ["ndjson", "s.meta.json"],
+] as const)(
+  "rule 30: docs/format.md shows a snapshot (%s) in the very lines that the store writes",
+  async (format, name) => {
+    const root = quick_directory();
+    await new FileSessionStore(root, { format }).save("s", [
+      { role: "user", content: [] },
+      { role: "assistant", content: [] },
+    ]);
+    const written = fs.readFileSync(join(root, name), "utf8").replaceAll(VALUES, '"$1":"…"');
+    const blocks = markdown_parts(project_file("docs/format.md")).filter(({ language }) => language === "json");
+    expect(blocks.map(({ lines }) => `${lines.join("\n")}\n`)).toContain(written);
+  },
+);

@@ -2,6 +2,9 @@ import type { FileSessionProblem, SessionMetadata } from "@simulacra-ai/session"
 import type { FileSessionStore } from "../../../src/stores/file/file-session-store.js";
 import { loaded, message, outcome_of } from "../../stores/helpers.js";
 import type { MemoryDisk } from "../memory-disk.js";
+import { find_sessions } from "../contents.js";
+import type { OtherReader } from "../other-reader.js";
+import { RecordingLayer } from "../recording-layer.js";
 import type { Damage } from "./damages.js";
 import { bytes_at, names_in, set_bytes } from "./disks.js";
 import { expectation_of, type Expectation } from "./expectation.js";
@@ -25,10 +28,12 @@ export class Judge {
   readonly #damage: Damage;
   readonly #expected: Expectation;
   readonly #disk: MemoryDisk;
+  readonly #other_reader: OtherReader | undefined;
   readonly #wrong: string[] = [];
   #unsalvaged = 0;
 
-  constructor(sample: Sample, damage: Damage) {
+  constructor(sample: Sample, damage: Damage, other_reader?: OtherReader) {
+    this.#other_reader = other_reader;
     this.#sample = sample;
     this.#damage = damage;
     this.#expected = expectation_of(sample, damage);
@@ -37,6 +42,7 @@ export class Judge {
   }
 
   async verdict(): Promise<Verdict> {
+    await this.#compare_readers();
     const { layer, store } = this.#open(this.#disk);
     const { outcome, state } = await this.#read(store);
     this.#expect(outcome === "done" || outcome === "corrupt", `load ends with ${outcome}`);
@@ -71,6 +77,12 @@ export class Judge {
       const { name, format } = this.#sample;
       this.#wrong.push(`${format}, ${name}: ${this.#damage.what}: ${what}`);
     }
+  }
+
+  async #compare_readers(): Promise<void> {
+    const found = this.#other_reader && (await find_sessions(new RecordingLayer(this.#disk)));
+    const problem = found && (await this.#other_reader?.problem_of(this.#disk, found));
+    this.#expect(problem === undefined, problem ?? "");
   }
 
   #open(disk: MemoryDisk) {

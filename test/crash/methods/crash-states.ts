@@ -2,7 +2,7 @@ import type { Depth } from "../crash-model.js";
 import { enumerate, type Mode, type Plan } from "../enumerate.js";
 import { thorough, type Verdict } from "../judge.js";
 import type { Method, Outcome, Scale } from "../method.js";
-import { OtherReader, other_reader_is_missing } from "../other-reader.js";
+import { with_other_reader, type OtherReader } from "../other-reader.js";
 import type { Recording } from "../record.js";
 import { Starts } from "../recoveries.js";
 import { recorded, recordings } from "../scenarios.js";
@@ -62,31 +62,14 @@ async function run({ full, seed }: Scale, durable: boolean, other_reader: OtherR
   };
 }
 
-async function with_other_reader(scale: Scale, durable: boolean): Promise<Outcome> {
-  const missing = other_reader_is_missing();
-  if (missing !== undefined) {
-    if (process.env["CI"] !== undefined) {
-      throw new Error(missing);
-    }
-    console.warn(`SKIPPED: a second reader of every crash state: ${missing}`);
-    return run(scale, durable, undefined);
-  }
-  const other_reader = new OtherReader();
-  try {
-    return await run(scale, durable, other_reader);
-  } finally {
-    other_reader.close();
-  }
-}
-
 /** A power cut before every operation, on devices that keep any part, or any beginning, of what was not synced. */
 export const CRASH_STATES: Method = {
   name: "crash states",
-  run: (scale) => with_other_reader(scale, true),
+  run: (scale) => with_other_reader((reader) => run(scale, true, reader)),
 };
 
 /** The death of the process in every operation, where nothing is synced: nothing that was written is lost. */
 export const CRASH_STATES_NOT_DURABLE: Method = {
   name: "crash states, durable: false",
-  run: (scale) => with_other_reader(scale, false),
+  run: (scale) => with_other_reader((reader) => run(scale, false, reader)),
 };

@@ -6,9 +6,11 @@ import {
   JOURNAL,
   type Sample,
   sample_at_rest,
+  sample_with_half_folded_journal,
   sample_with_journal,
   sample_with_spent_journal,
 } from "../damage/sample.js";
+import { with_other_reader, type OtherReader } from "../other-reader.js";
 import type { Method, Outcome, Scale } from "../method.js";
 
 const FORMATS = ["json", "ndjson"] as const;
@@ -33,6 +35,9 @@ async function* cases({ full, seed }: Scale): AsyncGenerator<Case[]> {
     yield cases_of(journal, shuffled(journal, journals));
     const spent = await sample_with_spent_journal(format);
     yield cases_of(spent, flips(spent, JOURNAL, some(211)));
+    const half = await sample_with_half_folded_journal(format);
+    yield cases_of(half, flips(half, JOURNAL, some(53)));
+    yield cases_of(half, truncations(half, JOURNAL, some(53)));
     const at_rest = await sample_at_rest(format);
     const long = await sample_with_journal(format, 700, 3);
     const long_at_rest = await sample_at_rest(format, 700, 3);
@@ -46,13 +51,13 @@ async function* cases({ full, seed }: Scale): AsyncGenerator<Case[]> {
   }
 }
 
-async function judge([sample, damage]: Case): Promise<Verdict> {
+async function judge([sample, damage]: Case, other_reader: OtherReader | undefined): Promise<Verdict> {
   let timer: NodeJS.Timeout | undefined;
   const hang = new Promise<never>((_, reject) => {
     timer = setTimeout(() => reject(new Error("it hangs")), MAX_MS);
   });
   try {
-    return await Promise.race([new Judge(sample, damage).verdict(), hang]);
+    return await Promise.race([new Judge(sample, damage, other_reader).verdict(), hang]);
   } catch (error) {
     const reason = error instanceof Error ? (error.stack ?? error.message) : String(error);
     const wrong = [`${sample.format}, ${sample.name}: ${damage.what}: ${reason}`];
@@ -62,14 +67,14 @@ async function judge([sample, damage]: Case): Promise<Verdict> {
   }
 }
 
-async function run(scale: Scale): Promise<Outcome> {
+async function run(scale: Scale, other_reader: OtherReader | undefined): Promise<Outcome> {
   const outcome: Outcome = { rounds: 0, unit: "damaged files", losses: [] };
   let cut_back = 0;
   for await (const batch of cases(scale)) {
     const left = batch.values();
     const lane = async () => {
       for (const one of left) {
-        const { wrong, is_cut_back } = await judge(one);
+        const { wrong, is_cut_back } = await judge(one, other_reader);
         outcome.rounds += 1;
         outcome.losses.push(...wrong);
         cut_back += is_cut_back ? 1 : 0;
@@ -77,8 +82,9 @@ async function run(scale: Scale): Promise<Outcome> {
     };
     await Promise.all(Array.from({ length: LANES }, lane));
   }
-  return { ...outcome, note: `${cut_back.toLocaleString("en")} look like a torn last write` };
+  const read = other_reader ? `; ${other_reader.asked.toLocaleString("en")} read by Python too` : "";
+  return { ...outcome, note: `${cut_back.toLocaleString("en")} look like a torn last write${read}` };
 }
 
 /** Files that are cut, flipped, zeroed or mixed up: an error, or a state that was acknowledged. */
-export const DAMAGE: Method = { name: "damage", run };
+export const DAMAGE: Method = { name: "damage", run: (scale) => with_other_reader((reader) => run(scale, reader)) };
