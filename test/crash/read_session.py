@@ -5,6 +5,7 @@ python3 read_session.py -          the same, a line for each line {name: base64 
 import base64, hashlib, json, pathlib, re, sys
 
 SESSION_FILE = re.compile(r"(?!\.)([^/\\\x00-\x1f\x7f-\x9f]{0,199}?[^/\\\x00-\x1f\x7f-\x9f. ])(\.meta)?\.json")
+OURS = re.compile(rb'\{\n"metadata": .*?,\n"store": .*?,\n"messages": \[\n', re.DOTALL)
 LAYOUT = b'{\n"metadata": %b,\n"store": %b,\n"messages": [\n%b\n]\n}\n'
 
 def ensure(condition):
@@ -34,21 +35,24 @@ def verified_messages(metadata, store, candidates):
 def read_json(data):
     """Metadata, messages, `store` (empty: another writer's), and what stands between two messages."""
     whole = parse(data)
-    metadata, messages, store = whole.get("metadata"), whole.get("messages"), whole.get("store", {})
+    metadata, messages, store = whole.get("metadata"), whole.get("messages"), whole.get("store")
     ensure(isinstance(metadata, dict) and isinstance(messages, list) and all(isinstance(m, dict) for m in messages))
-    if "store" in whole:
+    if isinstance(store, dict):
         body = b",\n".join(map(to_json, messages))
         ensure(verified_messages(metadata, store, [body]) == body)
-        ensure(data == LAYOUT % (to_json(metadata), to_json(store), body) or not data.startswith(b'{\n"metadata": '))
-    return metadata, messages, store, b",\n"
+        ensure(data == LAYOUT % (to_json(metadata), to_json(store), body) or not OURS.match(data))
+    return metadata, messages, store if isinstance(store, dict) else {}, b",\n"
 
 def read_ndjson(meta, lines, lines_of_next):
-    metadata, store = parse(meta), {}
-    is_store = [isinstance(value, dict) and {"generation", "head"} <= value.keys() for value in metadata.values()]
-    ensure("store" in metadata or not any(is_store) and (lines is not None or not metadata.get("message_count")))
-    if "store" in metadata:
-        store = metadata.pop("store")
+    metadata = parse(meta)
+    store = metadata.pop("store", None)
+    if isinstance(store, dict):
         lines = verified_messages(metadata, store, [lines or b"", lines_of_next or b""])
+    else:
+        ensure(lines is not None or not metadata.get("message_count"))
+        objects = [value for value in metadata.values() if isinstance(value, dict)]
+        ensure(not any("generation" in value and "head" in value for value in objects))
+        store = {}
     return metadata, [parse(line) for line in (lines or b"").split(b"\n") if line.strip()], store, b"\n"
 
 def read_journal(data):
@@ -68,8 +72,9 @@ def read_journal(data):
 
 def play_on(metadata, messages, store, separator, journal, stranded):
     header, records = (journal[0][0], journal[1:]) if journal else ({"base": ""}, [])
-    folded = store["folded"] if header["base"] == store.get("previous") else 0
-    ensure(all(line.get("base") == header["base"] and 1 <= line.get("n", 0) <= folded for line in stranded))
+    previous = store.get("previous")
+    ensure(all(line.get("base") == previous and line.get("n", 0) <= store["folded"] for line in stranded))
+    folded = store["folded"] if header["base"] == previous else 0
     later = records[folded:]
     at = later[0][0]["at"] if later else 0
     history = messages[:at] + [message for _, added in later for message in added]

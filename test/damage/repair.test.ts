@@ -1,7 +1,9 @@
+import { createHash } from "node:crypto";
 import fs from "node:fs";
 import { join } from "node:path";
+import { FileSessionStore } from "@simulacra-ai/session";
 import { describe, expect, test } from "vitest";
-import { loaded, message, outcome_of, quick_directory } from "../stores/helpers.js";
+import { loaded, message, outcome_of, quick_directory, texts_of } from "../stores/helpers.js";
 import { append, publish, tree } from "../stores/file/files.js";
 import { DATA, expect_usable, FORMATS, HEAD, look, open, publish_lines, session } from "./files.js";
 
@@ -14,6 +16,28 @@ const in_bytes = (from: string, to: string) => (bytes: Buffer) => Buffer.from(ch
 function files_of(root: string): Map<string, Buffer> {
   const names = fs.readdirSync(root).filter((name) => /^s\.(json|meta\.json|ndjson|journal)$/.test(name));
   return new Map(names.map((name) => [join(root, name), fs.readFileSync(join(root, name))]));
+}
+
+function put_back(files: Map<string, Buffer>): void {
+  files.forEach((bytes, path) => fs.writeFileSync(path, bytes));
+}
+
+/** A fold has put its snapshot in place; the journal, to which these were appended meanwhile, is still the old one. */
+async function half_fold(root: string, store: FileSessionStore, texts: string[]): Promise<void> {
+  const before = files_of(root);
+  await store.flush();
+  const folded = files_of(root);
+  put_back(before);
+  for (const text of texts) {
+    await append(new FileSessionStore(root), [text]);
+  }
+  put_back(folded);
+}
+
+/** Damages the second message of the journal, and repeats its first line at the end. */
+function with_second_header(bytes: Buffer): Buffer {
+  const damaged = in_bytes('"three"', '"thr#e"')(bytes);
+  return Buffer.concat([damaged, damaged.subarray(0, damaged.indexOf("\n") + 1)]);
 }
 
 async function repaired(root: string, expected: string[], format: (typeof FORMATS)[number]) {
@@ -82,15 +106,95 @@ describe.each(FORMATS)("%s", (format) => {
 
   test("rule 42: a journal that is damaged where the snapshot has it already counts from there on", async () => {
     const { root, store, change } = await session(format, false);
-    const put_back = (files: Map<string, Buffer>) => files.forEach((bytes, path) => fs.writeFileSync(path, bytes));
-    const before = files_of(root);
-    await store.flush();
-    const folded = files_of(root);
-    put_back(before);
-    await append(open(root, format), ["four"]);
-    put_back(folded); // the new journal is yet to come
+    await half_fold(root, store, ["four"]);
     change("s.journal", in_bytes('"two"', '"tw#"'));
     await repaired(root, [...ALL, "four"], format);
+  });
+
+  test("rule 42: where the last folded records change metadata alone, what is behind a damaged one counts", async () => {
+    const { root, store, change } = await session(format, false);
+    await store.update("s", { label: "A" });
+    await store.update("s", { label: "B" });
+    await half_fold(root, store, ["four"]);
+    change("s.journal", (bytes) => {
+      bytes.write("#", bytes.lastIndexOf('"label":"B"', bytes.indexOf('"four"')) + 9);
+      return bytes;
+    });
+    await repaired(root, [...ALL, "four"], format);
+    expect((await loaded(open(root, format))).metadata.label).toBe("B");
+  });
+
+  test.each([
+    ["the last record", ["four"]],
+    ["the last record behind a whole one", ["four", "five"]],
+  ])("rule 32: where a fold was cut off, %s that was damaged is kept aside", async (_, texts) => {
+    const { root, store, change } = await session(format, false);
+    await half_fold(root, store, texts);
+    change("s.journal", in_bytes(`"${texts.at(-1)}"`, '"fiv#"'));
+    await append(open(root, format), ["next"]);
+    expect(tree(root).filter((name) => name.startsWith("s.journal.corrupt-"))).toHaveLength(1);
+  });
+
+  test("rule 42: messages that were replaced do not come back from a journal that was left behind", async () => {
+    const { root, store, path, change } = await session(format, false);
+    const journal = fs.readFileSync(path("s.journal"));
+    await store.save("s", [message("X"), message("Y")], { label: "L" });
+    fs.writeFileSync(path("s.journal"), journal);
+    change(head, in_bytes('"L"', '"M"'));
+    await repaired(root, ["X", "Y"], format);
+  });
+
+  test("rule 42: a record of another journal behind the damage takes no place", async () => {
+    const { root, path, change } = await session(format, false);
+    const before = files_of(root);
+    await append(open(root, format), ["four"]);
+    const ours = files_of(root);
+    put_back(before);
+    await append(open(root, format), ["twin"]);
+    const twin = fs.readFileSync(path("s.journal")).subarray(before.get(path("s.journal"))?.length);
+    put_back(ours);
+    change("s.journal", (bytes) => Buffer.concat([bytes, Buffer.from("junk\n"), twin]));
+    await repaired(root, [...ALL, "four"], format);
+  });
+
+  test.each([
+    ["without its header", in_bytes('"journal":1', '#journal":1'), ALL],
+    ["with a header behind the damage", with_second_header, ["one", "two"]],
+  ])(
+    "rule 42: a repair that is cut off before it removes a journal %s need not be repeated",
+    async (_, damage, expected) => {
+      const { root, path, change } = await session(format, false);
+      change("s.journal", damage);
+      const journal = fs.readFileSync(path("s.journal"));
+      await open(root, format).repair("s");
+      fs.writeFileSync(path("s.journal"), journal);
+      expect(texts_of((await loaded(open(root, format))).messages)).toEqual(expected);
+      await append(open(root, format), ["next"]);
+      expect(texts_of((await loaded(open(root, format))).messages)).toEqual([...expected, "next"]);
+      expect(await open(root, format).list()).toHaveLength(1);
+    },
+  );
+
+  test("rule 36: a journal of which the snapshot holds all is none to miss, whatever of it is damaged", async () => {
+    const { root, store, path, change } = await session(format, false);
+    const journal = fs.readFileSync(path("s.journal"));
+    await store.flush();
+    fs.writeFileSync(path("s.journal"), journal);
+    change("s.journal", in_bytes('"journal":1', '#journal":1'));
+    expect(texts_of((await loaded(open(root, format))).messages)).toEqual(ALL);
+  });
+
+  test("rule 36: no text of a message makes a torn tail more than that", async () => {
+    const { root, path } = await session(format, false);
+    const { revision } = await loaded(open(root, format));
+    const rest = '1"}]},'; // from the mark in the text to the end of its line
+    const text = `#${createHash("sha256").update(rest).digest("hex").slice(0, 16)} 0 1`;
+    const hostile = { role: "user" as const, content: [{ type: "text" as const, text }] };
+    await open(root, format).append("s", [hostile, message("x".repeat(100))], { revision });
+    fs.truncateSync(path("s.journal"), fs.statSync(path("s.journal")).size - 200);
+    expect(texts_of((await loaded(open(root, format))).messages)).toEqual(ALL);
+    await append(open(root, format), ["next"]);
+    expect(texts_of((await loaded(open(root, format))).messages)).toEqual([...ALL, "next"]);
   });
 
   test("rule 42: a whole journal behind damaged metadata counts", async () => {

@@ -1,6 +1,8 @@
 import { metadata_difference, type MetadataPatch } from "../../metadata.js";
 import type { SessionMetadata } from "../../types.js";
+import { is_error } from "../../errors.js";
 import { checksum } from "./checksum.js";
+import { is_object } from "./corrupt.js";
 import { JSON_SEPARATOR } from "./json-text.js";
 
 /** The first line of a journal: what it continues. */
@@ -92,9 +94,9 @@ export interface Line {
 
 /** The record whose marked line begins at `mark`, if its checksum is right. */
 function decode_line(bytes: Buffer, mark: number): Line | undefined {
-  const newline = bytes.indexOf(NEWLINE, mark);
-  const match = newline < 0 ? null : /^#([0-9a-f]{16}) (\d{1,15}) /.exec(bytes.toString("latin1", mark, mark + 34));
-  if (match === null) {
+  const match = /^#([0-9a-f]{16}) (\d{1,15}) /.exec(bytes.toString("latin1", mark, mark + 34));
+  const newline = match === null ? -1 : bytes.indexOf(NEWLINE, mark); // a text may hold any number of marks
+  if (match === null || newline < 0) {
     return undefined;
   }
   const [prefix, sum, length] = match as unknown as [string, string, string];
@@ -103,8 +105,21 @@ function decode_line(bytes: Buffer, mark: number): Line | undefined {
   if (begin < 0 || checksum(bytes.subarray(begin, mark), json) !== sum) {
     return undefined;
   }
-  const body = bytes.subarray(begin, Math.max(begin, mark - 1));
-  return { sum, head: JSON.parse(json.toString()), body, begin, end: newline + 1 };
+  const head = parsed(json);
+  return head && { sum, head, body: bytes.subarray(begin, Math.max(begin, mark - 1)), begin, end: newline + 1 };
+}
+
+/** A message's text may hold a mark, with a right checksum even; but no object from there to the end of its line. */
+function parsed(json: Buffer): object | undefined {
+  try {
+    const value: unknown = JSON.parse(json.toString());
+    return is_object(value) ? value : undefined;
+  } catch (error) {
+    if (is_error(error, "SyntaxError")) {
+      return undefined;
+    }
+    throw error;
+  }
 }
 
 /** Where the next marked line begins, at `from` or after a line break behind it; -1: nowhere. */

@@ -122,5 +122,5 @@ function is_reformatted(store: Record<string, unknown>, metadata: unknown, messa
 /** The same of metadata alone. */
 export function is_reformatted_head(store: Record<string, unknown>, metadata: unknown): boolean {
   const { head, ...header } = store;
-  return head === checksum(JSON.stringify(metadata), JSON.stringify(header).slice(0, -1));
+  return header["version"] === 1 && head === checksum(JSON.stringify(metadata), JSON.stringify(header).slice(0, -1));
 }

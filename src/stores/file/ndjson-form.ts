@@ -109,11 +109,12 @@ export const NDJSON_FORM: SnapshotForm = {
       return;
     }
     const head = (await read_meta(layer, paths, undefined))?.head;
-    if (head && next.bytes.length === file_size(head) && written_bytes(next.bytes, head)) {
-      await lock.require_held();
+    const is_there = (bytes: Buffer | undefined) => head !== undefined && written_bytes(bytes, head) !== undefined;
+    const is_missing = !is_there((await read_file(layer, paths.file(DATA)))?.bytes);
+    await lock.require_held();
+    if (is_missing && is_there(next.bytes)) {
       await layer.rename(paths.file(NEXT), paths.file(DATA));
     } else {
-      await lock.require_held();
       await layer.unlink(paths.file(NEXT));
     }
     await sync_directory(layer, paths.root, policy);
@@ -198,10 +199,6 @@ function require_data(data: FileStamp | undefined, { message_count }: FileMetada
   if (data === undefined && (message_count ?? 0) > 0) {
     throw corrupt(paths.file(DATA), `it is missing, and should have ${message_count} messages`);
   }
-}
-
-function file_size({ store }: SnapshotHead): number {
-  return store.size === 0 ? 0 : store.size + SEPARATOR.length;
 }
 
 /** The bytes that a head speaks of, if they are these. Behind them a fold may be under way. */

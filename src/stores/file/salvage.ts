@@ -32,7 +32,7 @@ export async function salvage_session(layer: FileLayer, paths: SessionPaths, for
   return {
     metadata: patched(metadata, records),
     messages: messages.concat(messages_of(records)),
-    succession: journal?.header && { previous: journal.header.base, folded: last_of(journal) },
+    succession: journal && succession_of(journal),
   };
 }
 
@@ -49,10 +49,12 @@ function records_behind(
   form: SnapshotForm,
   messages: Message[],
 ): JournalRecord[] {
-  const is_first = ({ at, base }: JournalRecord) =>
-    at === messages.length && (is_named(head, base) || (base === header?.base && is_continued(header, form, messages)));
+  const is_first = ({ at, base, n }: JournalRecord) =>
+    at === messages.length &&
+    (n > folded_of(head, base) ||
+      (header !== undefined && base === header.base && is_continued(header, form, messages)));
   const all = [...records, ...(damage?.records ?? [])];
-  const followers = new Map(all.map((record) => [record.prev, record]));
+  const followers = new Map(all.map((record) => [record.prev, record] as const).reverse()); // of several, the first
   const found: JournalRecord[] = [];
   for (let next = all.find(is_first); next !== undefined; next = followers.get(next.sum)) {
     found.push(next);
@@ -60,14 +62,22 @@ function records_behind(
   return found;
 }
 
-/** The number of the last whole record, wherever that stands. */
-function last_of({ records, damage }: Journal): number {
-  return [...records, ...(damage?.records ?? [])].reduce((last, { n = 0 }) => Math.max(last, n), 0);
+/** `undefined`: not a line of the journal is whole. */
+function succession_of({ header, records, damage }: Journal): Salvage["succession"] {
+  const all = [...records, ...(damage?.records ?? [])];
+  const previous = header?.base ?? all.find(({ base }) => typeof base === "string")?.base;
+  const folded = all.reduce((last, { n }) => (Number.isSafeInteger(n) && n > last ? n : last), 0);
+  return previous === undefined ? undefined : { previous, folded };
 }
 
-/** Whether a snapshot says that it is the one that a journal continues, or has replaced that one. */
-function is_named(head: Buffer, base: string): boolean {
-  return head.includes(`"generation":"${base}"`) || head.includes(`"previous":"${base}"`);
+/** How many records of the journal of a snapshot this one has taken in; of its own none, of any other all. */
+function folded_of(head: Buffer, base: string): number {
+  if (head.includes(`"generation":"${base}"`)) {
+    return 0;
+  }
+  const mark = `"previous":"${base}","folded":`;
+  const at = head.indexOf(mark);
+  return at < 0 ? Infinity : parseInt(head.toString("latin1", at + mark.length, at + mark.length + 15), 10);
 }
 
 /** Whether these are the messages that a journal continues. */

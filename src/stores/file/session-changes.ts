@@ -93,8 +93,9 @@ export class SessionChanges {
       return known;
     }
     const state = (await files.read())?.state;
-    if (state?.journal !== undefined) {
-      await files.sync_names(); // whoever put the journal there may have failed to
+    const is_of_several_files = state?.journal !== undefined || state?.form.data_ending !== state?.form.head_ending;
+    if (is_of_several_files) {
+      await files.sync_names(); // whoever put them there may have failed to
     }
     if (state?.journal?.relation !== "foreign") {
       return state;

@@ -13,7 +13,7 @@ import { read_records } from "./journal-pieces.js";
 import { begin_journal, encode_next } from "./journal-writer.js";
 import { keep_session_aside, remove_followers, remove_session } from "./session-removal.js";
 import { salvage_session, type Salvage } from "./salvage.js";
-import { succession_of, type PreparedFold } from "./session-fold.js";
+import { succession_of, type PreparedFold, type Writing } from "./session-fold.js";
 import { read_foreign_history, read_session, read_state } from "./session-reader.js";
 import { size_of, type JournalState, type SessionState, type SessionView } from "./session-view.js";
 import {
@@ -24,17 +24,9 @@ import {
   type PreparedSnapshot,
   type SnapshotContent,
   type SnapshotHead,
-  type Succession,
+  type SnapshotStamp,
 } from "./snapshot-form.js";
 import { new_token } from "./token.js";
-
-/** How a snapshot is written that replaces everything. */
-interface Writing {
-  /** Of its messages; without it a new one. */
-  revision?: string;
-  /** What it notes of the journal, where the state before does not say. */
-  succession?: Partial<Succession> | undefined;
-}
 
 /** The files of one session under their lock: every step that changes them. */
 export class SessionFiles {
@@ -83,6 +75,8 @@ export class SessionFiles {
     if (!is_cut_short || view === undefined) {
       return view;
     }
+    await this.sync_names(); // whoever put the snapshot there may have failed to
+    await this.#journal.keep_odd_tail(view.state.journal);
     const renewed = await this.#journal.renew(await this.#journal.prepare(head, view.records));
     return { ...view, state: { ...view.state, journal: renewed } };
   }
@@ -92,6 +86,7 @@ export class SessionFiles {
    * the session's. Links that it left in folders of other parents are removed.
    */
   async take_over(): Promise<void> {
+    await this.sync_names(); // no rename of ours is to reach the device before those that the former holder had yet to sync
     const view = await this.read();
     if (view?.state.journal?.relation === "continues") {
       await this.fold(view, view.state.metadata);
@@ -242,20 +237,25 @@ export class SessionFiles {
     if (old !== undefined && old.metadata.parent_id !== metadata.parent_id) {
       await this.sync_names(); // the lock is there after a power cut, too: whoever takes it over looks for old links
     }
-    let renewed: PreparedJournal | undefined;
-    const prepare_journal = async () => void (renewed = await this.#journal.prepare(head, tail));
-    const stamp = await prepared.put_in_place(lock, {
-      before_rename: async () => {
-        await lock.require_held();
-        await this.#require_unmoved(old);
-      },
-      beside: tail.length > 0 ? prepare_journal : undefined,
-    });
-    await this.#journal.keep_odd_tail(old?.journal);
+    const beside: { journal?: PreparedJournal } = {};
+    const prepare_journal = async () => void (beside.journal = await this.#journal.prepare(head, tail));
     let journal: JournalState | undefined;
-    if (renewed !== undefined) {
-      journal = await this.#journal.renew(renewed);
-    } else {
+    let stamp: SnapshotStamp;
+    try {
+      stamp = await prepared.put_in_place(lock, {
+        before_rename: async () => {
+          await lock.require_held();
+          await this.#require_unmoved(old);
+        },
+        beside: tail.length > 0 ? prepare_journal : undefined,
+      });
+      await this.#journal.keep_odd_tail(old?.journal);
+      journal = beside.journal && (await this.#journal.renew(beside.journal));
+    } catch (error) {
+      await beside.journal?.file.discard();
+      throw error;
+    }
+    if (journal === undefined) {
       const was_retired = await this.#journal.retire(old?.journal?.stamp);
       if (was_retired && old?.journal?.relation !== "continues") {
         await this.sync_names(); // it may be damaged, and no later snapshot names the one that it continued
@@ -294,6 +294,7 @@ export class SessionFiles {
     const head = state.head as SnapshotHead;
     const journal = state.journal?.relation === "continues" ? state.journal : undefined;
     if (journal === undefined && state.journal !== undefined) {
+      await this.#journal.keep_odd_tail(state.journal);
       await this.#journal.retire(state.journal.stamp); // spent
     }
     if (state.metadata.parent_id !== metadata.parent_id) {

@@ -43,6 +43,14 @@ export async function prepare_fold(
   return { snapshot, from };
 }
 
+/** How a snapshot is written that replaces everything. */
+export interface Writing {
+  /** Of its messages; without it a new one. */
+  revision?: string;
+  /** What it notes of the journal, where the state before does not say. */
+  succession?: Partial<Succession> | undefined;
+}
+
 /** What a new snapshot notes of the one it replaces. */
 export function succession_of(old: SessionState | undefined, revision: string): Succession {
   const journal = old?.journal;

@@ -81,13 +81,13 @@ async function read_journal(layer: FileLayer, paths: SessionPaths): Promise<Jour
 
 /** @throws {SessionError} `corrupt` where a journal is damaged, unless a snapshot holds all of it anyway. */
 function require_whole({ journal }: JournalFile, paths: SessionPaths, head: SnapshotHead | undefined): void {
-  const { header, damage } = journal;
+  const { damage } = journal;
   if (damage === undefined) {
     return;
   }
-  const folded = header !== undefined && header.base === head?.store.previous ? head.store.folded : 0;
-  const is_done = ({ base, n }: JournalRecord) => base === header?.base && n <= folded;
-  if (folded === 0 || !damage.records.every(is_done)) {
+  const is_done = ({ base, n = 0 }: JournalRecord) => base === head?.store.previous && n <= head.store.folded;
+  const synced = damage.records.filter(({ durable }) => durable !== false);
+  if (!synced.every(is_done)) {
     throw corrupt(paths.journal, damage.reason);
   }
 }

@@ -1,11 +1,13 @@
+import fs from "node:fs";
+import { join } from "node:path";
 import type { Message } from "@simulacra-ai/core";
 import { FileSessionStore, type FileSessionFormat } from "@simulacra-ai/session";
 import { expect, test, vi } from "vitest";
-import { after_pause } from "../../support/at-rest.js";
+import { after_pause, at_rest } from "../../support/at-rest.js";
 import { seeded_random } from "../../support/random.js";
 import { loaded, message, temporary_directory } from "../helpers.js";
-import { tree } from "./files.js";
-import { HookedLayer, type Operation } from "./hooked-layer.js";
+import { append, texts_in, tree } from "./files.js";
+import { HookedLayer, system_error, type Operation } from "./hooked-layer.js";
 
 const FORMATS = [
   { format: "json", files: ["s.json"], waits: 1 },
@@ -43,17 +45,17 @@ test.each(FORMATS)("rule 30: messages of all lengths come out of a fold ($format
   const all = of_all_lengths(1);
   const { root, layer, store, let_go, is_held } = await with_held_fold(format, all);
   let { revision } = await loaded(store);
-  const append = async (messages: readonly Message[]) => {
+  const append_all = async (messages: readonly Message[]) => {
     for (const one of messages) {
       ({ revision } = await store.append("s", [one], { revision }));
       all.push(one);
     }
   };
   for (let seed = 2; !is_held(); seed += 1) {
-    await append(of_all_lengths(seed));
+    await append_all(of_all_lengths(seed));
     await after_pause();
   }
-  await append(of_all_lengths(0));
+  await append_all(of_all_lengths(0));
   let_go();
   const is_in_place = ({ name, path }: Operation) => name === "rename" && path.endsWith(".journal");
   await vi.waitUntil(() => layer.operations.some(is_in_place)); // a flush would make good what it failed to do
@@ -96,3 +98,45 @@ test.each(FORMATS)(
     await store.flush();
   },
 );
+
+test("rule 30: where a fold (ndjson) cannot give its messages their name, its new journal is not left behind", async () => {
+  const { root, layer, store, let_go, is_held } = await with_held_fold("ndjson", [message("a")]);
+  let { revision } = await loaded(store);
+  while (!is_held()) {
+    ({ revision } = await store.append("s", [message("b".repeat(50_000))], { revision }));
+    await after_pause();
+  }
+  await store.append("s", [message("c")], { revision });
+  let failed = 0;
+  layer.hook = ({ name, path }) => {
+    if (name === "rename" && path.endsWith("s.ndjson") && failed === 0) {
+      failed += 1;
+      throw system_error("EIO");
+    }
+  };
+  let_go();
+  await at_rest(() => layer.operations.length);
+  await after_pause();
+  await at_rest(() => layer.operations.length);
+  expect(failed).toBe(1);
+  expect(tree(root).filter((name) => name.endsWith(".tmp"))).toEqual([]);
+  expect((await loaded(new FileSessionStore(root))).messages.at(-1)).toEqual(message("c"));
+});
+
+test("rule 43: messages that have yet to get their name are not removed, though newer ones stand behind them", async () => {
+  const root = temporary_directory();
+  const store = new FileSessionStore(root, { format: "ndjson" });
+  const file = (ending: string) => join(root, `s${ending}`);
+  await store.save("s", [message("one")]);
+  const old = fs.readFileSync(file(".ndjson"));
+  await append(store, ["two"]);
+  await store.flush();
+  const head = fs.readFileSync(file(".meta.json"));
+  await append(store, ["three"]);
+  await store.flush();
+  fs.renameSync(file(".ndjson"), file(".ndjson.next"));
+  fs.writeFileSync(file(".ndjson"), old);
+  fs.writeFileSync(file(".meta.json"), head);
+  await append(new FileSessionStore(root), ["new"]);
+  expect(await texts_in(root)).toEqual(["one", "two", "new"]);
+});
