@@ -24,8 +24,6 @@ const SNAPSHOT_TURNS = 445;
 const JOURNAL_TURNS = 495;
 /** The first saves of a process and of a store are not counted. */
 const WARM_UP_TURNS = 10;
-/** Nor are its first folds: the engine's compiler, on threads of its own, takes the processors from any save meanwhile. */
-const WARM_UP_ROUNDS = 5;
 const TURNS_AFTER_FOLD = 30;
 /** So many saves after a fold still count as around it: its old files are yet to be removed. */
 const AFTERMATH = 5;
@@ -50,7 +48,7 @@ export const FOLD: Subject = {
     for (const [pace, pause_ms] of Object.entries(PAUSES)) {
       const folding = keyed(formats, (format) => () => in_temporary_directory((at) => fold_once(at, format, pause_ms)));
       const raw = () => in_temporary_directory((at) => append_raw(at, pause_ms));
-      await interleave({ ...folding, raw }, WARM_UP_ROUNDS);
+      await interleave({ ...folding, raw }, 1);
       const rounds = await interleave({ ...folding, raw }, quick ? 3 : 12);
       const what = `turns ${pace} through a session of 4 MB`;
       const { raw: raw_rounds } = rounds;

@@ -34,6 +34,16 @@ async function with_held_fold(format: FileSessionFormat, messages: Message[]) {
   return { root, layer, store, let_go, is_held: () => is_held };
 }
 
+/** Appends until a fold is held, and once more. */
+async function append_beside_fold(store: FileSessionStore, is_held: () => boolean): Promise<void> {
+  let { revision } = await loaded(store);
+  while (!is_held()) {
+    ({ revision } = await store.append("s", [message("b".repeat(50_000))], { revision }));
+    await after_pause();
+  }
+  await store.append("s", [message("c")], { revision });
+}
+
 /** From no text to what takes several pieces. */
 function of_all_lengths(seed: number): Message[] {
   const { below } = seeded_random(seed);
@@ -71,12 +81,7 @@ test.each(FORMATS)(
   "rule 30: putting a fold in place waits $waits times for the device before its new journal ($format)",
   async ({ format, waits }) => {
     const { layer, store, let_go, is_held } = await with_held_fold(format, [message("a")]);
-    let { revision } = await loaded(store);
-    while (!is_held()) {
-      ({ revision } = await store.append("s", [message("b".repeat(50_000))], { revision }));
-      await after_pause();
-    }
-    await store.append("s", [message("c")], { revision });
+    await append_beside_fold(store, is_held);
     let waited = 0;
     let under_way: Promise<void> | undefined;
     const renewed = new Promise<number>((resolve) => {
@@ -101,12 +106,7 @@ test.each(FORMATS)(
 
 test("rule 30: where a fold (ndjson) cannot give its messages their name, its new journal is not left behind", async () => {
   const { root, layer, store, let_go, is_held } = await with_held_fold("ndjson", [message("a")]);
-  let { revision } = await loaded(store);
-  while (!is_held()) {
-    ({ revision } = await store.append("s", [message("b".repeat(50_000))], { revision }));
-    await after_pause();
-  }
-  await store.append("s", [message("c")], { revision });
+  await append_beside_fold(store, is_held);
   let failed = 0;
   layer.hook = ({ name, path }) => {
     if (name === "rename" && path.endsWith("s.ndjson") && failed === 0) {
