@@ -167,3 +167,14 @@ test.each(CASES)(
     expect(wrong).toEqual([]);
   },
 );
+
+test("rule 31: what a dead writer renamed is synced before whoever takes its lock over renames a file of the session", async () => {
+  const root = quick_directory();
+  await dead_lock(root);
+  const layer = new HookedLayer();
+  await append(new FileSessionStore(root, {}, layer), ["next"]);
+  const names = layer.operations.map(({ name, path }) => `${name} ${path.slice(root.length)}`);
+  const synced = names.findIndex((name) => name.startsWith("sync_directory"));
+  expect(synced).toBeGreaterThan(names.indexOf("rename /s.lock"));
+  expect(names.indexOf("rename /s.json")).toBeGreaterThan(synced);
+});
