@@ -69,8 +69,10 @@ export function session_not_found(id: string): SessionError {
   return new SessionError("not_found", `session not found: ${id}`, { session_id: id });
 }
 
-export function invalid_state(cause?: unknown): SessionError {
-  return new SessionError("invalid_state", "invalid state", cause === undefined ? {} : { cause });
+/** The error of an operation that changes the conversation while a turn is in flight. */
+export function busy(cause?: unknown): SessionError {
+  const message = "invalid state: the conversation is busy; wait until it is idle, or cancel its response";
+  return new SessionError("invalid_state", message, cause === undefined ? {} : { cause });
 }
 
 export function disposed(): SessionError {

@@ -2,7 +2,7 @@ export { as_stored, AS_STORED } from "./capabilities.js";
 export type { ChangesWhatItKeeps, SessionParts } from "./capabilities.js";
 export { copy_sessions } from "./copy-sessions.js";
 export type { CopyOptions, CopyProgress, CopyReport, CopyResult } from "./copy-sessions.js";
-export { SessionManager } from "./session-manager.js";
+export { SessionManager } from "./manager/session-manager.js";
 export { FileSessionStore } from "./stores/file/file-session-store.js";
 export type { FileSessionStoreOptions } from "./stores/file/file-session-store.js";
 export type { FileSessionRepair } from "./stores/file/repair-session.js";

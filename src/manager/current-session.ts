@@ -1,36 +1,46 @@
+import { randomUUID } from "node:crypto";
 import type { Message } from "@simulacra-ai/core";
-import { no_active_session, SessionError, session_not_found } from "../errors.js";
+import { no_active_session, SessionError } from "../errors.js";
 import type { ResolvedSession } from "../lineage.js";
-import type { ActiveSession } from "./active-session.js";
-import type { ConversationLink } from "./conversation-link.js";
-import type { ManagerEmitter } from "./emitter.js";
-import type { SavePipeline } from "./save-pipeline.js";
-import type { Capture } from "./session-writer.js";
-import type { StorePort } from "./store-port.js";
-import { messages_event, type Messages } from "./timeline.js";
+import type { MetadataPatch } from "../metadata.js";
+import type { ManagedConversation } from "./conversation.js";
+import type { Drafts } from "./drafts.js";
+import { messages_event, type ManagerEvents } from "./events.js";
+import type { Family } from "./family.js";
+import { History, type Messages } from "./history.js";
+import type { SaveQueue } from "./save-queue.js";
+import { SessionState } from "./session-state.js";
+import type { StoreAccess } from "./store-access.js";
+import type { SessionManagerOptions } from "./types.js";
 
-/** What an engine is made of, for the operations that stand in files of their own. Those run inside its queue. */
-export interface EngineParts {
-  readonly port: StorePort;
-  readonly pipeline: SavePipeline;
-  readonly events: ManagerEmitter;
+/** The parts of a manager, for the operations in files of their own. Those run inside its queue. */
+export interface ManagerParts {
+  readonly store: StoreAccess;
+  readonly queue: SaveQueue;
+  readonly events: ManagerEvents;
+  readonly family: Family;
+  readonly conversation: ManagedConversation;
   readonly current: CurrentSession;
+  readonly drafts: Drafts;
+  readonly options: Required<SessionManagerOptions>;
 }
 
 /** A conversation and the session that it is saved to: the one place where both change together. */
 export class CurrentSession {
-  readonly conversation: ConversationLink;
-  readonly #events: ManagerEmitter;
-  readonly #gives_labels: boolean;
-  #session: ActiveSession | undefined;
+  readonly #parts: Omit<ManagerParts, "current">;
+  #session: SessionState | undefined;
+  /** Turns that completed while no session was active, and where they begin in the conversation. */
+  #turns: { state: SessionState; from: number } | undefined;
+  /** The number of messages before the turn that is in flight without a session. */
+  #turn_base: number | undefined;
+  /** Turns without a session were reported. */
+  #is_reported = false;
 
-  constructor(conversation: ConversationLink, events: ManagerEmitter, { auto_slug }: { auto_slug: boolean }) {
-    this.conversation = conversation;
-    this.#events = events;
-    this.#gives_labels = auto_slug;
+  constructor(parts: Omit<ManagerParts, "current">) {
+    this.#parts = parts;
   }
 
-  get session(): ActiveSession | undefined {
+  get session(): SessionState | undefined {
     return this.#session;
   }
 
@@ -38,75 +48,163 @@ export class CurrentSession {
     return this.#session?.id;
   }
 
-  /** @throws {SessionError} `invalid_state`. */
-  require(): ActiveSession {
+  /** @throws {SessionError} `invalid_state` where no session is active. */
+  require(): SessionState {
     if (this.#session === undefined) {
       throw no_active_session();
     }
     return this.#session;
   }
 
-  /** @throws {SessionError} `invalid_state` where a turn is in flight. */
-  require_idle_if(changes_conversation: boolean): void {
-    if (changes_conversation) {
-      this.conversation.require_idle();
-    }
+  /** Makes a session that is not stored yet. */
+  create(metadata: MetadataPatch, inherited = 0): SessionState {
+    const { family, conversation } = this.#parts;
+    const session = new SessionState(family.state_of(randomUUID()), new History(conversation, inherited), {});
+    session.note(metadata);
+    return session;
   }
 
   /** Goes on in a session with the conversation as it is, its checkpoint included. */
-  take_over(session: ActiveSession): void {
+  take_over(session: SessionState): void {
     this.#session = session;
+    this.#turns = undefined;
+    this.#is_reported = false;
   }
 
-  /** Goes on in a session, or in none; the conversation's checkpoint becomes that of the session. */
-  activate(session: ActiveSession | undefined): void {
+  /** Goes on in a session, or in none. The conversation's checkpoint becomes the session's. */
+  activate(session: SessionState | undefined): void {
     this.#session = session;
-    this.conversation.checkpoint_state = session?.checkpoint_state;
+    this.#turns = undefined;
+    this.#is_reported = false;
+    this.#parts.conversation.checkpoint_state = session?.checkpoint_state;
   }
 
-  /** Puts stored messages into the conversation; the session is the current one from then on. */
-  show(session: ActiveSession, messages: Message[]): void {
-    this.conversation.require_idle();
-    this.conversation.load(messages);
-    if (!messages.some((message) => message.id === session.checkpoint_state?.message_id)) {
+  /** Begins a session with an empty conversation. */
+  begin(label?: string): SessionState {
+    const { conversation, queue, options } = this.#parts;
+    if (conversation.messages.length > 0) {
+      conversation.clear();
+    }
+    const session = this.create({ kind: "root", ...(label !== undefined && { label, label_source: "user" }) });
+    this.activate(session);
+    if (label !== undefined || options.auto_save) {
+      queue.want(session, []);
+    }
+    return session;
+  }
+
+  /** Puts stored messages into the conversation. The session is the current one from then on. */
+  show(session: SessionState, metadata: MetadataPatch, messages: Message[], from: Shown): void {
+    const { conversation, drafts, events } = this.#parts;
+    conversation.load(messages);
+    const live = conversation.messages;
+    const stored = live.slice(0, messages.length); // an application may put in more
+    session.restart(History.of_stored(conversation, stored, from.inherited), metadata, from.revision);
+    session.shared.is_deleted = false;
+    if (!live.some((message) => message.id === session.checkpoint_state?.message_id)) {
       session.checkpoint_state = undefined;
     }
+    if ("draft" in from) {
+      drafts.loaded(session, stored.length, from.draft);
+    }
     this.activate(session);
-    session.timeline.extend(this.conversation.messages);
-    if (this.#events.has_listeners("load")) {
-      this.#events.emit("load", messages_event(session.id, messages, session.draft));
+    events.emit(
+      "load",
+      messages_event(session.id, () => messages, session.draft),
+    );
+  }
+
+  /** Wants the conversation stored as it is now. */
+  want(): void {
+    const session = this.#session;
+    if (session !== undefined) {
+      const live = this.#parts.conversation.messages;
+      this.note(session, live);
+      this.#parts.queue.want(session, live);
     }
   }
 
-  /** Takes the conversation's messages, and what follows from them, for a save. */
-  capture(session: ActiveSession, messages: Messages): Capture {
-    const timeline = session.follow(messages);
-    if (this.#gives_labels) {
-      session.note_auto_label(messages);
+  /** Notes the metadata that follow from the conversation. */
+  note(session: SessionState, live: Messages): void {
+    const { conversation, drafts, options } = this.#parts;
+    drafts.compare(session, live);
+    if (options.auto_slug) {
+      session.note_auto_label(live);
     }
-    session.note_checkpoint(this.conversation.checkpoint_state, messages);
-    return {
-      session,
-      timeline,
-      messages: Object.isFrozen(messages) ? messages : messages.slice(),
-      exact: false,
-      noted: session.noted,
-    };
+    session.note_checkpoint(conversation.checkpoint_state, live);
+  }
+
+  /** A turn begins. With `auto_start`, a session begins with it where none is active. */
+  turn_began(): void {
+    const { conversation, options } = this.#parts;
+    if (this.#session !== undefined || !options.auto_save) {
+      return;
+    }
+    if (options.auto_start) {
+      this.take_over(this.create({ kind: "root" }));
+      this.want();
+    } else {
+      this.#turn_base = conversation.messages.length;
+    }
+  }
+
+  /** A turn completed while no session is active. It is reported once, and kept until the conversation is replaced. */
+  turn_without_session(): void {
+    const { conversation, events, options } = this.#parts;
+    if (!options.auto_save) {
+      return;
+    }
+    if (options.auto_start) {
+      this.take_over(this.create({ kind: "root" }));
+      this.want();
+      return;
+    }
+    this.#follow_turn(conversation.messages);
+    if (!this.#is_reported) {
+      this.#is_reported = true;
+      const message = "no active session: the turn is not saved; call start_new() or load() first, or set auto_start";
+      events.tell(new SessionError("invalid_state", message), "save");
+    }
+  }
+
+  /** Follows the messages that came in turns. Messages that the application put in are not among them. */
+  #follow_turn(live: Messages): void {
+    const base = this.#turn_base ?? Math.max(0, live.length - 2); // prompt and reply come together
+    this.#turn_base = undefined;
+    const is_continued = this.#turns !== undefined && this.#turns.from + this.#turns.state.history.length === base;
+    const from = is_continued ? (this.#turns?.from ?? base) : base;
+    const state = this.#turns?.state ?? this.create({ kind: "root" });
+    this.#turns = { state, from };
+    const messages = live.slice(from);
+    if (this.#parts.options.auto_slug) {
+      state.note_auto_label(messages);
+    }
+    state.want(messages, ({ error }) => this.#parts.events.tell(error, "save"));
+  }
+
+  /** Stores the turns that have no session as a session of their own, before the conversation is replaced. */
+  async store_turns(): Promise<void> {
+    const turns = this.#turns_to_store();
+    if (turns !== undefined) {
+      await this.#parts.queue.save(turns);
+    }
+  }
+
+  /** Does the same in the background. */
+  store_turns_later(): void {
+    const turns = this.#turns_to_store();
+    if (turns !== undefined) {
+      this.#parts.queue.save_in_background(turns);
+    }
+  }
+
+  #turns_to_store(): SessionState | undefined {
+    return this.#parts.options.on_replace === "keep" ? this.#turns?.state : undefined;
   }
 }
 
-/** @throws {SessionError} `not_found`. */
-export async function require_resolved(port: StorePort, id: string): Promise<ResolvedSession> {
-  const resolved = await port.resolve(id);
-  if (resolved === undefined) {
-    throw session_not_found(id);
-  }
-  return resolved;
-}
-
-/** Tells what a session's parents no longer hold. */
-export function report_missing(events: ManagerEmitter, { missing }: ResolvedSession, session_id: string): void {
-  for (const what of missing) {
-    events.report(new SessionError("lineage", what, { session_id }), "load", { session_id });
-  }
+/** The stored state that `show` goes on from. A `draft` key hands the stored draft over. */
+export interface Shown extends Pick<ResolvedSession, "inherited"> {
+  revision: string | undefined;
+  draft?: ResolvedSession["record"]["draft"];
 }

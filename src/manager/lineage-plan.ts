@@ -2,32 +2,32 @@ import { SessionError } from "../errors.js";
 import { fork_point, inherits, LINEAGE_KEYS } from "../lineage.js";
 import type { MetadataPatch } from "../metadata.js";
 import type { SessionMetadata, StoredSession } from "../types.js";
-import type { Metadata, StorePort } from "./store-port.js";
-import { begins_with, type Messages } from "./timeline.js";
+import type { Metadata, StoreAccess } from "./store-access.js";
+import { begins_with, type Messages } from "./history.js";
 
-/** How a session is to be stored below a parent. */
+/** The place of a session below a parent. */
 export interface LineagePlan {
-  /** How many of its messages the parent holds for it. */
+  /** The number of its messages that the parent holds. */
   inherited: number;
   metadata: Metadata;
-  /** The parent, as it was when this was planned. */
+  /** The parent as it was read for this plan. */
   parent?: StoredSession;
 }
 
-/** What the application says of a session's lineage; `undefined`: nothing. */
+/** Returns the lineage in the metadata of an application, or `undefined` where it has none. */
 export function lineage_of(metadata: MetadataPatch): MetadataPatch | undefined {
   const given = LINEAGE_KEYS.filter((key) => metadata[key] !== undefined).map((key) => [key, metadata[key]]);
   return given.length === 0 ? undefined : (Object.fromEntries(given) as MetadataPatch);
 }
 
 /**
- * How a session of these messages is stored with the lineage that the application gives it. It inherits where the
- * parent's history, up to the fork point, is the beginning of its own; else it holds all of it itself, and the parent is
+ * Plans how a session is stored with the lineage that the application gives it. The session inherits where the parent's
+ * history, up to the fork point, is the beginning of its own. Otherwise it holds everything itself, and the parent is
  * named for provenance. A parent that does not exist is named as given.
- * @throws {SessionError} `lineage` where the session would descend from itself; what loading the parent throws.
+ * @throws {SessionError} `lineage` where the session would descend from itself; and everything that loading the parent throws.
  */
 export async function plan_lineage(
-  port: StorePort,
+  store: StoreAccess,
   { id, messages, stored = {} }: { id: string; messages: Messages; stored: MetadataPatch | undefined },
   given: MetadataPatch,
 ): Promise<LineagePlan> {
@@ -40,15 +40,15 @@ export async function plan_lineage(
   if (!inherits(target)) {
     return { inherited: 0, metadata };
   }
-  const parent = await port.resolve(target.parent_id);
+  const parent = await store.resolve(target.parent_id);
   if (parent === undefined) {
-    return { inherited: 0, metadata: { ...metadata, fork_message_count: 0 } }; // nor from one that comes later
+    return { inherited: 0, metadata: { ...metadata, fork_message_count: 0 } }; // nothing leaks in from a parent that is created later
   }
   if (parent.chain.some((record) => record.metadata.id === id)) {
     throw descends_from_itself(id);
   }
   const { count, missing } = fork_point(target, parent.messages);
-  const ours = port.as_stored(messages);
+  const ours = store.as_stored(messages);
   if (count === 0 || missing !== undefined || !begins_with(ours, parent.messages.slice(0, count))) {
     return { inherited: 0, metadata: { ...metadata, detached: true } };
   }
@@ -60,7 +60,7 @@ export async function plan_lineage(
   };
 }
 
-/** The fork point that is not given: as before with the same parent; with another one there is none. */
+/** Returns the rest of the fork point: as before with the same parent, none with another parent. */
 function fork_point_of(given: MetadataPatch, stored: MetadataPatch): MetadataPatch {
   const is_other_parent = given.parent_id !== undefined && given.parent_id !== stored.parent_id;
   const is_other_point = given.fork_message_id !== undefined && given.fork_message_id !== stored.fork_message_id;

@@ -17,6 +17,11 @@ export type SessionConversation = Pick<Conversation, "load" | "clear"> & {
 export interface SessionManagerOptions {
   /** Save after every turn and checkpoint. Default `true`. */
   auto_save?: boolean;
+  /**
+   * Begin a session when a turn begins and no session is active (with `auto_save`). Default `false`: such a turn is
+   * reported (`lifecycle_error`).
+   */
+  auto_start?: boolean;
   /** Give sessions without a label one, from the first text of the user. Default `true`. */
   auto_slug?: boolean;
   /**

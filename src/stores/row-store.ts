@@ -4,7 +4,7 @@ import { messages_to_json, metadata_to_plain } from "../json.js";
 import { apply_query, merge_metadata, type MetadataPatch } from "../metadata.js";
 import type { SessionMetadata, SessionQuery, SessionStore, StoredSession } from "../types.js";
 import { publish_operations } from "../tracing.js";
-import { WriteQueue } from "../write-queue.js";
+import { WriteQueue } from "../async/queue.js";
 import {
   is_prefix,
   is_storable_id,

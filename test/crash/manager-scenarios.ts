@@ -1,6 +1,6 @@
 import { Conversation, deferred, next_reply, StreamingProvider } from "@simulacra-ai/core";
 import { resolve_session } from "../../src/lineage.js";
-import { SessionManager } from "../../src/session-manager.js";
+import { SessionManager } from "../../src/manager/session-manager.js";
 import { user } from "../support/messages.js";
 import type { Scenario, Step, World } from "./record.js";
 

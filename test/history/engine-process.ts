@@ -1,6 +1,6 @@
 import process from "node:process";
 import { Conversation, next_reply, StreamingProvider } from "@simulacra-ai/core";
-import { SessionManager } from "../../src/session-manager.js";
+import { SessionManager } from "../../src/manager/session-manager.js";
 import { FileSessionStore } from "../../src/stores/file/file-session-store.js";
 
 /** What a process of its own says with the engine in one session: each turn with a child, checkpoints in between. */

@@ -239,7 +239,9 @@ each_store((backend) => {
       const begun = begin_turn();
       await Promise.race([begun, new Promise((resolve) => conversation.once("message_start", resolve))]);
       const before = await contents_of(store);
-      await expect(manager.rewind(first_reply)).rejects.toMatchObject({ message: "invalid state" });
+      await expect(manager.rewind(first_reply)).rejects.toMatchObject({
+        message: expect.stringMatching(/^invalid state/) as string,
+      });
       expect(await contents_of(store)).toEqual(before);
       gate.resolve();
       await begun;
@@ -265,7 +267,7 @@ each_store((backend) => {
       const reply = ask(conversation, "three");
       await started;
       held.release();
-      await expect(rewound).rejects.toMatchObject({ message: "invalid state" });
+      await expect(rewound).rejects.toMatchObject({ message: expect.stringMatching(/^invalid state/) as string });
       expect(manager.current_session_id).toBe(id);
       expect(conversation.messages).toHaveLength(4);
       expect(await contents_of(store)).toEqual(before);

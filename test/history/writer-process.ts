@@ -1,5 +1,5 @@
 import process from "node:process";
-import { SessionManager } from "../../src/session-manager.js";
+import { SessionManager } from "../../src/manager/session-manager.js";
 import { FileSessionStore } from "../../src/stores/file/file-session-store.js";
 import { PlainConversation } from "../support/plain-conversation.js";
 

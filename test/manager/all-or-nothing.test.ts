@@ -14,7 +14,11 @@ import {
 } from "../support/open-session.js";
 import { RecordingStore } from "../support/recording-store.js";
 
-const INVALID_STATE = { name: "SessionError", code: "invalid_state", message: "invalid state" };
+const INVALID_STATE = {
+  name: "SessionError",
+  code: "invalid_state",
+  message: expect.stringMatching(/^invalid state/) as string,
+};
 
 /** A session with a turn, another one in the store, and a conversation whose next turn waits at a gate. */
 async function prepare(backend: Backend, options: OpenOptions) {
@@ -98,17 +102,18 @@ each_backend((backend) => {
       await expect_nothing_changed(prepared, before, busy_with);
     });
 
-    test("rule 3: start_new() without messages works while a turn is in flight", async () => {
+    test("rule 3: start_new() is refused while the first turn is in flight", async () => {
       const store = await open_recording(backend);
       const gate = deferred();
       const { manager, conversation } = open_session(store, { provider_class, script: [{ gate: gate.promise }] });
       const reply = ask(conversation);
       await new Promise<void>((resolve) => conversation.once("message_start", () => resolve()));
-      const id = manager.start_new();
+      expect(() => manager.start_new()).toThrow(expect.objectContaining(INVALID_STATE) as Error);
       gate.resolve();
       await reply;
+      const id = manager.start_new();
       await manager.flush();
-      expect((await record_of(store, id)).messages).toEqual(conversation.messages);
+      expect([(await record_of(store, id)).messages, conversation.messages]).toEqual([[], []]);
     });
 
     test("rule 3: everything else works while a turn is in flight", async () => {

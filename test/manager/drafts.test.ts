@@ -316,7 +316,7 @@ test("rule 17: a turn that goes on in another session leaves no draft in the one
   const reply = next_reply(conversation);
   await conversation.prompt("one");
   await vi.waitFor(async () => expect((await store.load(first))?.draft).toBeDefined());
-  const second = manager.start_new();
+  const second = await manager.fork(first, { detached: true });
   await reply;
   await manager.flush();
   expect((await store.load(first))?.draft).toBeUndefined();

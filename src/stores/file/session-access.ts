@@ -1,5 +1,5 @@
 import { has_code, is_error, reason_of, SessionError } from "../../errors.js";
-import { WriteQueue } from "../../write-queue.js";
+import { WriteQueue } from "../../async/queue.js";
 import { ensure_directory, remove_if_there, type FilePolicy } from "./durable-files.js";
 import { is_errno, type FileLayer } from "./file-layer.js";
 import { despite_foreign_writes } from "./foreign-write.js";

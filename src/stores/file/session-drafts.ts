@@ -2,7 +2,7 @@ import { isUtf8 } from "node:buffer";
 import { has_code, SessionError, session_not_found } from "../../errors.js";
 import { holds_prompt } from "../../draft.js";
 import type { SessionDraft } from "../../types.js";
-import { WriteQueue } from "../../write-queue.js";
+import { WriteQueue } from "../../async/queue.js";
 import { is_object, parse_json } from "./corrupt.js";
 import { all_settled, remove_if_there, sync_directory, with_file, type FilePolicy } from "./durable-files.js";
 import { same_stamp, write_all, type FileLayer, type FileStamp } from "./file-layer.js";

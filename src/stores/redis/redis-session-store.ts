@@ -10,7 +10,7 @@ import type {
   SessionStore,
   StoredSession,
 } from "../../types.js";
-import { WriteQueue } from "../../write-queue.js";
+import { WriteQueue } from "../../async/queue.js";
 import { decide_append, decide_replace, decide_save, decide_update, type Decide } from "../session-decisions.js";
 import { read_from, write_to } from "../session-rows.js";
 import type { RedisSessionClient } from "./redis-client.js";

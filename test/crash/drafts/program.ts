@@ -1,7 +1,7 @@
 import process from "node:process";
 import { setImmediate as next_round } from "node:timers/promises";
 import { Conversation, next_reply, StreamingProvider } from "@simulacra-ai/core";
-import { SessionManager } from "../../../src/session-manager.js";
+import { SessionManager } from "../../../src/manager/session-manager.js";
 import { FileSessionStore } from "../../../src/stores/file/file-session-store.js";
 import type { FileSessionFormat } from "../../../src/stores/file/snapshot-form.js";
 import type { SessionDraft } from "../../../src/types.js";

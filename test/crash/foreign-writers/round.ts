@@ -2,7 +2,7 @@ import fs from "node:fs";
 import { join } from "node:path";
 import type { Message } from "@simulacra-ai/core";
 import { has_code } from "../../../src/errors.js";
-import { SessionManager } from "../../../src/session-manager.js";
+import { SessionManager } from "../../../src/manager/session-manager.js";
 import { FileSessionStore } from "../../../src/stores/file/file-session-store.js";
 import type { FileSessionFormat } from "../../../src/stores/file/snapshot-form.js";
 import { HookedLayer } from "../../stores/file/hooked-layer.js";

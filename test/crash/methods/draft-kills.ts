@@ -1,7 +1,7 @@
 import fs from "node:fs";
 import { join } from "node:path";
 import { Conversation, next_reply, StreamingProvider } from "@simulacra-ai/core";
-import { SessionManager } from "../../../src/session-manager.js";
+import { SessionManager } from "../../../src/manager/session-manager.js";
 import { FileSessionStore } from "../../../src/stores/file/file-session-store.js";
 import { seeded_random } from "../../support/random.js";
 import { judge, moment_of, story_of, type Held } from "../drafts/judge.js";

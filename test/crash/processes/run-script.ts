@@ -1,4 +1,4 @@
-import { SessionManager } from "../../../src/session-manager.js";
+import { SessionManager } from "../../../src/manager/session-manager.js";
 import { FileSessionStore } from "../../../src/stores/file/file-session-store.js";
 import type { FileSessionFormat } from "../../../src/stores/file/snapshot-form.js";
 import { PlainConversation } from "../../support/plain-conversation.js";

@@ -1,36 +1,62 @@
 import type { Message } from "@simulacra-ai/core";
 import { as_stored, has_capability } from "../capabilities.js";
-import { has_code, session_not_found } from "../errors.js";
+import { has_code, SessionError, session_not_found } from "../errors.js";
 import { inherits, LINEAGE_KEYS, resolve_session, type ResolvedSession } from "../lineage.js";
 import { published } from "../tracing.js";
-import type { SessionDraft, SessionMetadata, SessionStore, StoredSession } from "../types.js";
-import type { Messages } from "./timeline.js";
+import type { SessionDraft, SessionMetadata, SessionQuery, SessionStore, StoredSession } from "../types.js";
+import type { Messages } from "./history.js";
+import { UNVERSIONED } from "./session-state.js";
 
 export type Metadata = Partial<SessionMetadata>;
 
 /** A store as the manager uses it: each step by the cheapest method that the store is capable of. */
-export class StorePort {
+export class StoreAccess {
   readonly store: SessionStore;
   readonly #given: SessionStore;
+  readonly #report: (error: SessionError) => void;
 
-  constructor(store: SessionStore) {
+  /** `report` is called for entries of a list that are no sessions. */
+  constructor(store: SessionStore, report: (error: SessionError) => void) {
     this.#given = store;
+    this.#report = report;
     this.store = published(store);
   }
 
-  /** Messages of the conversation as the store would give them back: to be compared with what it has. */
+  /** The store as the application gave it. */
+  get given(): SessionStore {
+    return this.#given;
+  }
+
+  /** Returns the messages as the store would give them back, for comparisons with stored messages. */
   as_stored(messages: Messages): Messages {
     return as_stored(this.#given, { messages: messages as Message[] }).messages;
   }
 
-  /** The same of a draft. */
+  /** Returns the draft as the store would give it back. */
   draft_as_stored(draft: SessionDraft): SessionDraft {
     return as_stored(this.#given, { draft }).draft;
   }
 
-  /** Whether another writer of a session is noticed. */
+  /** True when the store notices another writer of a session. */
   get detects_conflicts(): boolean {
     return has_capability(this.store, "append") || has_capability(this.store, "replace");
+  }
+
+  /**
+   * Lists sessions. Entries that are no sessions are left out and reported.
+   * @throws {SessionError} `storage` where the store returns no array.
+   */
+  async list(query?: SessionQuery): Promise<SessionMetadata[]> {
+    const entries: unknown = await this.store.list(query);
+    if (!Array.isArray(entries)) {
+      throw new SessionError("storage", "list() of the store did not return an array");
+    }
+    const sessions = entries.filter((entry) => typeof (entry as { id?: unknown } | null)?.id === "string");
+    if (sessions.length < entries.length) {
+      const count = entries.length - sessions.length;
+      this.#report(new SessionError("corrupt", `list() of the store returned ${count} entries without an id`));
+    }
+    return sessions as SessionMetadata[];
   }
 
   load(id: string): Promise<StoredSession | undefined> {
@@ -38,8 +64,8 @@ export class StorePort {
   }
 
   /**
-   * A session with all that it inherits. What is missing is looked for once more: its parents may have been moved
-   * while they were read.
+   * Loads a session with everything that it inherits. Where something is missing, it reads once more, since the parents
+   * may have been moved meanwhile.
    */
   async resolve(id: string, options: { cut_cycles?: boolean } = {}): Promise<ResolvedSession | undefined> {
     const load = (of: string) => this.store.load(of);
@@ -47,7 +73,16 @@ export class StorePort {
     return resolved === undefined || resolved.missing.length === 0 ? resolved : resolve_session(id, load, options);
   }
 
-  /** The same, where a damaged session or parent is no reason to give up. */
+  /** @throws {SessionError} `not_found`, and everything that `resolve` throws. */
+  async require_resolved(id: string): Promise<ResolvedSession> {
+    const resolved = await this.resolve(id);
+    if (resolved === undefined) {
+      throw session_not_found(id);
+    }
+    return resolved;
+  }
+
+  /** Resolves a session, or returns `"damaged"` where the session or a parent is damaged. */
   async resolve_readable(id: string): Promise<ResolvedSession | "damaged" | undefined> {
     try {
       return await this.resolve(id, { cut_cycles: true });
@@ -59,27 +94,27 @@ export class StorePort {
     }
   }
 
-  /** What can be read of a session's history. */
+  /** Returns as much of a session's history as can be read. */
   async readable_history(id: string): Promise<Message[]> {
     const resolved = await this.resolve_readable(id);
     return resolved === undefined || resolved === "damaged" ? [] : resolved.messages;
   }
 
   /**
-   * Writes all messages of a session, where the store can only over this revision (`null`: only a new session).
-   * Returns the new revision, if the store has such.
+   * Writes all messages of a session. A store that can, writes only over this revision (`null`: only a new session).
+   * Returns the new revision, or `undefined` where the store has revisions and did not tell this one.
    */
   async put(id: string, messages: Messages, metadata: Metadata, revision: string | null): Promise<string | undefined> {
     if (has_capability(this.store, "replace")) {
       return (await this.store.replace(id, messages as Message[], { revision, metadata })).revision;
     }
     await this.store.save(id, messages as Message[], metadata);
-    return undefined;
+    return this.detects_conflicts ? undefined : UNVERSIONED;
   }
 
   /**
-   * Writes a new session under an id that nobody else knows. It may be there already, from an attempt whose answer was
-   * lost: then it is written over.
+   * Writes a new session under an id that nobody else knows. A record that is there is from an attempt whose answer was
+   * lost, and is replaced.
    */
   async create(id: string, messages: Messages, metadata: Metadata): Promise<string | undefined> {
     try {
@@ -95,27 +130,21 @@ export class StorePort {
   }
 
   /**
-   * Adds messages and metadata to what is stored at a revision. Returns the new revision; `"incapable"`: the store
-   * cannot, and everything has to be written.
+   * Adds messages and metadata to what is stored at a revision. Returns the new revision, or `undefined` where the store
+   * cannot append.
    */
-  async extend(
-    id: string,
-    added: Messages,
-    metadata: Metadata,
-    revision: string,
-  ): Promise<{ revision: string } | "incapable"> {
+  async extend(id: string, added: Messages, metadata: Metadata, revision: string): Promise<string | undefined> {
     if (added.length === 0 && Object.keys(metadata).length === 0) {
-      return { revision };
+      return revision;
     }
     if (added.length === 0 && has_capability(this.store, "update")) {
-      if (!(await this.store.update(id, metadata))) {
-        throw session_not_found(id);
-      }
-      return { revision };
+      await this.update(id, metadata);
+      return revision;
     }
-    return has_capability(this.store, "append")
-      ? this.store.append(id, added as Message[], { revision, metadata })
-      : "incapable";
+    if (!has_capability(this.store, "append")) {
+      return undefined;
+    }
+    return (await this.store.append(id, added as Message[], { revision, metadata })).revision;
   }
 
   /**
@@ -142,18 +171,22 @@ export class StorePort {
     }
   }
 
-  /** The sessions that inherit from this one. */
+  /** Returns the sessions that inherit from this one. */
   async forks_of(id: string): Promise<SessionMetadata[]> {
-    const entries = await this.store.list({ parent_id: id });
-    return entries.filter((entry) => entry.parent_id === id && inherits(entry));
+    return (await this.list({ parent_id: id })).filter((entry) => entry.parent_id === id && inherits(entry));
   }
 
-  /** Sessions and all that descend from them, the deepest first; a cycle is visited once. */
+  /** Returns sessions and all that descend from them, the deepest first. A cycle is visited once. */
   async with_descendants(ids: readonly string[]): Promise<string[]> {
     const children = new Map<string, string[]>();
-    for (const { id: child, parent_id } of await this.store.list()) {
+    for (const { id: child, parent_id } of await this.list()) {
       if (parent_id !== undefined) {
-        children.set(parent_id, [...(children.get(parent_id) ?? []), child]);
+        const siblings = children.get(parent_id);
+        if (siblings === undefined) {
+          children.set(parent_id, [child]);
+        } else {
+          siblings.push(child);
+        }
       }
     }
     const found = new Set(ids);

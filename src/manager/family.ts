@@ -1,0 +1,37 @@
+import type { SaveQueue } from "./save-queue.js";
+import { StoredState, type SessionState } from "./session-state.js";
+
+/**
+ * Everything that a manager shares with the managers of its children, and with theirs. Sessions and children that
+ * nothing refers to any more are not kept alive.
+ */
+export class Family {
+  /** Queues with tasks, draft writes or sessions that are not stored. */
+  readonly at_work = new Set<SaveQueue>();
+  /** Ids of sessions that were written since they were last flushed. */
+  readonly unflushed = new Set<string>();
+  readonly #states = new Map<string, WeakRef<StoredState>>();
+  readonly #collected = new FinalizationRegistry<string>((id) => {
+    if (this.#states.get(id)?.deref() === undefined) {
+      this.#states.delete(id);
+    }
+  });
+
+  /** Returns the one object with the facts about a session id. */
+  state_of(id: string): StoredState {
+    let state = this.#states.get(id)?.deref();
+    if (state === undefined) {
+      state = new StoredState(id);
+      this.#states.set(id, new WeakRef(state));
+      this.#collected.register(state, id);
+    }
+    return state;
+  }
+
+  /** Returns the sessions under this id that are not stored yet, with the queues that write them. */
+  dirty_states(id: string): [SaveQueue, SessionState][] {
+    return [...this.at_work].flatMap((queue) =>
+      [...queue.dirty].filter((state) => state.id === id).map((state): [SaveQueue, SessionState] => [queue, state]),
+    );
+  }
+}

@@ -1,0 +1,237 @@
+import { isDeepStrictEqual } from "node:util";
+import type { Message } from "@simulacra-ai/core";
+import { SessionError } from "../errors.js";
+import { problem_of_message } from "../json.js";
+
+export type Messages = readonly Readonly<Message>[];
+
+/** A message that cannot be stored. The whole turn around it is left out. */
+export interface LeftOut {
+  /** Position in the conversation. */
+  at: number;
+  error: SessionError;
+}
+
+/**
+ * The messages that a conversation has held, as an append-only log. A conversation that no longer continues its
+ * history begins a new history.
+ *
+ * Hazard: the application may edit messages in place, and may put in messages that JSON cannot hold. So a message is
+ * copied through JSON when it enters the history, and the copy is kept until it is stored. A turn that cannot be copied
+ * is left out. Stored messages cost two references each.
+ */
+export class History {
+  /** The conversation that is followed. Two conversations may follow one session. */
+  readonly conversation: object;
+  /** True when every message was copied by an explicit save, so edits in place count. */
+  readonly is_exact: boolean;
+  /** The number of stored messages, at the beginning, that belong to the session's parents. */
+  inherited: number;
+  readonly #contents: unknown[] = [];
+  readonly #ids: (string | undefined)[] = [];
+  readonly #copies = new Map<number, Message>();
+  /** Positions of messages that are left out, with the reason. */
+  readonly #left_out = new Map<number, SessionError>();
+  /** The conversation's messages as they were read last, until all of them are stored. */
+  #live: Messages = [];
+
+  constructor(conversation: object, inherited = 0, is_exact = false) {
+    this.conversation = conversation;
+    this.inherited = inherited;
+    this.is_exact = is_exact;
+  }
+
+  get length(): number {
+    return this.#contents.length;
+  }
+
+  /** Begins a history of messages that are stored already. */
+  static of_stored(conversation: object, messages: Messages, inherited: number): History {
+    const history = new History(conversation, inherited);
+    for (const message of messages) {
+      history.#push(message);
+    }
+    return history;
+  }
+
+  /**
+   * Returns the history that the conversation follows now: this one, extended, or a new one where the messages do not
+   * continue it. `left_out` is called for each new turn that cannot be stored.
+   */
+  follow(messages: Messages, left_out: (turn: LeftOut) => void): History {
+    const matching = this.#matching(messages);
+    if (matching === this.length) {
+      this.#extend(messages, left_out);
+      return this;
+    }
+    const keeps_inherited = this.storable(matching) >= this.inherited;
+    const successor = new History(this.conversation, keeps_inherited ? this.inherited : 0);
+    for (let at = 0; at < matching; at += 1) {
+      successor.#push(messages[at]);
+      const copy = this.#copies.get(at);
+      if (copy !== undefined) {
+        successor.#copies.set(at, copy);
+      }
+      const reason = this.#left_out.get(at);
+      if (reason !== undefined) {
+        successor.#left_out.set(at, reason);
+      }
+    }
+    successor.#extend(messages, left_out);
+    return successor;
+  }
+
+  /** Returns a history that holds a copy of every message as it is now, edits in place included. */
+  snapshot(messages: Messages, left_out: (turn: LeftOut) => void): History {
+    const keeps_inherited = this.storable(this.#matching(messages)) >= this.inherited;
+    const snapshot = new History(this.conversation, keeps_inherited ? this.inherited : 0, true);
+    snapshot.#extend(messages, left_out);
+    return snapshot;
+  }
+
+  /** Returns how many of the first `count` messages can be stored. */
+  storable(count: number): number {
+    let left_out = 0;
+    for (const at of this.#left_out.keys()) {
+      left_out += at < count ? 1 : 0;
+    }
+    return count - left_out;
+  }
+
+  /** Returns why a turn was left out that these messages still hold. */
+  reason_left_out(read: () => Messages): SessionError | undefined {
+    const messages = this.#left_out.size > 0 ? read() : [];
+    const held = [...this.#left_out].find(([at]) => at in messages && messages[at]?.content === this.#contents[at]);
+    return held?.[1];
+  }
+
+  /** Returns a function that reads the storable messages of a range as they are now, however the history goes on. */
+  reader(copied_from: number): (from: number, to: number) => Message[] {
+    const live = this.#live;
+    const copies = new Map([...this.#copies].filter(([at]) => at >= copied_from || this.is_exact));
+    return (from, to) => {
+      const messages: Message[] = [];
+      for (let at = from; at < to; at += 1) {
+        if (!this.#left_out.has(at)) {
+          messages.push(copies.get(at) ?? (live[at] as Message));
+        }
+      }
+      return messages;
+    };
+  }
+
+  /** Drops the copies of the first `count` messages, which are stored, and everything once no save is left. */
+  release(count: number, is_finished: boolean): void {
+    for (const at of this.#copies.keys()) {
+      if (at < count) {
+        this.#copies.delete(at);
+      }
+    }
+    if (is_finished) {
+      this.#live = [];
+    }
+  }
+
+  /** Returns how many leading messages are equal. Compares content by reference, then id, then JSON. */
+  #matching(messages: Messages): number {
+    const length = Math.min(messages.length, this.length);
+    for (let at = 0; at < length; at += 1) {
+      const content: unknown = messages[at]?.content;
+      if (content !== this.#contents[at]) {
+        if (messages[at]?.id !== this.#ids[at] || !same_json({ content }, { content: this.#contents[at] })) {
+          return at;
+        }
+        this.#contents[at] = content;
+      }
+    }
+    return length;
+  }
+
+  /** Takes the messages past the end, turn by turn. */
+  #extend(messages: Messages, left_out: (turn: LeftOut) => void): void {
+    this.#live = Object.isFrozen(messages) ? messages : messages.slice();
+    for (let from = this.length; from < messages.length;) {
+      let to = from + 1;
+      while (to < messages.length && (messages[to] as Partial<Message> | null)?.role !== "user") {
+        to += 1;
+      }
+      this.#take_turn(messages, from, to, left_out);
+      from = to;
+    }
+  }
+
+  #take_turn(messages: Messages, from: number, to: number, left_out: (turn: LeftOut) => void): void {
+    const copies: [number, Message][] = [];
+    let problem: LeftOut | undefined;
+    for (let at = from; at < to; at += 1) {
+      const message = messages[at] as Message;
+      this.#push(message);
+      try {
+        copies.push([at, copy_of(message, at)]);
+      } catch (error) {
+        problem ??= { at, error: error as SessionError };
+      }
+    }
+    if (problem === undefined) {
+      copies.forEach(([at, copy]) => this.#copies.set(at, copy));
+      return;
+    }
+    for (let at = from; at < to; at += 1) {
+      this.#left_out.set(at, problem.error);
+    }
+    left_out(problem);
+  }
+
+  #push(message: Readonly<Message> | null | undefined): void {
+    this.#contents.push(message?.content);
+    this.#ids.push(message?.id);
+  }
+}
+
+/** @throws {SessionError} `invalid_input` for a malformed message and for a value that JSON cannot hold. */
+function copy_of(message: Message, at: number): Message {
+  let json: string | undefined;
+  let cause: unknown;
+  let problem = problem_of_message(message);
+  if (problem === undefined) {
+    try {
+      json = JSON.stringify(message);
+    } catch (error) {
+      cause = error;
+      problem = "JSON cannot hold it";
+    }
+  }
+  if (json !== undefined) {
+    return JSON.parse(json) as Message;
+  }
+  const id: unknown = (message as Partial<Message> | null)?.id;
+  const name = typeof id === "string" ? `message ${at} (${id})` : `message ${at}`;
+  throw new SessionError("invalid_input", `${name} cannot be stored: ${problem ?? "JSON cannot hold it"}`, { cause });
+}
+
+/** True when both are equal as JSON, whatever the order of their keys. */
+function same_json(a: unknown, b: unknown): boolean {
+  let texts: [string, string];
+  try {
+    texts = [JSON.stringify(a), JSON.stringify(b)];
+  } catch {
+    return false; // JSON cannot hold one of them, so it was never stored
+  }
+  return texts[0] === texts[1] || isDeepStrictEqual(JSON.parse(texts[0]), JSON.parse(texts[1]));
+}
+
+/** Returns how many leading messages are equal by value. */
+export function common_prefix(a: Messages, b: Messages): number {
+  const length = Math.min(a.length, b.length);
+  for (let at = 0; at < length; at += 1) {
+    if (!same_json(a[at], b[at])) {
+      return at;
+    }
+  }
+  return length;
+}
+
+/** True when a history begins with another one, by value. */
+export function begins_with(history: Messages, beginning: Messages): boolean {
+  return common_prefix(history, beginning) === beginning.length;
+}

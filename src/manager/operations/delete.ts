@@ -1,0 +1,202 @@
+import { has_capability } from "../../capabilities.js";
+import { has_code, SessionError } from "../../errors.js";
+import type { SessionMetadata, StoredSession } from "../../types.js";
+import type { Epoch } from "../conversation.js";
+import type { ManagerParts } from "../current-session.js";
+import { keep_forks_of_deleted, materialize, type Materialized } from "../fork-protection.js";
+import type { StoredState } from "../session-state.js";
+import type { StoreAccess } from "../store-access.js";
+import type { DeleteOptions } from "../types.js";
+
+type ForkPolicy = NonNullable<DeleteOptions["forks"]>;
+
+/** @throws {SessionError} `invalid_input`. */
+export function require_fork_policy(policy: unknown): asserts policy is ForkPolicy {
+  if (policy !== "keep" && policy !== "refuse" && policy !== "cascade") {
+    throw new SessionError("invalid_input", `forks must be "keep", "refuse" or "cascade", not ${String(policy)}`);
+  }
+}
+
+/**
+ * Deletes a session, and clears the conversation where it is the current one. Nothing that was asked for of a deleted
+ * session is written any more. Returns whether there was such a session.
+ * @throws {SessionError} `invalid_state` where the policy is to refuse, or the conversation went on. Nothing is deleted.
+ */
+export async function delete_session(
+  parts: ManagerParts,
+  id: string,
+  policy: ForkPolicy,
+  epoch: Epoch,
+): Promise<boolean> {
+  const { store, events, current, conversation } = parts;
+  const doomed = policy === "cascade" ? await store.with_descendants([id]) : [id];
+  const require_unmoved = () => {
+    if (current.id !== undefined && doomed.includes(current.id)) {
+      conversation.require_unmoved(epoch);
+    }
+  };
+  require_unmoved();
+  if (policy === "refuse") {
+    await require_no_forks(store, id);
+  }
+  if (policy !== "cascade") {
+    const released = await release_forks(store, id);
+    const whole = current.id === undefined ? undefined : released.get(current.id);
+    if (whole !== undefined) {
+      current.session?.make_self_contained(whole.revision);
+    }
+  }
+  const { existed, history } = await exclusively(parts, doomed, async () => {
+    const history = await store.readable_history(id);
+    return { history, existed: await delete_all(parts, doomed, require_unmoved) };
+  });
+  try {
+    await (policy === "cascade" ? delete_late(parts, doomed) : keep_forks_of_deleted(store, id, history));
+  } catch (error) {
+    events.report(error, "delete", { session_id: id }); // the session itself is deleted
+  }
+  return existed;
+}
+
+/** Deletes a session that no manager holds. Its forks keep what they inherit. */
+export async function delete_keeping_forks(store: StoreAccess, id: string): Promise<void> {
+  await release_forks(store, id);
+  const history = await store.readable_history(id);
+  await store.store.delete(id);
+  await keep_forks_of_deleted(store, id, history);
+}
+
+/**
+ * Deletes sessions while nothing writes them. Writes in flight, of children and of drafts, are waited for. What was
+ * wanted of the sessions is given up, unless the deletion fails.
+ */
+async function exclusively<T>(
+  { family, queue, events, current }: ManagerParts,
+  ids: readonly string[],
+  task: () => Promise<T>,
+): Promise<T> {
+  const states: StoredState[] = ids.map((id) => family.state_of(id));
+  const unlock: (() => void)[] = [];
+  try {
+    for (const state of states) {
+      unlock.push(await state.lock());
+      state.is_deleted = true; // no draft begins from here on
+      await Promise.allSettled(state.draft_calls);
+    }
+    const result = await task();
+    for (const id of ids) {
+      family.dirty_states(id).forEach(([owner, state]) => owner.forget(state));
+      events.failures.forget(id);
+      family.unflushed.delete(id);
+    }
+    return result;
+  } catch (error) {
+    for (const state of states) {
+      state.is_deleted = false;
+      if (state.stored !== undefined) {
+        state.stored = { ...state.stored, revision: undefined }; // it may have been written anew
+      }
+    }
+    if (current.session?.shared.stored !== undefined && ids.includes(current.session.id)) {
+      current.want(); // the deletion may have taken effect, though it failed
+    }
+    queue.dirty.forEach((state) => queue.save_in_background(state));
+    throw error;
+  } finally {
+    unlock.forEach((release) => release());
+  }
+}
+
+async function require_no_forks(store: StoreAccess, id: string): Promise<void> {
+  const forks = await other_forks_of(store, id);
+  if (forks.length > 0) {
+    throw new SessionError("invalid_state", `session ${id} has forks that inherit from it: ${forks.length}`, {
+      session_id: id,
+    });
+  }
+}
+
+/** Writes the messages that forks inherit from a session into the forks. Returns the forks that hold them now. */
+async function release_forks(store: StoreAccess, id: string): Promise<Map<string, Materialized>> {
+  const released = new Map<string, Materialized>();
+  for (const fork of await other_forks_of(store, id)) {
+    const whole = await materialize(store, fork.id, id);
+    if (whole !== undefined) {
+      released.set(fork.id, whole);
+    }
+  }
+  return released;
+}
+
+async function other_forks_of(store: StoreAccess, id: string): Promise<SessionMetadata[]> {
+  return (await store.forks_of(id)).filter((fork) => fork.id !== id);
+}
+
+/** Deletes the sessions that have come to descend from deleted ones meanwhile. */
+async function delete_late(parts: ManagerParts, deleted: readonly string[]): Promise<void> {
+  const gone = new Set(deleted);
+  const late = (await parts.store.with_descendants(deleted)).filter((id) => !gone.has(id));
+  if (late.length > 0) {
+    await exclusively(parts, late, async () => {
+      for (const id of late) {
+        await parts.store.store.delete(id);
+      }
+    });
+  }
+}
+
+/**
+ * Deletes sessions and, where the current one is among them, clears its conversation. Where the conversation went on
+ * meanwhile, the sessions are stored again. Returns whether the last one existed.
+ */
+async function delete_all(
+  { store, current, conversation }: ManagerParts,
+  ids: readonly string[],
+  require_unmoved: () => void,
+): Promise<boolean> {
+  const takes_current = current.id !== undefined && ids.includes(current.id);
+  const records = takes_current ? await load_records(store, ids) : [];
+  require_unmoved();
+  let existed = false;
+  for (const id of ids) {
+    existed = await store.store.delete(id);
+  }
+  if (takes_current) {
+    try {
+      require_unmoved();
+      conversation.clear();
+    } catch (error) {
+      for (const record of records.reverse()) {
+        await restore(store, record);
+      }
+      throw error;
+    }
+    current.activate(undefined);
+  }
+  return existed;
+}
+
+async function restore({ store }: StoreAccess, { metadata, messages, draft }: StoredSession): Promise<void> {
+  await store.save(metadata.id, messages, metadata);
+  if (draft !== undefined && has_capability(store, "set_draft")) {
+    await store.set_draft(metadata.id, draft);
+  }
+}
+
+/** Returns the sessions that can be read. */
+async function load_records(store: StoreAccess, ids: readonly string[]): Promise<StoredSession[]> {
+  const records: StoredSession[] = [];
+  for (const id of ids) {
+    try {
+      const record = await store.load(id);
+      if (record !== undefined) {
+        records.push(record);
+      }
+    } catch (error) {
+      if (!has_code(error, "corrupt")) {
+        throw error;
+      }
+    }
+  }
+  return records;
+}

@@ -1,0 +1,101 @@
+import { has_code, session_not_found } from "../../errors.js";
+import { count_through, type ResolvedSession } from "../../lineage.js";
+import type { MetadataPatch } from "../../metadata.js";
+import type { Epoch } from "../conversation.js";
+import type { ManagerParts } from "../current-session.js";
+import { secure_fork } from "../fork-protection.js";
+import type { ForkOptions } from "../types.js";
+import { report_missing } from "./load.js";
+
+/**
+ * Stores a fork of a session and goes on in it, with the inherited messages in the conversation. A detached fork leaves
+ * the conversation as it is. Where it throws, nothing is left of the fork. Returns the fork's id.
+ */
+export async function fork_session(
+  parts: ManagerParts,
+  parent_id: string,
+  options: ForkOptions,
+  epoch: Epoch,
+): Promise<string> {
+  const { store, queue, events, current, conversation } = parts;
+  const attached = !options.detached;
+  const require_unmoved = () =>
+    attached ? conversation.require_unmoved(epoch) : conversation.require_same_session(epoch);
+  require_unmoved();
+  if (attached) {
+    await current.store_turns();
+  }
+  const parent = await resolve_parent(parts, parent_id);
+  const { inherited, metadata } = plan_fork(parent, options, parts.options.auto_slug);
+  const fork = current.create(metadata, inherited);
+  const messages = attached ? parent.messages.slice(0, inherited) : conversation.messages;
+  if (!attached) {
+    fork.note_checkpoint(conversation.checkpoint_state, messages);
+  }
+  require_unmoved();
+  try {
+    fork.want(messages, ({ error }) => events.tell(error, "save", { session_id: fork.id }));
+    await queue.save(fork);
+    const whole = inherited > 0 ? await secure_fork(store, fork.id, parent.record, messages) : undefined;
+    if (whole !== undefined) {
+      fork.make_self_contained(whole.revision);
+    }
+    require_unmoved();
+    if (attached) {
+      const from = { inherited: fork.history.inherited, revision: fork.stored?.revision };
+      current.show(fork, fork.metadata, parent.messages.slice(0, inherited), from);
+      report_missing(events, parent, fork.id);
+    } else {
+      current.take_over(fork);
+    }
+  } catch (error) {
+    queue.forget(fork);
+    await store.store.delete(fork.id).catch(() => undefined); // the first error says more
+    throw error;
+  }
+  return fork.id;
+}
+
+/** Reads the parent behind everything that is wanted of it. A conflict of its own is reported elsewhere. */
+async function resolve_parent({ store, family }: ManagerParts, id: string): Promise<ResolvedSession> {
+  for (const [queue, state] of family.dirty_states(id)) {
+    await queue.save(state).catch((error: unknown) => {
+      if (!has_code(error, "conflict")) {
+        throw error;
+      }
+    });
+  }
+  const parent = await store.resolve(id);
+  if (parent === undefined) {
+    throw session_not_found(id);
+  }
+  return parent;
+}
+
+/**
+ * Plans what a fork of a session inherits, and its metadata.
+ * @throws {SessionError} `invalid_input` where the parent has no such message.
+ */
+function plan_fork(
+  parent: ResolvedSession,
+  { detached = false, message_id }: ForkOptions,
+  takes_label: boolean,
+): { inherited: number; metadata: MetadataPatch } {
+  const { id, label, checkpoint_state } = parent.record.metadata;
+  const through = message_id === undefined ? parent.messages.length : count_through(parent.messages, message_id, id);
+  const inherited = detached ? 0 : through;
+  const messages = parent.messages.slice(0, inherited);
+  const last_id = message_id ?? messages.at(-1)?.id;
+  return {
+    inherited,
+    metadata: {
+      kind: "fork",
+      parent_id: id,
+      ...(last_id !== undefined && { fork_message_id: last_id }),
+      ...(inherited > 0 ? { fork_message_count: inherited } : { detached: true }),
+      ...(takes_label && !detached && label !== undefined && { label: `${label} (fork)`, label_source: "auto" }),
+      ...(checkpoint_state &&
+        messages.some((message) => message.id === checkpoint_state.message_id) && { checkpoint_state }),
+    },
+  };
+}

@@ -1,0 +1,256 @@
+import { has_code, SessionError } from "../errors.js";
+import { inherits } from "../lineage.js";
+import type { StoredSession } from "../types.js";
+import { store_as_fork, type Divergence } from "./conflicts.js";
+import type { Family } from "./family.js";
+import { changed_meanwhile, keep_replaced_history, secure_fork } from "./fork-protection.js";
+import { common_prefix, type History, type Messages } from "./history.js";
+import { plan_lineage } from "./lineage-plan.js";
+import { UNVERSIONED, type SessionState, type Version } from "./session-state.js";
+import type { Metadata, StoreAccess } from "./store-access.js";
+import type { ConflictEvent, SessionManagerOptions } from "./types.js";
+
+export type SavePolicies = Required<Pick<SessionManagerOptions, "on_conflict" | "on_replace">>;
+
+/** What one write has stored. */
+export interface Saved {
+  /** Reads the messages that are stored, inherited ones included. */
+  read: () => Messages;
+  conflict: ConflictEvent | undefined;
+}
+
+const RECONCILE_ATTEMPTS = 8;
+
+/**
+ * One write: brings what is stored of a session up to the oldest version that is wanted.
+ *
+ * Hazard: a write that reports a failure may have taken effect, and other writers exist. So the next step is computed
+ * from the two states when the write runs. It appends where the stored messages are known to be the beginning of the
+ * wanted ones. Otherwise it reads the record, compares by value, and appends, replaces, or stores ours beside it.
+ */
+export class SaveTask {
+  readonly state: SessionState;
+  readonly history: History;
+  readonly count: number;
+  readonly #store: StoreAccess;
+  readonly #family: Family;
+  readonly #policies: SavePolicies;
+  readonly #version: Version;
+  readonly #as_begun: Version;
+  readonly #metadata: Metadata;
+  readonly #read: (from: number, to: number) => Messages;
+  #messages: Messages | undefined;
+
+  constructor(store: StoreAccess, family: Family, policies: SavePolicies, state: SessionState, version: Version) {
+    this.#store = store;
+    this.#family = family;
+    this.#policies = policies;
+    this.state = state;
+    this.#version = version;
+    this.#as_begun = { ...version };
+    this.history = version.history;
+    this.count = version.count;
+    this.#metadata = state.take(version);
+    const { stored } = state;
+    this.#read = this.history.reader(stored?.history === this.history ? stored.count : 0);
+  }
+
+  /** All messages of the version that can be stored, inherited ones included. */
+  get messages(): Messages {
+    return (this.#messages ??= this.#read(0, this.count));
+  }
+
+  /** Runs the write. Where it throws, the session wants the same as before. */
+  async run(): Promise<Saved> {
+    try {
+      return { conflict: await this.#write(), read: () => this.messages };
+    } catch (error) {
+      this.state.drop_refused(this.#version, error);
+      if (this.state.stored?.revision === UNVERSIONED) {
+        this.state.expect_revision(undefined); // the write may have taken effect
+      }
+      throw error;
+    }
+  }
+
+  async #write(): Promise<ConflictEvent | undefined> {
+    const { state, history } = this;
+    const { stored } = state;
+    const lineage = this.#as_begun.given?.lineage;
+    try {
+      if (stored === undefined && lineage === undefined) {
+        return await this.#rewrite(null);
+      }
+      if (stored?.history === history && stored.revision !== undefined && lineage === undefined) {
+        return await this.#append(this.#read(stored.count, this.count), stored.revision);
+      }
+    } catch (error) {
+      const is_moved = has_code(error, "conflict") || (has_code(error, "not_found") && stored !== undefined);
+      if (!is_moved) {
+        throw error;
+      }
+    }
+    return this.#reconcile();
+  }
+
+  /** Appends messages to the ones that are stored at a revision. */
+  async #append(added: Messages, revision: string): Promise<undefined> {
+    const extended = await this.#store.extend(this.state.id, added, this.#metadata, revision);
+    if (extended === undefined) {
+      return this.#rewrite(revision);
+    }
+    this.#settle(extended);
+  }
+
+  /** Writes the metadata alone. */
+  async #update(): Promise<void> {
+    const metadata = this.#metadata;
+    if (Object.keys(metadata).length > 0) {
+      await this.#store.update(this.state.id, metadata);
+    }
+    this.#settle(undefined);
+  }
+
+  async #rewrite(revision: string | null, metadata = this.#metadata): Promise<undefined> {
+    const own = this.messages.slice(this.history.inherited);
+    this.#settle(await this.#store.put(this.state.id, own, metadata, revision));
+  }
+
+  /** Writes everything, below the parent that the application gives the session. */
+  async #relate(record: StoredSession | undefined, messages = this.messages): Promise<void> {
+    const { state, history } = this;
+    const { id } = state;
+    const lineage = this.#as_begun.given?.lineage ?? {};
+    const plan = await plan_lineage(this.#store, { id, messages, stored: record?.metadata }, lineage);
+    const metadata = { ...this.#metadata, ...plan.metadata };
+    const revision = await this.#store.put(id, messages.slice(plan.inherited), metadata, record?.revision ?? null);
+    const whole = plan.parent && (await secure_fork(this.#store, id, plan.parent, messages));
+    history.inherited = plan.inherited;
+    this.#settle(revision);
+    if (whole !== undefined) {
+      state.make_self_contained(whole.revision);
+    }
+  }
+
+  /** Compares with the record, by value, and writes what is missing there. Starts again where the record moves. */
+  async #reconcile(): Promise<ConflictEvent | undefined> {
+    for (let attempt = 1; ; attempt += 1) {
+      const record = await this.#store.load(this.state.id);
+      let diverged: Divergence | undefined;
+      try {
+        diverged = await this.#continue_from(record);
+      } catch (error) {
+        const moved = has_code(error, "conflict") || has_code(error, "not_found");
+        if (!moved || attempt === RECONCILE_ATTEMPTS) {
+          throw error;
+        }
+        continue;
+      }
+      return diverged && (await this.#conflict(diverged));
+    }
+  }
+
+  /** Writes what is missing in a record. Returns where another writer's history diverges from ours. */
+  async #continue_from(record: StoredSession | undefined): Promise<Divergence | undefined> {
+    const { state, history, messages } = this;
+    const has_lineage = this.#as_begun.given?.lineage !== undefined;
+    if (record === undefined) {
+      if (state.stored !== undefined) {
+        return { common: undefined };
+      }
+      await (has_lineage ? this.#relate(undefined) : this.#rewrite(null));
+      return undefined;
+    }
+    const stored = await this.#compare(record);
+    history.inherited = Math.min(history.inherited, stored.inherited); // an earlier save may have made it whole
+    if (stored.common === stored.messages.length || this.#is_ours(record)) {
+      await this.#succeed(record, stored);
+      return undefined;
+    }
+    if (stored.common === messages.length) {
+      await (has_lineage ? this.#relate(record, stored.messages) : this.#update());
+      state.expect_revision(undefined); // more is stored than we hold: the next write compares, too
+      return undefined;
+    }
+    return { common: stored.common, record };
+  }
+
+  /** Writes our history over a record that is its beginning, or that we wrote ourselves. */
+  async #succeed(record: StoredSession, { common, messages, inherited }: Comparison): Promise<void> {
+    const { history } = this;
+    const is_continued = common === messages.length;
+    const keep_late_forks = is_continued
+      ? undefined
+      : await keep_replaced_history(this.#store, this.state, { record, common }, this.#policies.on_replace);
+    if (this.#as_begun.given?.lineage !== undefined) {
+      await this.#relate(record);
+    } else if (is_continued) {
+      history.inherited = inherited;
+      await this.#append(this.messages.slice(common), record.revision ?? UNVERSIONED);
+    } else {
+      const cuts_inherited = common < inherited;
+      history.inherited = cuts_inherited ? 0 : inherited;
+      await this.#rewrite(record.revision ?? null, {
+        ...this.#metadata,
+        ...(cuts_inherited && { detached: true }),
+      });
+    }
+    await keep_late_forks?.();
+  }
+
+  /**
+   * True where the record is what this conversation wrote, so that the difference was made in the conversation. Without
+   * revisions, another writer is noticed only where our history has not changed.
+   */
+  #is_ours({ revision }: StoredSession): boolean {
+    const { stored } = this.state;
+    return (
+      stored?.history.conversation === this.history.conversation &&
+      (revision === undefined ? stored.history !== this.history : stored.revision === revision)
+    );
+  }
+
+  /** Returns how far our history and the stored one are the same, with what both inherit. */
+  async #compare(record: StoredSession): Promise<Comparison> {
+    const { messages } = this;
+    const { inherited, is_exact } = this.history;
+    const { fork_message_count } = record.metadata;
+    const inherits_as_known = inherits(record.metadata)
+      ? inherited > 0 && (fork_message_count ?? inherited) === inherited
+      : inherited === 0;
+    if (inherits_as_known && (!is_exact || inherited === 0)) {
+      const common = inherited + common_prefix(record.messages, this.#store.as_stored(messages.slice(inherited)));
+      return { common, messages: [...messages.slice(0, inherited), ...record.messages], inherited };
+    }
+    const resolved = await this.#store.resolve(this.state.id);
+    if (resolved === undefined || resolved.record.revision !== record.revision) {
+      throw changed_meanwhile(this.state.id);
+    }
+    const common = common_prefix(resolved.messages, this.#store.as_stored(messages));
+    return { common, messages: resolved.messages, inherited: resolved.inherited };
+  }
+
+  async #conflict(divergence: Divergence): Promise<ConflictEvent> {
+    const { id } = this.state;
+    const what = divergence.common === undefined ? "deleted" : "changed";
+    const error = new SessionError("conflict", `session ${id} was ${what} by another writer`, { session_id: id });
+    if (this.#policies.on_conflict === "error") {
+      throw error;
+    }
+    const revision = await store_as_fork(this.#store, this.#family, this, this.#metadata, divergence);
+    this.#settle(revision);
+    return { id, fork_id: this.state.id, error };
+  }
+
+  #settle(revision: string | undefined): void {
+    this.state.settle(this.#version, this.#as_begun, this.#metadata, revision);
+  }
+}
+
+/** How far a stored history and ours are the same, with what both inherit. */
+interface Comparison {
+  common: number;
+  /** The stored history. */
+  messages: Messages;
+  inherited: number;
+}
