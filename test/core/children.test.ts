@@ -2,12 +2,13 @@ import {
   Conversation,
   deferred,
   StreamingProvider,
+  type EventName,
   type ModelRequest,
   type Script,
   type ScriptedStep,
 } from "@simulacra-ai/core";
-import { describe, expect, test } from "vitest";
-import { ask, log_of, round } from "./helpers.js";
+import { describe, expect, test, vi } from "vitest";
+import { ask, log_of, Read, round } from "./helpers.js";
 
 describe("children", () => {
   const parent_of = () => new Conversation(new StreamingProvider(() => ({ text: "answer" })));
@@ -16,6 +17,7 @@ describe("children", () => {
     const parent = parent_of();
     await ask(parent);
     parent.system = "parent's";
+    parent.toolkit = [Read];
     parent.checkpoint_state = { message_id: "m", summary: "s" };
     const seen: unknown[] = [];
     parent.on("create_child", (child, conversation) => {
@@ -28,6 +30,17 @@ describe("children", () => {
     const fresh = parent.spawn_child();
     expect([fresh.messages, fresh.system, fresh.is_checkpoint]).toEqual([[], undefined, false]);
     expect(seen).toHaveLength(2);
+  });
+
+  test("are heard by their parent before any listener of their own", async () => {
+    const parent = parent_of();
+    const heard: string[] = [];
+    parent.on("child_event", ({ event_name }) => heard.push(`parent ${event_name}`));
+    parent.on("create_child", (child) => child.on("message_complete", () => heard.push("listener in create_child")));
+    const child = parent.spawn_child();
+    child.on("message_complete", () => heard.push("listener"));
+    await ask(child);
+    expect(heard.slice(-3)).toEqual(["parent message_complete", "listener in create_child", "listener"]);
   });
 
   test("forward their events, grandchildren's too, and outlive their parent", async () => {
@@ -55,6 +68,11 @@ describe("children", () => {
   });
 });
 
+/** Calls `act` with the next child of a conversation when the child emits an event. */
+function on_child(parent: Conversation, event: EventName, act: (child: Conversation) => void): void {
+  parent.once("create_child", (child) => child.once(event, () => act(child)));
+}
+
 describe("a checkpoint", () => {
   const parent_of = (script: Script) => new Conversation(new StreamingProvider(script));
 
@@ -63,6 +81,10 @@ describe("a checkpoint", () => {
     await ask(parent);
     const messages = parent.messages;
     const log = log_of(parent);
+    const calls: unknown[][] = [];
+    for (const name of ["create_child", "checkpoint_begin", "checkpoint_complete"] as const) {
+      parent.on(name, (...args: unknown[]) => calls.push([name, ...args]));
+    }
     const children: Conversation[] = [];
     parent.on("create_child", (child) => {
       expect(child.is_checkpoint).toBe(true);
@@ -76,6 +98,11 @@ describe("a checkpoint", () => {
     await parent.checkpoint();
     expect(parent.checkpoint_state).toEqual({ message_id: messages[1]?.id, summary: "the summary" });
     expect(log).toEqual(["create_child idle 2", "checkpoint_begin idle 2", "checkpoint_complete idle 2"]);
+    expect(calls).toEqual([
+      ["create_child", children[0], parent],
+      ["checkpoint_begin", children[0], parent],
+      ["checkpoint_complete", parent.checkpoint_state, parent],
+    ]);
     expect(children.map(({ state, messages: own }) => [state, own.length])).toEqual([["disposed", 4]]);
     expect(parent.messages).toEqual(messages);
   });
@@ -121,6 +148,63 @@ describe("a checkpoint", () => {
     await expect(parent.checkpoint()).rejects.toThrow(message);
     expect(children.map(({ state }) => state)).toEqual(["disposed"]);
     expect([parent.checkpoint_state, log]).toEqual([undefined, ["create_child idle 2", "checkpoint_begin idle 2"]]);
+  });
+
+  test("rejects while the conversation is busy", async () => {
+    const gate = deferred();
+    const parent = parent_of([{}, { gate: gate.promise }]);
+    await ask(parent);
+    const replied = ask(parent);
+    await round();
+    const log = log_of(parent);
+    await expect(parent.checkpoint()).rejects.toThrow("invalid state");
+    expect(log).toEqual([]);
+    gate.resolve();
+    await replied;
+  });
+
+  test("rejects where the last message at its end has no id", async () => {
+    const parent = parent_of(() => ({ text: "text" }));
+    await ask(parent);
+    const log = log_of(parent);
+    const written = parent.checkpoint();
+    parent.load([...parent.messages, { role: "user", content: [] }]);
+    await expect(written).rejects.toThrow("has no id");
+    expect([parent.checkpoint_state, log]).toEqual([undefined, ["create_child idle 2", "checkpoint_begin idle 2"]]);
+  });
+
+  test("ends also where its parent has been disposed", async () => {
+    const parent = parent_of(() => ({ text: "text" }));
+    const { id } = await ask(parent);
+    const written = parent.checkpoint();
+    parent[Symbol.dispose]();
+    await expect(written).resolves.toEqual({ message_id: id, summary: "text" });
+    expect(parent.checkpoint_state).toEqual({ message_id: id, summary: "text" });
+  });
+
+  test.each<[string, (parent: Conversation) => void]>([
+    ["cancelled", (parent) => on_child(parent, "message_start", (child) => child.cancel_response())],
+    ["disposed before it is prompted", (parent) => parent.on("checkpoint_begin", (child) => child[Symbol.dispose]())],
+    ["disposed before its request", (parent) => on_child(parent, "before_request", (child) => child[Symbol.dispose]())],
+    ["disposed in mid-stream", (parent) => on_child(parent, "message_update", (child) => child[Symbol.dispose]())],
+    [
+      "disposed inside message_complete",
+      (parent) => on_child(parent, "message_complete", (child) => child[Symbol.dispose]()),
+    ],
+  ])("never settles where its child is %s", async (how, arrange) => {
+    const parent = parent_of(() => ({ text: "text" }));
+    await ask(parent);
+    const children: Conversation[] = [];
+    parent.on("create_child", (child) => children.push(child));
+    arrange(parent);
+    const log = log_of(parent);
+    const settled = vi.fn();
+    parent.checkpoint().then(settled, settled);
+    for (let rounds = 0; rounds < 10; rounds++) await round();
+    expect(settled).not.toHaveBeenCalled();
+    expect(children.map(({ state }) => state)).toEqual([how === "cancelled" ? "idle" : "disposed"]);
+    expect([parent.checkpoint_state, parent.state]).toEqual([undefined, "idle"]);
+    expect(log).toEqual(["create_child idle 2", "checkpoint_begin idle 2"]);
   });
 
   test("rejects where nothing is new since the last one", async () => {

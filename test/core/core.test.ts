@@ -11,7 +11,11 @@ import {
   type ModelRequest,
 } from "@simulacra-ai/core";
 import { describe, expect, test, vi } from "vitest";
-import { ask, log_of, round } from "./helpers.js";
+import { ask, log_of, Read, round } from "./helpers.js";
+
+const NOW = 1_700_000_000_000;
+
+const sha1_of = (value: unknown) => createHash("sha1").update(JSON.stringify(value)).digest("hex");
 
 describe("a conversation", () => {
   const empty = () => new Conversation(new AwaitingProvider(() => ({})));
@@ -54,12 +58,35 @@ describe("a conversation", () => {
     expect(message?.content[1]?.timestamp).toBeGreaterThan(1);
     for (const item of [message, ...(message?.content.slice(1) ?? [])]) {
       const { id, ...rest } = item ?? {};
-      expect(id).toBe(createHash("sha1").update(JSON.stringify(rest)).digest("hex"));
+      expect(id).toBe(sha1_of(rest));
+    }
+  });
+
+  test("hashes a reply and its contents before their time is added", async () => {
+    const now = vi.spyOn(Date, "now");
+    try {
+      const script = [{ text: "same" }, { text: "same" }, { content: [] }, { content: [] }];
+      const conversation = new Conversation(new AwaitingProvider(script));
+      for (let turn = 0; turn < 4; turn++) {
+        now.mockReturnValue(NOW + turn);
+        await ask(conversation, "same");
+      }
+      const messages = conversation.messages;
+      const replies = messages.filter(({ role }) => role === "assistant");
+      const text = { type: "text", text: "same" };
+      const contents = [0, 1].map((turn) => [{ ...text, id: sha1_of(text), timestamp: NOW + turn }]);
+      expect(replies.map(({ content }) => content)).toEqual([...contents, [], []]);
+      expect(replies.map(({ timestamp }) => timestamp)).toEqual([0, 1, 2, 3].map((turn) => NOW + turn));
+      expect(replies.map(({ id }) => id)).toEqual(replies.map(({ role, content }) => sha1_of({ role, content })));
+      expect(new Set(replies.map(({ id }) => id)).size).toBe(3);
+      expect(new Set(messages.filter(({ role }) => role === "user").map(({ id }) => id)).size).toBe(4);
+    } finally {
+      vi.restoreAllMocks();
     }
   });
 
   test("gives the same text in the same millisecond the same id", async () => {
-    vi.spyOn(Date, "now").mockReturnValue(1_700_000_000_000);
+    vi.spyOn(Date, "now").mockReturnValue(NOW);
     try {
       const conversation = empty();
       await ask(conversation, "same");
@@ -85,13 +112,18 @@ describe("a conversation", () => {
     expect(conversation.checkpoint_state).toBeUndefined();
   });
 
-  test("clears and loads silently, and keeps no hold of the loaded array", () => {
+  test("clears and loads silently, gives loaded messages no id, and keeps no hold of the loaded array", async () => {
     const conversation = empty();
-    const log = log_of(conversation);
-    const messages: Message[] = [{ role: "user", content: [] }];
+    const messages: Message[] = [{ role: "user", content: [{ type: "text", text: "a" }] }];
+    const loaded = structuredClone(messages);
     conversation.load(messages);
     messages.push({ role: "user", content: [] });
-    expect(conversation.messages).toHaveLength(1);
+    expect(conversation.messages).toStrictEqual(loaded);
+    expect(conversation.messages[0]?.content).toBe(messages[0]?.content);
+    await ask(conversation);
+    expect(conversation.messages.slice(0, 1)).toStrictEqual(loaded);
+    const log = log_of(conversation);
+    conversation.load(loaded);
     conversation.clear();
     expect([conversation.messages, log]).toEqual([[], []]);
   });
@@ -99,22 +131,13 @@ describe("a conversation", () => {
   test("sends its system prompt, tools and history with the prompt", async () => {
     const requests: ModelRequest[] = [];
     const conversation = new Conversation(new AwaitingProvider((request) => ({ text: `${requests.push(request)}` })));
-    const definition = { name: "read", description: "", parameters: {} };
-    class Read {
-      static get_definition() {
-        return definition;
-      }
-      async execute() {
-        return { result: true as const };
-      }
-    }
     await ask(conversation);
     conversation.system = "be brief";
     conversation.toolkit = [Read];
     await ask(conversation);
     expect(requests.map(({ messages, ...rest }) => [messages.length, rest])).toEqual([
       [1, { tools: [] }],
-      [3, { tools: [definition], system: "be brief" }],
+      [3, { tools: [Read.get_definition()], system: "be brief" }],
     ]);
   });
 
@@ -138,6 +161,32 @@ describe("a conversation", () => {
     expect(log).toHaveLength(2);
   });
 
+  test("still listens, spawns children and takes a checkpoint state when disposed, but no toolkit", () => {
+    const conversation = empty();
+    conversation[Symbol.dispose]();
+    const children: Conversation[] = [];
+    conversation.on("create_child", (child) => children.push(child));
+    expect(children).toEqual([conversation.spawn_child()]);
+    conversation.checkpoint_state = { message_id: "m", summary: "s" };
+    expect(conversation.checkpoint_state).toEqual({ message_id: "m", summary: "s" });
+    expect(() => (conversation.toolkit = [])).toThrow("invalid state");
+  });
+
+  test("disposed while a prompt is being transformed sends no request and tells of nothing", async () => {
+    const waiting = deferred();
+    const request = vi.fn(() => ({}));
+    const conversation = new Conversation(new AwaitingProvider(request), undefined, {
+      transform_prompt: (messages) => waiting.promise.then(() => messages),
+    });
+    const sent = conversation.prompt("hello");
+    conversation[Symbol.dispose]();
+    const log = log_of(conversation);
+    waiting.resolve();
+    await expect(sent).resolves.toMatchObject({ message: { role: "user" } });
+    expect(request).not.toHaveBeenCalled();
+    expect(log).toEqual([]);
+  });
+
   test("calls listeners in the order added, once and until taken off, and returns nothing", async () => {
     const conversation = empty();
     const calls: string[] = [];
@@ -156,7 +205,7 @@ describe("a conversation", () => {
 describe("transformers and policy", () => {
   const script = () => ({ content: [{ type: "text" as const, text: "raw" }] });
 
-  test("leave the state idle while they are awaited, and the messages alone", async () => {
+  test("leave the state idle while prompts are transformed, and the messages alone", async () => {
     const waiting = deferred();
     const requests: ModelRequest[] = [];
     const transformer: ContextTransformer = {
@@ -164,7 +213,6 @@ describe("transformers and policy", () => {
         await waiting.promise;
         return messages.slice(-1).map((message) => ({ ...message, id: "transformed" }));
       },
-      transform_completion: async (message) => ({ ...message, content: [{ type: "text", text: "shown" }] }),
     };
     const provider = new StreamingProvider((request) => {
       requests.push(request);
@@ -177,13 +225,39 @@ describe("transformers and policy", () => {
     expect([conversation.state, log]).toEqual(["idle", []]);
     conversation.load([{ role: "user", content: [], id: "loaded" }]);
     waiting.resolve();
-    expect((await replied).content).toMatchObject([{ text: "shown" }]);
+    await replied;
     expect(requests[0]?.messages.map(({ id }) => id)).toEqual(["transformed"]);
     expect(conversation.messages.map(({ content }) => content)).toMatchObject([
       [],
       [{ text: "hello" }],
       [{ text: "raw" }],
     ]);
+  });
+
+  test("decide the reply that is pushed, and give its contents no id", async () => {
+    const waiting = deferred();
+    const given: AssistantMessage[] = [];
+    const transform_completion = async (message: AssistantMessage): Promise<AssistantMessage> => {
+      given.push(message);
+      await waiting.promise;
+      return { role: "assistant", content: [...message.content, { type: "text", text: "added" }] };
+    };
+    const conversation = new Conversation(new StreamingProvider(script), undefined, { transform_completion });
+    const shown: unknown[] = [];
+    conversation.on("message_update", ({ message }) => shown.push(message.content));
+    const replied = ask(conversation);
+    await vi.waitFor(() => expect(given).toHaveLength(1));
+    expect([conversation.state, conversation.messages.length]).toEqual(["streaming_response", 0]);
+    waiting.resolve();
+    const reply = await replied;
+    expect(shown).toEqual([[{ type: "text", text: "raw" }]]);
+    expect(given).toMatchObject([{ id: expect.any(String) as string, content: [{ text: "raw" }] }]);
+    expect(reply.content).toStrictEqual([...(given[0]?.content ?? []), { type: "text", text: "added" }]);
+    expect([reply.id, reply.timestamp]).toEqual([
+      sha1_of({ role: "assistant", content: reply.content }),
+      expect.any(Number),
+    ]);
+    expect(conversation.messages[1]).toStrictEqual(reply);
   });
 
   test("that reject give undefined, request_error and no prompt", async () => {
@@ -208,20 +282,12 @@ describe("transformers and policy", () => {
     expect(log.slice(-2)).toEqual(["request_error awaiting_response 0", "state_change idle 0"]);
   });
 
-  test("reject the second of two turns that begin while the state is idle", async () => {
-    const conversation = new Conversation(new StreamingProvider(script));
-    const first = ask(conversation);
-    await expect(conversation.prompt("second")).rejects.toThrow("invalid state");
-    await first;
-    expect(conversation.messages).toHaveLength(2);
-  });
-
   test("a failed transform_completion fails the stream", async () => {
     const transform_completion = () => Promise.reject(new Error("no"));
     const conversation = new Conversation(new AwaitingProvider(script), undefined, { transform_completion });
     const log = log_of(conversation);
     await conversation.prompt("hello");
-    expect(log.slice(-2)).toEqual(["state_change idle 0", "request_error idle 0"]);
+    expect(log.slice(-3)).toEqual(["state_change idle 0", "request_error idle 0", "request_success idle 0"]);
   });
 
   test("of a provider that reports nothing but the reply, or only throws, keep the order", async () => {

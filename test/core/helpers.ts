@@ -1,6 +1,7 @@
 import {
   AwaitingProvider,
   type Conversation,
+  EVENT_NAMES,
   next_reply,
   StreamingProvider,
   type AssistantMessage,
@@ -14,29 +15,21 @@ export const PROVIDERS = [
   ["StreamingProvider", StreamingProvider],
 ] as const;
 
-const NAMES: EventName[] = [
-  "state_change",
-  "prompt_send",
-  "message_start",
-  "message_update",
-  "message_complete",
-  "content_start",
-  "content_update",
-  "content_complete",
-  "request_success",
-  "request_error",
-  "before_request",
-  "raw_request",
-  "checkpoint_begin",
-  "checkpoint_complete",
-  "create_child",
-  "dispose",
-];
+export class Read {
+  static get_definition() {
+    return { name: "read", description: "", parameters: {} };
+  }
+  async execute() {
+    return { result: true as const };
+  }
+}
 
-/** Every event in order as `name state stored`, with the state and number of stored messages at that moment. */
+const UNLOGGED: EventName[] = ["raw_response", "raw_stream", "child_event"];
+
+/** Logs events in order as `name state stored`, with the state and number of stored messages at that moment. */
 export function log_of(conversation: Conversation): string[] {
   const log: string[] = [];
-  for (const name of NAMES) {
+  for (const name of EVENT_NAMES.filter((name) => !UNLOGGED.includes(name))) {
     conversation.on(name, (...args: unknown[]) => {
       expect(args.at(-1)).toBe(conversation);
       log.push(`${name} ${conversation.state} ${conversation.messages.length}`);

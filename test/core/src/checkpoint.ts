@@ -8,39 +8,32 @@ export const DEFAULT_STRATEGY: SummarizationStrategy = {
   },
 };
 
-/** The messages after the checkpoint's boundary; all, where there is none or the boundary is gone. */
+/** Returns the messages after the checkpoint's boundary, or all messages where the boundary is missing. */
 export function messages_since(messages: readonly Message[], state: CheckpointState | undefined): readonly Message[] {
   const boundary = state ? messages.findLastIndex((message) => message.id === state.message_id) : -1;
   return messages.slice(boundary + 1);
 }
 
-export function text_of(message: AssistantMessage): string {
-  return message.content.map((content) => (content.type === "text" ? content.text : "")).join("");
+/** Prompts the child for its summary. Never settles where the child is cancelled or disposed. */
+export async function summarize(child: Conversation, messages: readonly Message[], prompt: string): Promise<string> {
+  if (!is_disposed(child)) {
+    child.load(messages);
+    const replied = new Promise<AssistantMessage>((resolve, reject) => {
+      child.once("message_complete", ({ message }) => resolve(message));
+      child.once("request_error", ({ error }) =>
+        reject(error instanceof Error ? error : new Error("the request failed", { cause: error })),
+      );
+    });
+    const [reply] = await Promise.all([replied, child.prompt(prompt)]);
+    if (!is_disposed(child)) return text_of(reply);
+  }
+  return new Promise(() => {});
 }
 
-/** The reply of the turn in flight, or of the next one. Rejects where it fails, is cancelled, or is cut off by disposal. */
-export function next_reply(conversation: Conversation): Promise<AssistantMessage> {
-  return new Promise((resolve, reject) => {
-    const stop = () => {
-      conversation.off("message_complete", on_complete);
-      conversation.off("request_error", on_error);
-      conversation.off("state_change", on_state);
-    };
-    const on_complete = ({ message }: { message: AssistantMessage }) => {
-      stop();
-      resolve(message);
-    };
-    const on_error = ({ error }: { error: unknown }) => {
-      stop();
-      reject(error instanceof Error ? error : new Error("the request failed", { cause: error }));
-    };
-    const on_state = ({ current, previous }: { current: string; previous: string }) => {
-      if (current !== "disposed" && !(current === "idle" && previous === "stopping")) return;
-      stop();
-      reject(new Error(current === "disposed" ? "disposed" : "cancelled"));
-    };
-    conversation.on("message_complete", on_complete);
-    conversation.on("request_error", on_error);
-    conversation.on("state_change", on_state);
-  });
+function is_disposed(conversation: Conversation): boolean {
+  return conversation.state === "disposed";
+}
+
+function text_of(message: AssistantMessage): string {
+  return message.content.map((content) => (content.type === "text" ? content.text : "")).join("");
 }

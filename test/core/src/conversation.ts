@@ -1,7 +1,7 @@
 import { randomUUID } from "node:crypto";
-import { DEFAULT_STRATEGY, messages_since, next_reply, text_of } from "./checkpoint.js";
+import { DEFAULT_STRATEGY, messages_since, summarize } from "./checkpoint.js";
 import { Events, type EventName, type Listener } from "./events.js";
-import { content_hash, snapshot, stamp_message } from "./ids.js";
+import { snapshot, stamp_prompt, stamp_reply } from "./ids.js";
 import { Turn, type TurnHost } from "./turn.js";
 import type {
   AssistantMessage,
@@ -13,6 +13,7 @@ import type {
   ModelProvider,
   ModelRequest,
   Policy,
+  SendResult,
   SummarizationStrategy,
   ToolClass,
   UserContent,
@@ -22,11 +23,6 @@ import type {
 /** @internal Runs one turn with several messages of a role. Only `replay_turn` uses it. */
 export const replay: unique symbol = Symbol("replay");
 
-export interface SendResult {
-  message: UserMessage;
-  request_id: string;
-}
-
 export class Conversation implements Disposable {
   readonly #provider: ModelProvider;
   readonly #policy: Policy | undefined;
@@ -34,6 +30,7 @@ export class Conversation implements Disposable {
   readonly #summarization_strategy: SummarizationStrategy | undefined;
   readonly #events = new Events();
   readonly #host: TurnHost;
+  readonly #in_flight = new Set<Turn>();
   #id: string = randomUUID();
   #state: ConversationState = "idle";
   #system: string | undefined;
@@ -41,7 +38,6 @@ export class Conversation implements Disposable {
   #messages: Message[] = [];
   #checkpoint_state: CheckpointState | undefined;
   #is_checkpoint = false;
-  #turn: Turn | undefined;
 
   constructor(
     provider: ModelProvider,
@@ -56,10 +52,12 @@ export class Conversation implements Disposable {
     this.#host = {
       conversation: this,
       transformers: [...(context_transformer ? [context_transformer] : []), ...(provider.context_transformers ?? [])],
-      emit: (event, ...args) => this.#events.emit(event, ...args),
+      in_flight: this.#in_flight,
+      emit: (event, ...args) => {
+        if (this.#state !== "disposed") this.#events.emit(event, ...args);
+      },
       set_state: (state) => this.#set_state(state),
       push: (messages) => this.#messages.push(...messages),
-      activate: (turn) => (this.#turn = turn),
     };
   }
 
@@ -88,10 +86,11 @@ export class Conversation implements Disposable {
   }
 
   set toolkit(toolkit: ToolClass[]) {
+    this.#require_not_disposed();
     this.#toolkit = [...toolkit];
   }
 
-  /** Every read costs O(messages). */
+  /** Costs O(messages) at every read. */
   get messages(): readonly Readonly<Message>[] {
     return Object.freeze(this.#messages.map(snapshot));
   }
@@ -112,22 +111,22 @@ export class Conversation implements Disposable {
     return this.send_message([{ type: "text", text }]);
   }
 
-  /** Resolves when the request has been made; the reply may come later. */
+  /** Resolves when `execute_request` has returned. The reply may come later. */
   async send_message(contents: UserContent[]): Promise<SendResult | undefined> {
     this.#require_idle();
-    return this.#run(new Turn(this.#host, [stamp_message({ role: "user", content: contents })]));
+    return this.#run(new Turn(this.#host, [stamp_prompt({ role: "user", content: contents })]));
   }
 
-  /** @internal The provider answers with the last of the turn's replies; `earlier_replies` go before it. */
+  /** @internal Runs a turn whose last reply comes from the provider. `earlier_replies` are pushed before that reply. */
   async [replay](prompts: UserMessage[], earlier_replies: AssistantMessage[]): Promise<SendResult | undefined> {
     this.#require_idle();
-    const turn = new Turn(this.#host, prompts.map(stamp_message), earlier_replies.map(stamp_message));
+    const turn = new Turn(this.#host, prompts.map(stamp_prompt), earlier_replies.map(stamp_reply));
     return this.#run(turn, prompts.slice(0, -1));
   }
 
   cancel_response(): void {
     if (this.#state === "idle" || this.#state === "disposed") throw new Error("invalid state");
-    this.#turn?.cancellation.request();
+    this.#request_cancellation();
     this.#set_state("stopping");
   }
 
@@ -159,9 +158,12 @@ export class Conversation implements Disposable {
     return child;
   }
 
-  /** Rejects where nothing is new, and where the summary fails or is empty. */
+  /**
+   * Has a child summarize the messages since the last checkpoint. The boundary is the last message when the summary
+   * arrives. Never settles where the child is cancelled or disposed.
+   */
   async checkpoint(config?: CheckpointConfig): Promise<CheckpointState> {
-    this.#require_not_disposed();
+    this.#require_idle();
     const recent = messages_since(this.#messages, this.#checkpoint_state);
     if (recent.length === 0) throw new Error("nothing new to summarize");
     const child = this.spawn_child(false, undefined, config?.system, true);
@@ -169,10 +171,7 @@ export class Conversation implements Disposable {
       this.#events.emit("checkpoint_begin", child, this);
       const strategy = this.#summarization_strategy ?? DEFAULT_STRATEGY;
       const { messages, prompt } = strategy.build(recent.map(snapshot), this.checkpoint_state);
-      child.load(messages);
-      const [reply] = await Promise.all([next_reply(child), child.prompt(prompt)]);
-      this.#require_not_disposed();
-      const state = this.#checkpoint_at_end(text_of(reply));
+      const state = this.#checkpoint_at_end(await summarize(child, messages, prompt));
       this.#checkpoint_state = state;
       this.#events.emit("checkpoint_complete", snapshot(state), this);
       return snapshot(state);
@@ -198,10 +197,10 @@ export class Conversation implements Disposable {
     this.#events.emit("dispose", this);
     this.#set_state("disposed");
     this.#events.clear();
-    this.#turn?.cancellation.request();
+    this.#request_cancellation();
   }
 
-  /** `unprompted`: user messages of the turn before its prompt. */
+  /** Runs a turn up to the return of `execute_request`. `unprompted` holds the turn's user messages before its prompt. */
   async #run(turn: Turn, unprompted: UserMessage[] = []): Promise<SendResult | undefined> {
     let messages: Message[] = [...this.#messages, ...unprompted, turn.prompt];
     try {
@@ -213,44 +212,46 @@ export class Conversation implements Disposable {
       return undefined;
     }
     await Promise.resolve();
-    this.#require_idle();
+    if (this.#state === "disposed") return turn.result;
     const request: ModelRequest = {
       messages,
       tools: this.#toolkit.map((tool) => tool.get_definition()),
       ...(this.#system !== undefined && { system: this.#system }),
     };
-    if (!(await this.#request(turn, request))) return undefined;
-    return { message: snapshot(turn.prompt), request_id: turn.request_id };
+    return this.#request(turn, request);
   }
 
-  /** False where the policy refused it. */
-  async #request(turn: Turn, request: ModelRequest): Promise<boolean> {
+  async #request(turn: Turn, request: ModelRequest): Promise<SendResult | undefined> {
     let was_tried = false;
     const operation = async () => {
       was_tried = true;
       await this.#provider.execute_request(request, turn, turn.cancellation);
-      turn.send();
+      turn.request_returned();
     };
     try {
       await (this.#policy ? this.#policy.execute(operation) : operation());
     } catch (error) {
-      if (turn.is_refused) throw error;
-      if (was_tried) turn.error(error);
-      else turn.reject(error);
-      return was_tried;
+      if (!was_tried) {
+        turn.reject(error);
+        return undefined;
+      }
+      turn.error(error);
+      return turn.result;
     }
-    if (!turn.has_failed && !turn.cancellation.is_cancellation_requested) {
-      const data = { request_id: turn.request_id, message: snapshot(turn.prompt) };
-      this.#events.emit("request_success", data, {}, this);
-    }
-    return true;
+    turn.succeed();
+    return turn.result;
   }
 
   #checkpoint_at_end(summary: string): CheckpointState {
     const last = this.#messages.at(-1);
     if (!last) throw new Error("nothing left to summarize");
     if (summary.trim() === "") throw new Error("the summary is empty");
-    return Object.freeze({ message_id: last.id ?? content_hash(last), summary });
+    if (last.id === undefined) throw new Error("the last message has no id");
+    return Object.freeze({ message_id: last.id, summary });
+  }
+
+  #request_cancellation(): void {
+    for (const turn of this.#in_flight) turn.cancellation.request();
   }
 
   #set_state(current: ConversationState): void {

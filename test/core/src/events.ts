@@ -55,7 +55,7 @@ export interface ConversationEvents {
 export type EventName = keyof ConversationEvents;
 export type Listener<E extends EventName> = (...args: ConversationEvents[E]) => void;
 
-const EVENT_NAMES = Object.keys({
+export const EVENT_NAMES = Object.keys({
   state_change: true,
   prompt_send: true,
   message_start: true,
@@ -78,7 +78,7 @@ const EVENT_NAMES = Object.keys({
   dispose: true,
 } satisfies Record<EventName, true>) as EventName[];
 
-/** Calls listeners synchronously, in the order added; what one throws skips the later ones and reaches the emitter. */
+/** Calls listeners synchronously, in the order added. An error of a listener skips later listeners and is thrown. */
 export class Events {
   readonly #emitter = new EventEmitter().setMaxListeners(0);
 
@@ -98,7 +98,7 @@ export class Events {
     this.#emitter.emit(event, ...args);
   }
 
-  /** Has every event call `forward` before the listeners that are added later. */
+  /** Calls `forward` at every event, before the listeners that are added later. */
   forward(forward: (event: EventName, args: unknown[]) => void): void {
     for (const name of EVENT_NAMES) this.#emitter.on(name, (...args: unknown[]) => forward(name, args));
   }

@@ -1,26 +1,40 @@
 import { createHash } from "node:crypto";
-import type { Content, Message } from "./types.js";
+import type { AssistantMessage, UserMessage } from "./types.js";
 
-/** Equal JSON, equal id: ids are not unique. */
-export function content_hash(value: unknown): string {
-  return createHash("sha1").update(JSON.stringify(value)).digest("hex");
+interface Stamped {
+  id?: string;
+  timestamp?: number;
 }
 
-/** The message with `timestamp` and `id` where it or one of its contents has none. What is given stays. */
-export function stamp_message<M extends Message>(message: M): M {
-  const { id, ...rest } = message;
-  const content = message.content.map((item: Content) => stamp_content(item));
-  const stamped = { ...rest, timestamp: message.timestamp ?? Date.now(), content };
-  return { ...stamped, id: id ?? content_hash(stamped) } as unknown as M;
+/** Gives a prompt and its contents a timestamp, then an id, where one is missing. Equal JSON gives equal ids. */
+export function stamp_prompt(prompt: UserMessage): UserMessage {
+  const content = prompt.content.map((item) => with_id(with_timestamp(item)));
+  return with_id(with_timestamp({ ...prompt, content }));
 }
 
-function stamp_content<C extends Content>(content: C): C {
-  const { id, ...rest } = content;
-  const stamped = { ...rest, timestamp: content.timestamp ?? Date.now() };
-  return { ...stamped, id: id ?? content_hash(stamped) } as unknown as C;
+/**
+ * Gives a reply and its contents an id, then a timestamp, where one is missing. Hashes before the timestamp is added, so
+ * that equal contents have equal ids at any time. The reply's hash covers the timestamps of its contents.
+ */
+export function stamp_reply(reply: AssistantMessage): AssistantMessage {
+  const content = reply.content.map((item) => with_timestamp(with_id(item)));
+  return stamp_reply_message({ ...reply, content });
 }
 
-/** A frozen shallow copy: its `content` is the same array. */
+/** Stamps a reply like `stamp_reply`, but leaves its contents as they are. */
+export function stamp_reply_message(reply: AssistantMessage): AssistantMessage {
+  return with_timestamp(with_id(reply));
+}
+
+function with_id<T extends Stamped>(value: T): T {
+  return { ...value, id: value.id ?? createHash("sha1").update(JSON.stringify(value)).digest("hex") };
+}
+
+function with_timestamp<T extends Stamped>(value: T): T {
+  return { ...value, timestamp: value.timestamp ?? Date.now() };
+}
+
+/** Copies a message shallowly and freezes the copy. The `content` array stays the same object. */
 export function snapshot<T extends object>(value: T): Readonly<T> {
   return Object.freeze({ ...value });
 }

@@ -1,5 +1,5 @@
-export { Conversation, type SendResult } from "./conversation.js";
-export type { ConversationEvents, EventName, Listener } from "./events.js";
+export { Conversation } from "./conversation.js";
+export { EVENT_NAMES, type ConversationEvents, type EventName, type Listener } from "./events.js";
 export type {
   AssistantContent,
   AssistantMessage,
@@ -18,6 +18,7 @@ export type {
   ModelRequest,
   Policy,
   RawContent,
+  SendResult,
   StreamReceiver,
   SummarizationStrategy,
   TextContent,
@@ -32,8 +33,8 @@ export type {
   UserMessage,
 } from "./types.js";
 
-export { next_reply } from "./checkpoint.js";
 export { deferred, type Deferred } from "./deferred.js";
+export { next_reply } from "./next-reply.js";
 export { recorded_turns, replay_turn, type RecordedTurn } from "./replay.js";
 export {
   AwaitingProvider,

@@ -1,5 +1,5 @@
-import { next_reply } from "./checkpoint.js";
 import { replay, type Conversation } from "./conversation.js";
+import { next_reply } from "./next-reply.js";
 import type { ScriptedProvider } from "./scripted-provider.js";
 import type { AssistantMessage, Message, UserMessage } from "./types.js";
 

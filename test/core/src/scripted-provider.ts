@@ -18,8 +18,6 @@ export interface ScriptedStep {
   usage?: Usage;
   stop_reason?: string;
   stop_details?: unknown;
-  /** The request id told with the reply; where the key is missing, the turn's own. */
-  request_id?: string | undefined;
   /** In how many pieces each content arrives; 1 where missing. */
   chunks?: number;
   /** A real pause before each piece; without it the next one comes with the next round of the event loop. */
@@ -167,11 +165,10 @@ function ending_of(step: ScriptedStep, message: AssistantMessage) {
   return {
     stop_reason: step.stop_reason ?? (asks_for_tools ? "tool_use" : "end_turn"),
     ...("stop_details" in step && { stop_details: step.stop_details }),
-    ...("request_id" in step && { request_id: step.request_id }),
   };
 }
 
-/** What has arrived of a content after a fraction of its pieces. */
+/** Returns the part of a content that has arrived after a fraction of its pieces. */
 function part_of(content: AssistantContent, fraction: number): AssistantContent {
   if (content.type === "text") return { ...content, text: beginning_of(content.text, fraction) };
   if (content.type === "thinking") return { ...content, thought: beginning_of(content.thought, fraction) };
@@ -189,7 +186,7 @@ function pause(delay_ms: number | undefined): Promise<void> {
   });
 }
 
-/** Waits until that is done or the token is cancelled, whichever is first. */
+/** Waits for `done` or for cancellation. Returns true where the token is cancelled. */
 async function is_cancelled(done: Promise<unknown> | undefined, token: CancellationToken): Promise<boolean> {
   if (done) await Promise.race([done, token.cancelled]);
   return token.is_cancellation_requested;

@@ -2,7 +2,7 @@ import { randomUUID } from "node:crypto";
 import { CancellationSource } from "./cancellation.js";
 import type { Conversation } from "./conversation.js";
 import type { ConversationEvents, EventName } from "./events.js";
-import { snapshot, stamp_message } from "./ids.js";
+import { snapshot, stamp_reply, stamp_reply_message } from "./ids.js";
 import type {
   AssistantMessage,
   ContentProgress,
@@ -11,51 +11,54 @@ import type {
   Message,
   MessageEnd,
   MessageProgress,
+  SendResult,
   StreamReceiver,
   UserMessage,
 } from "./types.js";
 
-/** What a turn may do to its conversation. */
+/** Gives a turn access to its conversation. */
 export interface TurnHost {
   readonly conversation: Conversation;
   readonly transformers: ContextTransformer[];
+  /** The turns that have been sent and have not ended. `cancel_response` reaches all of them. */
+  readonly in_flight: Set<Turn>;
+  /** Emits nothing once the conversation is disposed. */
   emit<E extends EventName>(event: E, ...args: ConversationEvents[E]): void;
   set_state(state: ConversationState): void;
   push(messages: Message[]): void;
-  /** From now on `cancel_response` reaches this turn. */
-  activate(turn: Turn): void;
 }
 
-/** One turn, from its prompt to its end: the order of states, events and stored messages. */
+/**
+ * Runs one turn: the order of its states, events and pushed messages. Turns of one conversation may overlap. Each turn
+ * sets the state as if the turn were alone.
+ */
 export class Turn implements StreamReceiver {
-  readonly request_id = randomUUID();
   readonly cancellation = new CancellationSource();
   readonly prompt: UserMessage;
+  readonly #request_id = randomUUID();
   readonly #host: TurnHost;
-  readonly #before: Message[];
+  readonly #prompts: UserMessage[];
   readonly #earlier_replies: AssistantMessage[];
   #is_sent = false;
+  #is_prompt_send_failed = false;
+  #has_returned = false;
   #is_streaming = false;
+  #is_request_failed = false;
   #is_over = false;
-  #has_failed = false;
-  #is_refused = false;
 
   constructor(host: TurnHost, prompts: UserMessage[], earlier_replies: AssistantMessage[] = []) {
     const prompt = prompts.at(-1);
     if (!prompt) throw new Error("a turn needs a prompt");
     this.prompt = prompt;
     this.#host = host;
-    this.#before = prompts;
+    this.#prompts = prompts;
     this.#earlier_replies = earlier_replies;
   }
 
-  get has_failed(): boolean {
-    return this.#has_failed;
-  }
-
-  /** Another turn had begun before this one could. */
-  get is_refused(): boolean {
-    return this.#is_refused;
+  /** Is `undefined` where a `prompt_send` listener threw. */
+  get result(): SendResult | undefined {
+    if (this.#is_prompt_send_failed) return undefined;
+    return { message: snapshot(this.prompt), request_id: this.#request_id };
   }
 
   before_request(data: unknown): void {
@@ -75,19 +78,32 @@ export class Turn implements StreamReceiver {
     if (this.#is_live) this.#emit("raw_stream", { data });
   }
 
-  /** The request is out. Happens once: at `request_raw`, or with whatever else the provider reports first. */
+  /** Marks the request as sent, once: at `request_raw`, or with the provider's first report of something later. */
   send(): void {
     if (this.#is_sent || this.#is_done) return;
     this.#is_sent = true;
-    if (this.#state !== "idle") {
-      this.#is_over = true;
-      this.#is_refused = true;
-      throw new Error("invalid state");
+    this.#host.in_flight.add(this);
+    try {
+      this.#emit("prompt_send", { message: snapshot(this.prompt) });
+    } catch (error) {
+      this.#is_prompt_send_failed = true;
+      this.#report(error);
+      return;
     }
-    this.#emit("prompt_send", { message: snapshot(this.prompt) });
-    if (this.#is_done) return;
-    this.#host.activate(this);
-    this.#host.set_state("awaiting_response");
+    if (!this.#is_done) this.#host.set_state("awaiting_response");
+  }
+
+  /** Makes the request id known: `execute_request` has returned. */
+  request_returned(): void {
+    this.#has_returned = true;
+    this.send();
+  }
+
+  /** Emits `request_success`, also where the stream of the request has failed. */
+  succeed(): void {
+    if (this.#is_request_failed || this.#is_prompt_send_failed || this.cancellation.is_cancellation_requested) return;
+    const data = { request_id: this.#request_id, message: snapshot(this.prompt) };
+    this.#host.emit("request_success", data, {}, this.#host.conversation);
   }
 
   start_message(event: MessageProgress): void {
@@ -117,11 +133,10 @@ export class Turn implements StreamReceiver {
   async complete_message(event: MessageEnd): Promise<void> {
     this.send();
     if (this.#is_done) return;
-    const reply = stamp_message(event.message);
-    let shown = reply;
+    let reply = stamp_reply(event.message);
     try {
       for (const transformer of this.#host.transformers) {
-        if (transformer.transform_completion) shown = await transformer.transform_completion(shown);
+        if (transformer.transform_completion) reply = await transformer.transform_completion(reply);
       }
     } catch (error) {
       this.error(error);
@@ -132,15 +147,15 @@ export class Turn implements StreamReceiver {
       this.cancel();
       return;
     }
-    this.#is_over = true;
+    this.#end();
     try {
-      this.#finish(event, reply, shown);
+      this.#finish(event, stamp_reply_message(reply));
     } catch (error) {
       this.#report(error);
     }
   }
 
-  /** A failed request is reported before `"idle"`, a failed stream after it; where cancelled, neither is. */
+  /** Reports a failed request before `"idle"` and a failed stream after it. Reports nothing where cancelled. */
   error(error: unknown): void {
     if (this.#is_done) return;
     this.send();
@@ -148,46 +163,58 @@ export class Turn implements StreamReceiver {
       this.cancel();
       return;
     }
-    this.#is_over = true;
-    if (!this.#is_streaming) this.#report(error);
+    this.#end();
+    this.#is_request_failed = !this.#is_streaming;
+    if (this.#is_request_failed) this.#report(error);
     this.#set_idle();
-    if (this.#is_streaming) this.#report(error);
+    if (!this.#is_request_failed) this.#report(error);
   }
 
   /** Ends a turn that was refused before its request. */
   reject(error: unknown): void {
     if (this.#is_done) return;
-    this.#is_over = true;
+    this.#end();
     this.#report(error);
   }
 
   cancel(): void {
     this.send();
     if (this.#is_done) return;
-    this.cancellation.request();
-    this.#host.set_state("stopping");
-    if (this.#is_done) return;
-    this.#is_over = true;
+    if (!this.cancellation.is_cancellation_requested) {
+      this.cancellation.request();
+      this.#host.set_state("stopping");
+      if (this.#is_done) return;
+    }
+    this.#end();
     this.#set_idle();
   }
 
-  #finish(event: MessageEnd, reply: AssistantMessage, shown: AssistantMessage): void {
+  #finish(event: MessageEnd, reply: AssistantMessage): void {
     this.#set_idle();
     if (this.#state === "disposed") return;
-    this.#host.push([...this.#before, ...this.#earlier_replies, reply]);
+    this.#host.push([...this.#prompts, ...this.#earlier_replies, reply]);
+    const has_tool_call = reply.content.some((content) => content.type === "tool");
     this.#emit("message_complete", {
-      request_id: "request_id" in event ? event.request_id : this.request_id,
-      message: snapshot(shown),
+      request_id: this.#known_request_id,
+      message: snapshot(reply),
       usage: event.usage,
-      stop_reason: event.stop_reason,
+      stop_reason: has_tool_call ? "tool_use" : event.stop_reason,
       ...("stop_details" in event && { stop_details: event.stop_details }),
     });
   }
 
   #report(error: unknown): void {
-    this.#has_failed = true;
-    const event = { request_id: this.request_id, message: snapshot(this.prompt), error };
+    const event = { request_id: this.#known_request_id, message: snapshot(this.prompt), error };
     this.#host.emit("request_error", event, {}, this.#host.conversation);
+  }
+
+  get #known_request_id(): string | undefined {
+    return this.#has_returned ? this.#request_id : undefined;
+  }
+
+  #end(): void {
+    this.#is_over = true;
+    this.#host.in_flight.delete(this);
   }
 
   #set_idle(): void {

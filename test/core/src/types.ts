@@ -65,6 +65,11 @@ export interface Usage {
   output_tokens?: number | null;
 }
 
+export interface SendResult {
+  message: UserMessage;
+  request_id: string;
+}
+
 export interface CheckpointState {
   message_id: string;
   summary: string;
@@ -117,7 +122,7 @@ export interface Policy {
 }
 
 export interface SummarizationStrategy {
-  /** What the checkpoint's child holds, and what it is asked. `messages` are those since the last checkpoint. */
+  /** Returns the messages and the prompt of the checkpoint's child. `messages` are those since the last checkpoint. */
   build(
     messages: readonly Message[],
     checkpoint_state: CheckpointState | undefined,
@@ -149,11 +154,12 @@ export interface MessageEnd {
   usage: Usage;
   stop_reason: string;
   stop_details?: unknown;
-  /** Where the key is there, it takes the place of the turn's own id, even as `undefined`. */
-  request_id?: string | undefined;
 }
 
-/** What a provider reports to. Every method may throw what a listener threw. */
+/**
+ * Receives the reports of a provider. A method throws what a listener threw, except where the engine reports that error
+ * itself: errors of `prompt_send` and `message_complete` listeners become `request_error`.
+ */
 export interface StreamReceiver {
   before_request(data: unknown): void;
   request_raw(data: unknown): void;
@@ -161,7 +167,7 @@ export interface StreamReceiver {
   stream_raw(data: unknown): void;
   start_message(event: MessageProgress): void;
   update_message(event: MessageProgress): void;
-  /** Runs through without a pause, up to the last listener of `message_complete`, unless a transformer is awaited. */
+  /** Ends the turn synchronously, up to the last listener of `message_complete`, unless a transformer is awaited. */
   complete_message(event: MessageEnd): Promise<void>;
   start_content(event: ContentProgress): void;
   update_content(event: ContentProgress): void;
