@@ -1,0 +1,20 @@
+import { defineConfig } from "vitest/config";
+import all from "./vitest.config.js";
+
+/** Tests that start processes or databases, wait for locks to age, or try hundreds of cases on disk. */
+const SLOW = [
+  "test/history/{faults,*processes}.test.ts",
+  "test/manager/random-runs.test.ts",
+  "test/stores/{drizzle,prisma}-*.test.ts",
+  "test/stores/file/{broken-locks,damage,deaths,flips,folds,foreign-writers,locks,other-readers}.test.ts",
+];
+
+/** The inner loop: the manager, the pure rules, and the memory and file stores on the real file system. */
+export default defineConfig({
+  ...all,
+  test: {
+    ...all.test,
+    include: ["test/{core,history,manager}/*.test.ts", "test/stores/{*,file/*}.test.ts", "test/copy-sessions.test.ts"],
+    exclude: SLOW,
+  },
+});
