@@ -1,13 +1,15 @@
 import type { Message } from "@simulacra-ai/core";
 
 const MAX_LABEL_UNITS = 60;
+/** Enough of a line to decide where it is cut: every boundary up to the limit depends on the code point behind it at most. */
+const DECISIVE_UNITS = MAX_LABEL_UNITS + 2;
 
 /**
- * A label from a text: its trimmed first line, whole up to 60 UTF-16 units, else cut at the last white space, or
- * without one at the last grapheme boundary. Always a prefix of the trimmed text; `undefined` for a blank one.
+ * Returns a label: the trimmed first line of a text without its control characters. A line of more than 60 UTF-16 units is
+ * cut at the last white space, or without one at the last grapheme boundary. Returns `undefined` for a blank text.
  */
 export function label_from_text(text: string): string | undefined {
-  const line = (text.trim().split(/[\n\r\u2028\u2029]/, 1)[0] ?? "").trimEnd();
+  const line = beginning_of_first_line(text);
   if (line === "") {
     return undefined;
   }
@@ -20,6 +22,22 @@ export function label_from_text(text: string): string | undefined {
     }
   }
   return line.slice(0, last_grapheme_boundary(line));
+}
+
+/** Reads no further than a label can need, since the text may have megabytes. */
+function beginning_of_first_line(text: string): string {
+  const start = text.search(/[^\s\p{Cc}]/u);
+  if (start < 0) {
+    return "";
+  }
+  let line = "";
+  for (const [character] of text.slice(start).matchAll(/[^\p{Cc}]|[\t\n\v\f\r\u0085]/gu)) {
+    if (/[\n\r\u2028\u2029]/.test(character) || line.length >= DECISIVE_UNITS) {
+      break;
+    }
+    line += /[\t\v\f\u0085]/.test(character) ? " " : character;
+  }
+  return line.trimEnd();
 }
 
 function last_grapheme_boundary(line: string): number {
@@ -38,12 +56,12 @@ function last_grapheme_boundary(line: string): number {
   return code >= 0xd800 && code <= 0xdbff ? MAX_LABEL_UNITS - 1 : MAX_LABEL_UNITS;
 }
 
-/** The label of a session: from the first text of the user that is not blank. */
+/** Returns the label of a session: from the first text of the user that is not blank. Passes over malformed messages. */
 export function label_from_messages(messages: readonly Readonly<Message>[]): string | undefined {
-  for (const message of messages) {
-    if (message.role === "user" && Array.isArray(message.content)) {
-      for (const content of message.content) {
-        const label = content.type === "text" ? label_from_text(String(content.text)) : undefined;
+  for (const message of messages as readonly ({ role?: unknown; content?: unknown } | null | undefined)[]) {
+    if (message?.role === "user" && Array.isArray(message.content)) {
+      for (const part of message.content as readonly ({ type?: unknown; text?: unknown } | null | undefined)[]) {
+        const label = part?.type === "text" && typeof part.text === "string" ? label_from_text(part.text) : undefined;
         if (label !== undefined) {
           return label;
         }

@@ -19,7 +19,15 @@ const CASES: [string, string, string | undefined][] = [
   ["a line break as on Windows", "Hello \r\nthere", "Hello"],
   ["a carriage return", "Hello\rthere", "Hello"],
   ["a Unicode line separator", "Hello\u2028there", "Hello"],
-  ["white space inside", "a  b\tc", "a  b\tc"],
+  ["white space inside", "a  b\u3000c", "a  b\u3000c"],
+  ["control characters that are white space", "a\tb\v\fc\u0085d", "a b  c d"],
+  ["other control characters", "\u001b[1mHe\u0000llo\u007f \u009bthere\u0007", "[1mHello there"],
+  ["control characters alone", "\u0000\u001b\u009f", undefined],
+  ["control characters around", "\u0007 \u0000\u0085\nHello\u0000 \u001b\t\u0085", "Hello"],
+  ["a first line of control characters", "\u0000\nHello", "Hello"],
+  ["a tab at the cut", `${"x".repeat(50)}\t${"y".repeat(20)}`, "x".repeat(50)],
+  ["control characters among 60 units", "x\u0000".repeat(61), "x".repeat(60)],
+  ["a control character between halves of a pair", `${"x".repeat(58)}\ud83d\u0000\ude00`, `${"x".repeat(58)}😀`],
   ["exactly 60 units", "x".repeat(60), "x".repeat(60)],
   ["61 units in one word", "x".repeat(61), "x".repeat(60)],
   ["60 units, and a line below", `${"x".repeat(60)}\nmore`, "x".repeat(60)],
@@ -49,10 +57,14 @@ describe("the label of a text", () => {
     expect(label_from_text(text)).toBe(label);
   });
 
-  test("rule 13: is a prefix of the trimmed text, of at most 60 units, with no white space at its end", () => {
+  test("rule 13: is a prefix of the trimmed text without its control characters, of at most 60 units", () => {
     const random = seeded_random(13);
     const pieces = [" ", "\t", "\n", "\r\n", "\u00a0", "\u2028", "a", "Wort", "漢字", "é", A_ACUTE, "😀", FAMILY, FLAG];
     pieces.push(
+      "\u0000",
+      "\u001b[0m",
+      "\u0085",
+      "\ufeff",
       "\u200d",
       "\ufe0f",
       "\ud83d",
@@ -66,7 +78,8 @@ describe("the label of a text", () => {
       const length = random.below(40);
       const text = Array.from({ length }, () => random.pick(pieces)).join("");
       const label = label_from_text(text);
-      const trimmed = text.trim();
+      const spaced = text.replaceAll(/[\t\v\f\u0085]/g, " ");
+      const trimmed = spaced.replaceAll(/(?![\n\r])\p{Cc}/gu, "").trim();
       const hint = JSON.stringify(text);
       expect(label === undefined, hint).toBe(trimmed === "");
       if (label !== undefined) {
@@ -84,6 +97,36 @@ describe("the label of a text", () => {
       }
     }
   });
+
+  const length = 8_000_000;
+
+  test.each([
+    ["one word", "x".repeat(length), "x".repeat(60)],
+    ["emoji", FAMILY.repeat(length / 8), FAMILY.repeat(5)],
+    ["white space ahead", `${" \n\t".repeat(length / 3)}Hello`, "Hello"],
+    ["white space behind", `Hello${" ".repeat(length)}`, "Hello"],
+    ["white space inside", `Hello${" ".repeat(length)}there`, "Hello"],
+    ["control characters", `Hello${"\u0000".repeat(length)}there`, "Hellothere"],
+  ])("rule 13: of a text of 8 MB is there at once: %s", (_what, text, label) => {
+    text.charCodeAt(length); // makes one string of the repeated parts
+    const began = performance.now();
+    expect(label_from_text(text)).toBe(label);
+    expect(performance.now() - began).toBeLessThan(250);
+  });
+});
+
+test("rule 13: messages that are no messages have no label, and harm no other", () => {
+  const without_text: unknown = Object.create(null);
+  const contents = [undefined, null, 5, "text", {}, [null], [undefined, 5, "text", []], [{ type: "text" }]];
+  const texts = [null, 5, {}, without_text, Symbol("text"), ["text"]].map((text) => [{ type: "text", text }]);
+  for (const content of [...contents, ...texts]) {
+    const broken = { role: "user", content } as never;
+    expect(label_from_messages([broken])).toBeUndefined();
+    expect(label_from_messages([broken, user("Hello")])).toBe("Hello");
+  }
+  expect(label_from_messages([null, undefined, 5, user("Hello")] as never)).toBe("Hello");
+  const part_behind = { role: "user", content: [null, { type: "text", text: 5 }, { type: "text", text: "Hello" }] };
+  expect(label_from_messages([part_behind as never])).toBe("Hello");
 });
 
 test("rule 13: the label comes from the first text of the user that is not blank", () => {
