@@ -14,7 +14,7 @@ export default defineConfig({
   ...all,
   test: {
     ...all.test,
-    include: ["test/{core,history,manager}/*.test.ts", "test/stores/{*,file/*}.test.ts", "test/copy-sessions.test.ts"],
+    include: ["test/{core,history,manager}/*.test.ts", "test/stores/{*,file/*}.test.ts", "test/*.test.ts"],
     exclude: SLOW,
   },
 });

@@ -10,7 +10,8 @@ export interface SessionErrorDetails {
 
 /**
  * Every error that this package raises. Decide by `code`, show `message`; `cause` is the error underneath,
- * `session_id` and `path` say what it is about, where that is known.
+ * `session_id` and `path` say what it is about, where that is known. Control characters in the message are escaped, since
+ * ids and labels may have any, and a terminal would obey them.
  *
  * | code | meaning |
  * | --- | --- |
@@ -30,7 +31,7 @@ export class SessionError extends Error {
   readonly path?: string;
 
   constructor(code: SessionErrorCode, message: string, details: SessionErrorDetails = {}) {
-    super(message, "cause" in details ? { cause: details.cause } : undefined);
+    super(escape_control_characters(message), "cause" in details ? { cause: details.cause } : undefined);
     this.code = code;
     if (details.session_id !== undefined) {
       this.session_id = details.session_id;
@@ -39,6 +40,13 @@ export class SessionError extends Error {
       this.path = details.path;
     }
   }
+}
+
+function escape_control_characters(text: string): string {
+  return text.replaceAll(/\p{Cc}/gu, (character) => {
+    const short = JSON.stringify(character).slice(1, -1);
+    return short === character ? `\\u00${character.charCodeAt(0).toString(16)}` : short;
+  });
 }
 
 /**
