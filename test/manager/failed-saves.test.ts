@@ -1,0 +1,274 @@
+import { describe, expect, test, vi } from "vitest";
+import type { SessionManager, SessionSnapshot } from "@simulacra-ai/session";
+import { each_backend, type Backend } from "../backends.js";
+import { history_of, others_than, said } from "../history/stores.js";
+import { conflicts_of, histories_of, repeated } from "../support/faulty-store.js";
+import { in_time, outcome_in_time } from "../support/in-time.js";
+import { assistant, texts, turns, user } from "../support/messages.js";
+import { open_plain, open_recording } from "../support/open-session.js";
+import type { PlainConversation } from "../support/plain-conversation.js";
+import type { RecordingStore } from "../support/recording-store.js";
+
+/** A turn whose messages have ids, so that a rewind can name them. */
+function turn_with_ids(conversation: PlainConversation, text: string): void {
+  conversation.messages.push(user(text, `u ${text}`), assistant(`re: ${text}`, `a ${text}`));
+  conversation.emit("message_complete");
+}
+
+/** Resolves when a stored state is reported that holds this text. */
+function saved_with(manager: SessionManager, text: string): Promise<void> {
+  return new Promise((resolve) => {
+    manager.on("save", ({ messages }: SessionSnapshot) => void (texts(messages)?.includes(text) && resolve()));
+  });
+}
+
+/** One stored turn, and two more whose saves have failed. */
+async function open_with_failed_saves(backend: Backend) {
+  const store = await open_recording(backend);
+  await store.save("other", turns(1, "o"), { kind: "root" });
+  const opened = open_plain(store);
+  const { manager, conversation } = opened;
+  const id = manager.start_new();
+  turn_with_ids(conversation, "one");
+  await manager.flush();
+  store.fail_saves({ times: Infinity });
+  for (const text of ["two", "three"]) {
+    turn_with_ids(conversation, text);
+    await expect(manager.flush()).rejects.toThrow("disk on fire");
+  }
+  return { store, id, conflicts: conflicts_of(manager), ...opened };
+}
+
+type Opened = Awaited<ReturnType<typeof open_with_failed_saves>>;
+
+/** True where one session holds all of these turns. */
+function holds(histories: ReadonlyMap<string, string[]>, ...prompts: string[]): boolean {
+  const wanted = said(...prompts);
+  return [...histories.values()].some((history) => wanted.every((text) => history.includes(text)));
+}
+
+/** True where some session begins with these turns. */
+function is_beginning(histories: ReadonlyMap<string, string[]>, ...prompts: string[]): boolean {
+  const wanted = String(said(...prompts));
+  return [...histories.values()].some((history) => String(history.slice(0, 2 * prompts.length)) === wanted);
+}
+
+/** Ways in which an application goes on to something else, and what the current session is to hold behind a turn. */
+const WAYS_ON: [string, (opened: Opened) => unknown, current: string[]][] = [
+  ["clear()", ({ conversation }) => conversation.clear(), []],
+  ["load() of the conversation", ({ conversation }) => conversation.load(turns(1, "x")), texts(turns(1, "x"))!],
+  ["start_new()", ({ manager }) => manager.start_new(), []],
+  ["load(another)", ({ manager }) => manager.load("other"), texts(turns(1, "o"))!],
+];
+
+/** The same for ways that write something themselves. */
+const WRITING_WAYS_ON: [string, (opened: Opened) => unknown, current: string[] | undefined][] = [
+  ["a fork of another session", ({ manager }) => manager.fork("other"), texts(turns(1, "o"))!],
+  ["a fork of the same session", ({ manager, id }) => manager.fork(id), undefined],
+  ["a rewind", ({ manager }) => manager.rewind("a one"), said("one")],
+  ["load() of the same session", ({ manager, id }) => manager.load(id), undefined],
+];
+
+each_backend((backend) => {
+  test.each([...WAYS_ON, ...WRITING_WAYS_ON])(
+    "rule 10: turns whose saves failed are stored though %s comes before the retry",
+    async (_what, go_on, current) => {
+      const opened = await open_with_failed_saves(backend);
+      const { store, manager, conversation, conflicts } = opened;
+      store.heal();
+      await go_on(opened);
+      const shown = texts(conversation.messages) ?? [];
+      conversation.turn("four");
+      await manager.flush();
+      const histories = await histories_of(store);
+      expect(histories.get(manager.current_session_id!)).toEqual([...(current ?? shown), ...said("four")]);
+      expect(is_beginning(histories, "one", "two", "three")).toBe(true);
+      expect([repeated(histories), conflicts, manager.last_error]).toEqual([[], [], undefined]);
+    },
+  );
+
+  test.each(WAYS_ON)(
+    "rule 10: turns whose saves failed are stored though %s comes while the store still fails",
+    async (_what, go_on, current) => {
+      const opened = await open_with_failed_saves(backend);
+      const { store, manager, conversation, conflicts } = opened;
+      await go_on(opened);
+      conversation.turn("four");
+      await expect(manager.flush()).rejects.toThrow("disk on fire");
+      expect(manager.last_error).toMatchObject({ message: "disk on fire" });
+      store.heal();
+      await manager.flush();
+      const histories = await histories_of(store);
+      expect(histories.get(manager.current_session_id!)).toEqual([...current, ...said("four")]);
+      expect([...histories.values()]).toContainEqual(said("one", "two", "three"));
+      expect([repeated(histories), conflicts, manager.last_error]).toEqual([[], [], undefined]);
+    },
+  );
+
+  test("rule 10: of several histories that were replaced while the store failed, each is stored", async () => {
+    const { store, manager, conversation, conflicts } = await open_with_failed_saves(backend);
+    for (const text of ["four", "five"]) {
+      conversation.clear();
+      conversation.turn(text);
+      await expect(manager.flush()).rejects.toThrow("disk on fire");
+    }
+    store.heal();
+    await manager.flush();
+    const histories = await histories_of(store);
+    expect(histories.get(manager.current_session_id!)).toEqual(said("five"));
+    expect([...histories.values()]).toContainEqual(said("one", "two", "three"));
+    expect([...histories.values()]).toContainEqual(said("four"));
+    expect([repeated(histories), conflicts]).toEqual([[], []]);
+  });
+
+  test("rule 10: with overwrite, nothing of a replaced history is stored by the retry", async () => {
+    const store = await open_recording(backend);
+    const { manager, conversation } = open_plain(store, { on_replace: "overwrite" });
+    const id = manager.start_new();
+    conversation.turn("one");
+    await manager.flush();
+    store.fail_saves({ times: 2 });
+    conversation.turn("two");
+    await expect(manager.flush()).rejects.toThrow("disk on fire");
+    store.heal();
+    conversation.clear();
+    conversation.turn("three");
+    await manager.flush();
+    expect(await history_of(store, id)).toEqual(said("three"));
+    expect(await others_than(store, id)).toEqual([]);
+  });
+
+  test("rule 4: turns of a child whose saves failed are stored though its conversation is cleared", async () => {
+    const store = await open_recording(backend);
+    const { manager, conversation } = open_plain(store);
+    manager.start_new();
+    const child = conversation.spawn();
+    child.turn("one");
+    await manager.flush();
+    store.fail_saves({ times: Infinity });
+    child.turn("two");
+    await expect(manager.flush()).rejects.toThrow("disk on fire");
+    store.heal();
+    child.clear();
+    child.turn("three");
+    await manager.flush();
+    const histories = [...(await histories_of(store)).values()];
+    expect(histories).toContainEqual(said("one", "two"));
+    expect(histories).toContainEqual(said("three"));
+  });
+
+  describe("a session that is loaded again before a failed save is retried", () => {
+    async function load_again(store: RecordingStore) {
+      const opened = open_plain(store);
+      const { manager, conversation, errors } = opened;
+      const conflicts = conflicts_of(manager);
+      const id = manager.start_new();
+      conversation.turn("one");
+      await manager.flush();
+      store.fail_saves();
+      conversation.turn("two");
+      await vi.waitFor(() => expect(errors).toHaveLength(1));
+      await manager.load(id);
+      const shown = texts(conversation.messages) ?? [];
+      return { ...opened, id, conflicts, shown };
+    }
+
+    test("rule 15: every turn is stored when the manager is closed", async () => {
+      const store = await open_recording(backend);
+      const { manager, conversation, conflicts, shown } = await load_again(store);
+      const saved = saved_with(manager, "three");
+      conversation.turn("three");
+      await in_time(saved, "the save");
+      const is_lost = !holds(await histories_of(store), "two");
+      expect(is_lost && manager.last_error === undefined).toBe(false);
+      const id = manager.current_session_id!;
+      await in_time(manager[Symbol.asyncDispose](), "closing");
+      const histories = await histories_of(store);
+      expect(histories.get(id)).toEqual([...shown, ...said("three")]);
+      expect(shown.slice(0, 2)).toEqual(said("one"));
+      expect(holds(histories, "two")).toBe(true);
+      expect([repeated(histories), conflicts]).toEqual([[], []]);
+    });
+
+    test("rule 15: every turn is stored where flush() comes before the next turn", async () => {
+      const store = await open_recording(backend);
+      const { manager, conversation, conflicts, shown } = await load_again(store);
+      await manager.flush();
+      expect(texts(conversation.messages)).toEqual(shown);
+      expect(holds(await histories_of(store), "two")).toBe(true);
+      conversation.turn("three");
+      await manager.flush();
+      const histories = await histories_of(store);
+      expect(histories.get(manager.current_session_id!)).toEqual([...shown, ...said("three")]);
+      expect(holds(histories, "two")).toBe(true);
+      expect([repeated(histories), conflicts, manager.last_error]).toEqual([[], [], undefined]);
+    });
+  });
+
+  test("rule 27: a rename that succeeds does not make a failed save good", async () => {
+    const { store, id, manager } = await open_with_failed_saves(backend);
+    store.heal();
+    store.fail(["append", "replace"], { times: Infinity });
+    if (store.update !== undefined) {
+      await manager.rename(id, "renamed");
+      expect(manager.last_error).toMatchObject({ message: "disk on fire" });
+    }
+    store.heal();
+    await manager.flush();
+    expect(manager.last_error).toBeUndefined();
+    expect(await history_of(store, id)).toEqual(said("one", "two", "three"));
+  });
+
+  test("rule 27: a save of another session does not make a failed save good", async () => {
+    const { store, id, manager, conversation } = await open_with_failed_saves(backend);
+    store.heal();
+    store.fail_saves({ id, times: Infinity });
+    const second = manager.start_new();
+    conversation.turn("four");
+    expect(await outcome_in_time(manager.flush())).not.toBe("done");
+    expect(await history_of(store, second)).toEqual(said("four"));
+    expect(manager.last_error).toMatchObject({ message: "disk on fire" });
+    store.heal();
+    await manager.flush();
+    expect(manager.last_error).toBeUndefined();
+    expect(await history_of(store, id)).toEqual(said("one", "two", "three"));
+  });
+});
+
+each_backend(
+  (backend) => {
+    test("rule 9: without revisions, a write behind load() compares with what is stored", async () => {
+      const store = await open_recording(backend);
+      await store.save("s", turns(1), { kind: "root" });
+      const [ours, theirs] = [open_plain(store), open_plain(store)];
+      await ours.manager.load("s");
+      await theirs.manager.load("s");
+      theirs.conversation.turn("theirs");
+      await theirs.manager.flush();
+      ours.conversation.turn("ours");
+      await ours.manager.flush();
+      const histories = await histories_of(store);
+      expect(histories.get(ours.manager.current_session_id!)).toEqual([...texts(turns(1))!, ...said("ours")]);
+      expect([...histories.values()]).toContainEqual([...texts(turns(1))!, ...said("theirs")]);
+    });
+
+    test("rule 9: without revisions, the retry of a failed write compares with what is stored", async () => {
+      const store = await open_recording(backend);
+      const [ours, theirs] = [open_plain(store), open_plain(store)];
+      const id = ours.manager.start_new();
+      ours.conversation.turn("one");
+      await ours.manager.flush();
+      store.fail_saves();
+      ours.conversation.turn("ours");
+      await vi.waitFor(() => expect(ours.errors).toHaveLength(1));
+      await theirs.manager.load(id);
+      theirs.conversation.turn("theirs");
+      await theirs.manager.flush();
+      await ours.manager.flush();
+      const histories = await histories_of(store);
+      expect(histories.get(ours.manager.current_session_id!)).toEqual(said("one", "ours"));
+      expect([...histories.values()]).toContainEqual(said("one", "theirs"));
+    });
+  },
+  ["four-method"],
+);
