@@ -1,0 +1,101 @@
+import type { AssistantMessage, Message } from "@simulacra-ai/core";
+import type { SessionDraft, SessionManager, SessionStore } from "@simulacra-ai/session";
+import { describe, expect, test, vi } from "vitest";
+import { each_backend, type Backend } from "../backends.js";
+import { ask } from "../core/helpers.js";
+import { open_backend, open_session, record_of } from "../support/open-session.js";
+
+/** A session with one turn, and a second one that was cancelled in the middle of its answer. */
+async function open_cancelled(backend: Backend) {
+  const { store } = await open_backend(backend);
+  const steps = [{ text: "yes" }, { text: "half of it", chunks: 2, gate: new Promise<void>(() => undefined) }];
+  const script = [...steps, { text: "later" }];
+  const opened = open_session(store, { script, draft_interval_ms: 0 });
+  const { manager, conversation } = opened;
+  const id = manager.start_new();
+  await ask(conversation, "one");
+  await conversation.prompt("two");
+  await vi.waitFor(() => expect(manager.draft?.partial).toBeDefined());
+  conversation.cancel_response();
+  await vi.waitFor(() => expect(conversation.state).toBe("idle"));
+  return { store, id, draft: manager.draft!, ...opened };
+}
+
+/** What an application makes of a draft that it wants to keep as a turn. */
+function turn_of({ prompt, partial }: SessionDraft): Message[] {
+  const answer: AssistantMessage = { role: "assistant", content: [], ...partial };
+  return [prompt, answer];
+}
+
+async function expect_no_draft(manager: SessionManager, store: SessionStore, id: string): Promise<void> {
+  expect(manager.draft).toBeUndefined();
+  await expect(manager.resume_draft()).rejects.toMatchObject({ code: "invalid_state" });
+  await manager.flush();
+  expect(manager.draft).toBeUndefined();
+  expect(await record_of(store, id)).not.toHaveProperty("draft");
+}
+
+each_backend(
+  (backend) => {
+    test("rule 17: a draft that the application put into the conversation itself is none any more", async () => {
+      const { store, id, manager, conversation, draft, errors } = await open_cancelled(backend);
+      const messages = [...conversation.messages, ...turn_of(draft)];
+      conversation.load(messages);
+      expect(manager.draft).toBeUndefined();
+      await expect(manager.resume_draft()).rejects.toMatchObject({ code: "invalid_state" });
+      await manager.save();
+      await expect_no_draft(manager, store, id);
+      expect((await record_of(store, id)).messages).toEqual(messages);
+      expect(errors).toEqual([]);
+    });
+
+    test("rule 17: the same with a copy of the draft that went through JSON", async () => {
+      const { store, id, manager, conversation, draft } = await open_cancelled(backend);
+      const copy = JSON.parse(JSON.stringify(turn_of(draft))) as Message[];
+      conversation.load([...conversation.messages, ...copy]);
+      await manager.save();
+      await expect_no_draft(manager, store, id);
+    });
+
+    test("rule 17: the same with the prompt alone", async () => {
+      const { store, id, manager, conversation, draft } = await open_cancelled(backend);
+      conversation.load([...conversation.messages, draft.prompt]);
+      await manager.save();
+      await expect_no_draft(manager, store, id);
+    });
+
+    test("rule 17: the same where another turn follows, and nothing is saved by hand", async () => {
+      const { store, id, manager, conversation, draft } = await open_cancelled(backend);
+      conversation.load([...conversation.messages, ...turn_of(draft)]);
+      await ask(conversation, "three");
+      await expect_no_draft(manager, store, id);
+      expect((await record_of(store, id)).messages).toEqual(conversation.messages);
+    });
+
+    test("rule 17: no draft is handed over with a session that holds its prompt", async () => {
+      const { store, id, manager, conversation, draft } = await open_cancelled(backend);
+      conversation.load([...conversation.messages, ...turn_of(draft)]);
+      await manager.save();
+      await manager.load(id);
+      await expect_no_draft(manager, store, id);
+      expect(conversation.messages).toHaveLength(4);
+    });
+
+    describe("where the application takes a loaded session's draft", () => {
+      test("rule 17: it is none any more in the manager that handed it over", async () => {
+        const { store, id, manager: first } = await open_cancelled(backend);
+        await first.flush();
+        first[Symbol.dispose]();
+        const { manager, conversation } = open_session(store);
+        await manager.load(id);
+        const draft = manager.draft!;
+        expect(draft.prompt.content).toMatchObject([{ text: "two" }]);
+        conversation.load([...conversation.messages, ...turn_of(draft)]);
+        expect(manager.draft).toBeUndefined();
+        await manager.save();
+        await expect_no_draft(manager, store, id);
+      });
+    });
+  },
+  ["memory", "file"],
+);
