@@ -47,6 +47,8 @@ export class ManagedConversation {
   #began = false;
   /** The end of a turn was counted. Its `message_complete` may follow. */
   #has_ended = false;
+  /** The state is idle, and `message_complete` may follow at once. */
+  #is_ending = false;
   /** The manager sends a prompt. */
   #is_sending = false;
   #is_disposed = false;
@@ -60,7 +62,7 @@ export class ManagedConversation {
         this.#turn_begins();
         return event?.message && handlers.prompt_send(event.message);
       }),
-      this.#listener("state_change", () => (this.#is_at_rest ? this.#turn_ends() : this.#turn_begins())),
+      this.#listener("state_change", () => (this.#is_at_rest ? this.#comes_to_rest() : this.#turn_begins())),
       this.#listener("request_error", () => this.#turn_ends()),
       this.#listener("message_update", (event?: { message?: Partial<AssistantMessage> }) => {
         return event?.message && handlers.message_update(event.message);
@@ -106,7 +108,7 @@ export class ManagedConversation {
   }
 
   get is_busy(): boolean {
-    return !this.#is_disposed && (this.#began || this.#is_sending || !this.#is_at_rest);
+    return !this.#is_disposed && (this.#began || this.#is_ending || this.#is_sending || !this.#is_at_rest);
   }
 
   get epoch(): Epoch {
@@ -203,7 +205,15 @@ export class ManagedConversation {
     }
   }
 
+  /** Whoever calls before `message_complete` is heard would not see the turn among the saved ones. */
+  #comes_to_rest(): void {
+    this.#turn_ends();
+    this.#is_ending = true;
+    queueMicrotask(() => (this.#is_ending = false));
+  }
+
   #turn_ends(): void {
+    this.#is_ending = false;
     if (this.#began) {
       this.#began = false;
       this.#has_ended = true;

@@ -1,5 +1,5 @@
 import { randomUUID } from "node:crypto";
-import type { Message } from "@simulacra-ai/core";
+import type { Message, Usage } from "@simulacra-ai/core";
 import { no_active_session, SessionError } from "../errors.js";
 import type { ResolvedSession } from "../lineage.js";
 import type { MetadataPatch } from "../metadata.js";
@@ -134,32 +134,29 @@ export class CurrentSession {
     session.note_checkpoint(conversation.checkpoint_state, live);
   }
 
-  /** A turn begins. With `auto_start`, a session begins with it where none is active. */
-  turn_began(): void {
-    const { conversation, options } = this.#parts;
-    if (this.#session !== undefined || !options.auto_save) {
-      return;
-    }
-    if (options.auto_start) {
+  /** Begins a session with the conversation as it is, where none is active and `auto_start` is set. */
+  start_automatically(): void {
+    const { options } = this.#parts;
+    if (this.#session === undefined && options.auto_start && options.auto_save) {
       this.take_over(this.create({ kind: "root" }));
       this.want();
-    } else {
-      this.#turn_base = conversation.messages.length;
+    }
+  }
+
+  turn_began(): void {
+    this.start_automatically();
+    if (this.#session === undefined) {
+      this.#turn_base = this.#parts.conversation.messages.length;
     }
   }
 
   /** A turn completed while no session is active. It is reported once, and kept until the conversation is replaced. */
-  turn_without_session(): void {
+  turn_without_session(usage: Usage | undefined): void {
     const { conversation, events, options } = this.#parts;
     if (!options.auto_save) {
       return;
     }
-    if (options.auto_start) {
-      this.take_over(this.create({ kind: "root" }));
-      this.want();
-      return;
-    }
-    this.#follow_turn(conversation.messages);
+    this.#follow_turn(conversation.messages, usage);
     if (!this.#is_reported) {
       this.#is_reported = true;
       const message = "no active session: the turn is not saved; call start_new() or load() first, or set auto_start";
@@ -168,7 +165,7 @@ export class CurrentSession {
   }
 
   /** Follows the messages that came in turns. Messages that the application put in are not among them. */
-  #follow_turn(live: Messages): void {
+  #follow_turn(live: Messages, usage: Usage | undefined): void {
     const base = this.#turn_base ?? Math.max(0, live.length - 2); // prompt and reply come together
     this.#turn_base = undefined;
     const is_continued = this.#turns !== undefined && this.#turns.from + this.#turns.state.history.length === base;
@@ -178,6 +175,9 @@ export class CurrentSession {
     const messages = live.slice(from);
     if (this.#parts.options.auto_slug) {
       state.note_auto_label(messages);
+    }
+    if (usage !== undefined) {
+      state.note_usage(usage);
     }
     state.want(messages, ({ error }) => this.#parts.events.tell(error, "save"));
   }

@@ -1,3 +1,4 @@
+import type { SessionError } from "../errors.js";
 import type { SaveQueue } from "./save-queue.js";
 import { StoredState, type SessionState } from "./session-state.js";
 
@@ -10,6 +11,8 @@ export class Family {
   readonly at_work = new Set<SaveQueue>();
   /** Ids of sessions that were written since they were last flushed. */
   readonly unflushed = new Set<string>();
+  /** Sessions with a turn that cannot be stored. */
+  readonly #unstorable = new Set<SessionState>();
   readonly #states = new Map<string, WeakRef<StoredState>>();
   readonly #collected = new FinalizationRegistry<string>((id) => {
     if (this.#states.get(id)?.deref() === undefined) {
@@ -26,6 +29,22 @@ export class Family {
       this.#collected.register(state, id);
     }
     return state;
+  }
+
+  note_unstorable(state: SessionState): void {
+    this.#unstorable.add(state);
+  }
+
+  /** Returns why a turn that a conversation still holds cannot be stored. */
+  unstorable_turn(): SessionError | undefined {
+    for (const state of this.#unstorable) {
+      const reason = state.history.reason_left_out();
+      if (reason !== undefined) {
+        return reason;
+      }
+      this.#unstorable.delete(state);
+    }
+    return undefined;
   }
 
   /** Returns the sessions under this id that are not stored yet, with the queues that write them. */

@@ -22,7 +22,7 @@ export interface LeftOut {
  */
 export class History {
   /** The conversation that is followed. Two conversations may follow one session. */
-  readonly conversation: object;
+  readonly conversation: { readonly messages: Messages };
   /** True when every message was copied by an explicit save, so edits in place count. */
   readonly is_exact: boolean;
   /** The number of stored messages, at the beginning, that belong to the session's parents. */
@@ -35,7 +35,7 @@ export class History {
   /** The conversation's messages as they were read last, until all of them are stored. */
   #live: Messages = [];
 
-  constructor(conversation: object, inherited = 0, is_exact = false) {
+  constructor(conversation: History["conversation"], inherited = 0, is_exact = false) {
     this.conversation = conversation;
     this.inherited = inherited;
     this.is_exact = is_exact;
@@ -46,7 +46,7 @@ export class History {
   }
 
   /** Begins a history of messages that are stored already. */
-  static of_stored(conversation: object, messages: Messages, inherited: number): History {
+  static of_stored(conversation: History["conversation"], messages: Messages, inherited: number): History {
     const history = new History(conversation, inherited);
     for (const message of messages) {
       history.#push(message);
@@ -98,9 +98,9 @@ export class History {
     return count - left_out;
   }
 
-  /** Returns why a turn was left out that these messages still hold. */
-  reason_left_out(read: () => Messages): SessionError | undefined {
-    const messages = this.#left_out.size > 0 ? read() : [];
+  /** Returns why a turn was left out that the conversation still holds. */
+  reason_left_out(): SessionError | undefined {
+    const messages = this.#left_out.size > 0 ? this.conversation.messages : [];
     const held = [...this.#left_out].find(([at]) => at in messages && messages[at]?.content === this.#contents[at]);
     return held?.[1];
   }

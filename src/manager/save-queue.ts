@@ -80,6 +80,9 @@ export class SaveQueue {
   want_exactly(state: SessionState, messages: Messages, given: Given): { version: Version; left_out: LeftOut[] } {
     const left_out: LeftOut[] = [];
     const version = state.want_exactly(messages, given, (turn) => left_out.push(turn));
+    if (left_out.length > 0) {
+      this.#family.note_unstorable(state);
+    }
     this.#mark(state);
     return { version, left_out };
   }
@@ -189,8 +192,9 @@ export class SaveQueue {
       for (const id of [...this.#family.unflushed]) {
         await this.enqueue(() => this.flush_session(id)).catch(fail);
       }
-      if (errors.length > 0) {
-        throw errors[0];
+      const error = errors[0] ?? this.#family.unstorable_turn();
+      if (error !== undefined) {
+        throw error as Error;
       }
     });
     this.#flushing = flushed.catch(() => undefined); // the outcome goes to the caller
@@ -207,6 +211,7 @@ export class SaveQueue {
   }
 
   #report_left_out(state: SessionState, { error }: LeftOut): void {
+    this.#family.note_unstorable(state);
     this.#events.tell(error, "save", { session_id: state.id });
   }
 

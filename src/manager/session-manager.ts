@@ -105,7 +105,7 @@ export class SessionManager {
    * succeeds or the session is deleted; of anything else, until the next save that succeeds.
    */
   get last_error(): unknown {
-    return this.#parts.events.failures.newest ?? this.#unstorable_turn();
+    return this.#parts.events.failures.newest ?? this.#parts.family.unstorable_turn();
   }
 
   /**
@@ -245,11 +245,12 @@ export class SessionManager {
   async delete(id: string, { forks = "keep" }: DeleteOptions = {}): Promise<boolean> {
     require_fork_policy(forks);
     const { conversation, queue } = this.#parts;
-    if (this.current_session_id === id) {
+    const is_current = this.current_session_id === id;
+    if (is_current) {
       conversation.require_idle();
     }
     const { epoch } = conversation;
-    return queue.enqueue(() => delete_session(this.#parts, id, forks, epoch));
+    return queue.enqueue(() => delete_session(this.#parts, { id, policy: forks, epoch, is_current }));
   }
 
   /**
@@ -285,13 +286,8 @@ export class SessionManager {
    *   holds a turn that JSON cannot hold.
    */
   async flush(): Promise<void> {
-    const { drafts, queue } = this.#parts;
-    drafts.refresh();
-    await queue.flush();
-    const error = this.#unstorable_turn();
-    if (error !== undefined) {
-      throw error;
-    }
+    this.#parts.drafts.refresh();
+    await this.#parts.queue.flush();
   }
 
   on<E extends keyof SessionManagerEvents>(event: E, listener: (...args: SessionManagerEvents[E]) => void): this {
@@ -336,11 +332,11 @@ export class SessionManager {
   #message_complete(usage: Usage | undefined): void {
     const { current, drafts } = this.#parts;
     drafts.turn_completed();
+    current.start_automatically();
     if (current.session === undefined) {
-      current.turn_without_session();
-    }
-    if (usage) {
-      current.session?.note_usage(usage);
+      current.turn_without_session(usage);
+    } else if (usage) {
+      current.session.note_usage(usage);
     }
     this.#auto_save();
   }
@@ -404,12 +400,6 @@ export class SessionManager {
     queue.wrote(id);
     family.state_of(id).user_label = label;
     known.forEach((session) => session.learn(user_label));
-  }
-
-  /** Returns why a turn that the conversation holds is not stored. */
-  #unstorable_turn(): SessionError | undefined {
-    const { current, conversation } = this.#parts;
-    return current.session?.history.reason_left_out(() => conversation.messages);
   }
 
   #require_open(): void {

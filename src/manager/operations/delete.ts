@@ -24,14 +24,12 @@ export function require_fork_policy(policy: unknown): asserts policy is ForkPoli
  */
 export async function delete_session(
   parts: ManagerParts,
-  id: string,
-  policy: ForkPolicy,
-  epoch: Epoch,
+  { id, policy, epoch, is_current }: { id: string; policy: ForkPolicy; epoch: Epoch; is_current: boolean },
 ): Promise<boolean> {
   const { store, events, current, conversation } = parts;
   const doomed = policy === "cascade" ? await store.with_descendants([id]) : [id];
   const require_unmoved = () => {
-    if (current.id !== undefined && doomed.includes(current.id)) {
+    if (is_current || (current.id !== undefined && doomed.includes(current.id))) {
       conversation.require_unmoved(epoch);
     }
   };
