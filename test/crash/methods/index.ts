@@ -4,6 +4,7 @@ import { DAMAGE } from "./damage.js";
 import { FAULTS_METHOD } from "./faults.js";
 import { FOREIGN_WRITERS } from "./foreign-writers.js";
 import { INTERLEAVINGS } from "./interleavings.js";
+import { MANAGER_CALLS } from "./manager-calls.js";
 import { MANAGER_MODEL, STORE_MODEL } from "./model.js";
 import { POWER_CUTS } from "./power-cuts.js";
 import { FAILED_SYNCS, FULL_DISK, LIMITS } from "./real-faults.js";
@@ -22,6 +23,7 @@ export const METHODS: Method[] = [
   DAMAGE,
   STORE_MODEL,
   MANAGER_MODEL,
+  MANAGER_CALLS,
   INTERLEAVINGS,
   FOREIGN_WRITERS,
   POWER_CUTS,

@@ -1,0 +1,80 @@
+import type { Ledger } from "./ledger.js";
+import { has_code } from "./manager-life.js";
+import { texts_of } from "./texts.js";
+import type { Talk, User } from "./user.js";
+
+/**
+ * A call that changes the conversation, and may do so only if no turn has come between: watched from the call to its
+ * end. Of two that are under way together nothing is said.
+ */
+export class GuardedCall {
+  readonly #what: string;
+  readonly #user: User;
+  readonly #ledger: Ledger;
+  readonly #before: { talk: Talk; id: string | undefined; texts: string; loads: number; conflicts: number };
+  #is_alone = true;
+  /** `start_new()` was called before this call acted. */
+  #is_overtaken = false;
+  /** The turn that completed before this call acted. */
+  #turn_between: string | undefined;
+
+  constructor(what: string, user: User, ledger: Ledger) {
+    const { life, talk } = user;
+    this.#what = what;
+    this.#user = user;
+    this.#ledger = ledger;
+    const texts = texts_of(talk.conversation.messages).join();
+    this.#before = { talk, id: life.session_id, texts, loads: life.loads, conflicts: life.conflicts };
+  }
+
+  /** Something else changes the conversation or the session. */
+  disturb(): void {
+    this.#is_alone = false;
+  }
+
+  started_new(): void {
+    this.#is_overtaken ||= !this.#has_acted;
+    this.#is_alone &&= this.#is_overtaken;
+  }
+
+  /** A turn completes, and the manager has not heard of it yet. */
+  turn_completed(reply: string): void {
+    if (!this.#has_acted) {
+      this.#turn_between = reply;
+    }
+  }
+
+  /** `has_changed`: it did what it was asked for, and that has changed the conversation. */
+  resolved(has_changed: boolean): void {
+    if (!this.#is_alone || !has_changed) {
+      return;
+    }
+    if (this.#is_overtaken) {
+      this.#ledger.find("acted-after-start", `${this.#what} resolved`);
+    } else if (this.#turn_between !== undefined) {
+      this.#ledger.find(
+        "acted-after-turn",
+        `${this.#what} resolved, and before it acted ${this.#turn_between} completed`,
+      );
+    }
+  }
+
+  rejected(error: unknown): void {
+    const { talk, id, texts, conflicts } = this.#before;
+    const { life } = this.#user;
+    if (!this.#is_alone || this.#is_overtaken || life.conflicts !== conflicts || !has_code(error, "invalid_state")) {
+      return;
+    }
+    const now = texts_of(talk.conversation.messages).join();
+    const is_same = this.#turn_between === undefined ? now === texts : now.startsWith(texts);
+    if (!is_same || (id !== undefined && life.session_id !== id)) {
+      const found = `${id}: ${texts}; then ${life.session_id}: ${now}`;
+      this.#ledger.find("changed-by-rejected", `${this.#what} rejected; before ${found}`);
+    }
+  }
+
+  get #has_acted(): boolean {
+    const { life } = this.#user;
+    return life.loads > this.#before.loads || life.session_id !== this.#before.id;
+  }
+}

@@ -1,0 +1,197 @@
+import type { Conversation, LifecycleErrorEvent } from "@simulacra-ai/core";
+import { SessionError, SessionManager } from "@simulacra-ai/session";
+import type { ManagerEvent } from "./calls.js";
+import type { FaultyStore } from "./faulty-store.js";
+import type { Ledger, Promised } from "./ledger.js";
+import type { Options } from "./plan.js";
+import { replies_of } from "./texts.js";
+
+/** A time in which no session was active, and the turns that completed then. */
+interface Gap {
+  completed: number;
+  reports: number;
+  /** Still in the conversation, and in no session. */
+  unsaved: string[];
+}
+
+/** A manager from its making to the end of the run, and what it told. */
+export class ManagerLife {
+  readonly manager: SessionManager;
+  readonly store: FaultyStore;
+  readonly options: Options;
+  is_disposed = false;
+  /** Somebody waits for its disposal. */
+  is_ending = false;
+  /** A turn was in flight when its disposal began, and has not ended yet. */
+  waits_for_turn = false;
+  /** With `on_conflict: "error"`: a conflict was told, and what it is about is not stored. */
+  has_conflict = false;
+  /** How often a session was put into the conversation. */
+  loads = 0;
+  /** How often the session went on under another id. */
+  conflicts = 0;
+  /** Errors that were told, and with which operations. */
+  readonly told = new Map<unknown, Set<string>>();
+  /** What listeners threw or rejected with, that has to be told. */
+  readonly thrown: { error: Error; event: ManagerEvent }[] = [];
+  readonly gaps: Gap[] = [new_gap()];
+  readonly #ledger: Ledger;
+  readonly #homeless: Promised[] = [];
+  /** Called when a session was put into the conversation. */
+  on_load: () => void = () => undefined;
+  /** Called when a conflict was told. */
+  on_conflict: (what: string) => void = () => undefined;
+
+  constructor(
+    store: FaultyStore,
+    conversation: Conversation,
+    { options, ledger }: { options: Options; ledger: Ledger },
+  ) {
+    this.store = store;
+    this.options = options;
+    this.#ledger = ledger;
+    this.manager = new SessionManager(store, conversation, options);
+    this.manager.on("lifecycle_error", (event) => this.#lifecycle_error(event));
+    this.manager.on("save", ({ id, messages }) => this.#saved(id, replies_of(messages)));
+    this.manager.on("load", () => {
+      this.loads += 1;
+      this.look();
+      this.on_load();
+    });
+    this.manager.on("conflict", ({ id, fork_id }) => {
+      this.conflicts += 1;
+      this.on_conflict(`${id} goes on as ${fork_id}`);
+    });
+    this.manager.on("dispose", () => (this.is_disposed = true));
+  }
+
+  /** Whether the manager certainly hears of a turn that completes now. */
+  hears_turn(): boolean {
+    const waits = this.waits_for_turn;
+    this.waits_for_turn = false;
+    return !this.is_disposed && (!this.is_ending || waits);
+  }
+
+  get session_id(): string | undefined {
+    return this.manager.current_session_id;
+  }
+
+  /** Notes which session is active: turns without one are stored when one becomes active. */
+  look(): string | undefined {
+    const id = this.session_id;
+    const gap = this.gap;
+    if (id !== undefined) {
+      this.#ledger.shadows.note_id(id);
+      this.#give_home(id);
+      if (gap.completed > 0) {
+        this.#end_gap(gap);
+      }
+    }
+    return id;
+  }
+
+  get gap(): Gap {
+    return this.gaps.at(-1) ?? new_gap();
+  }
+
+  /** A turn completed, before the manager hears of it. */
+  turn_completed(reply: string, history: string[]): void {
+    const home = this.look();
+    const { auto_save, auto_start, on_replace } = this.options;
+    if (!auto_save) {
+      return;
+    }
+    if (home !== undefined || auto_start) {
+      if (home === undefined) {
+        this.#homeless.push(this.#promise_alone(reply, "completed and began a session"));
+      } else {
+        this.promise(reply, history, home, "completed in a session");
+      }
+      return;
+    }
+    this.gap.completed += 1;
+    if (on_replace === "keep") {
+      this.gap.unsaved.push(reply);
+    }
+  }
+
+  promise(reply: string, history: string[], home: string | undefined, why: string, is_child = false): Promised {
+    const had_no_session = false;
+    return this.#ledger.promise({ reply, history, home, why, is_child, had_no_session, manager: this });
+  }
+
+  /** Of a turn that completed when no session was active nobody says which others are stored with it. */
+  #promise_alone(reply: string, why: string): Promised {
+    const [history, home] = [undefined, undefined];
+    return this.#ledger.promise({ reply, history, home, why, is_child: false, had_no_session: true, manager: this });
+  }
+
+  /** Adds a listener that fails once. */
+  listen_badly(event: ManagerEvent, how: "throw" | "reject", error: Error): void {
+    let is_due = true;
+    const fail = (): unknown => {
+      if (!is_due) {
+        return undefined;
+      }
+      is_due = false;
+      this.thrown.push({ error, event });
+      if (how === "throw") {
+        throw error;
+      }
+      return Promise.reject(error);
+    };
+    this.manager.on(event, fail);
+  }
+
+  /** An error of one of these operations was told. */
+  has_told(...operations: string[]): boolean {
+    return [...this.told.values()].some((told) => operations.some((operation) => told.has(operation)));
+  }
+
+  tell(error: unknown, operation: string): void {
+    const operations = this.told.get(error) ?? new Set();
+    this.told.set(error, operations.add(operation));
+    if (has_code(error, "conflict") && this.options.on_conflict === "error") {
+      this.has_conflict = true;
+    }
+  }
+
+  #saved(id: string, replies: string[]): void {
+    this.look();
+    replies.forEach((reply) => this.#ledger.acknowledged.add(reply));
+    const reply = replies.at(-1);
+    if (reply !== undefined) {
+      this.promise(reply, replies, id, "has had its save event");
+    }
+  }
+
+  #lifecycle_error({ error, operation }: LifecycleErrorEvent): void {
+    this.tell(error, operation);
+    if (operation === "save" && has_code(error, "invalid_state")) {
+      const owed = this.gaps.find(({ completed, reports }) => completed > 0 && reports === 0);
+      (owed ?? this.gap).reports += 1;
+    }
+  }
+
+  #end_gap({ unsaved }: Gap): void {
+    this.gaps.push(new_gap());
+    unsaved.forEach((reply) => this.#promise_alone(reply, "completed before a session was active"));
+  }
+
+  /** Turns that began their session themselves belong to the one that is active then. */
+  #give_home(id: string): void {
+    this.#homeless.splice(0).forEach((promised) => (promised.home = id));
+  }
+}
+
+function new_gap(): Gap {
+  return { completed: 0, reports: 0, unsaved: [] };
+}
+
+export function has_code(error: unknown, code: string): boolean {
+  return error instanceof SessionError && error.code === code;
+}
+
+export function reason_of(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}

@@ -1,0 +1,71 @@
+import type { Message } from "@simulacra-ai/core";
+import type { SessionMetadata } from "@simulacra-ai/session";
+import { replies_of } from "./texts.js";
+import type { Method } from "./stores.js";
+
+/** A session as its store holds it, without what it inherits. */
+export interface Shadow {
+  replies: string[];
+  message_ids: string[];
+  kind: string | undefined;
+  /** Wrote the messages last. */
+  writer: unknown;
+}
+
+/** The sessions of a run as the calls that took effect made them: known without asking the store. */
+export class Shadows {
+  readonly sessions = new Map<string, Shadow>();
+  /** Every id, in the order of its first write. */
+  readonly ids: string[] = [];
+  /** In how many sessions each reply is. */
+  readonly #copies = new Map<string, number>();
+
+  note_id(id: string): void {
+    if (!this.ids.includes(id)) {
+      this.ids.push(id);
+    }
+  }
+
+  holds(reply: string): boolean {
+    return (this.#copies.get(reply) ?? 0) > 0;
+  }
+
+  /** True where a session other than this one holds the reply itself. */
+  is_elsewhere(reply: string, id: string): boolean {
+    const own = this.sessions.get(id)?.replies.includes(reply) ? 1 : 0;
+    return (this.#copies.get(reply) ?? 0) > own;
+  }
+
+  /** Takes over what a call changed. Returns the replies that no session holds any more. */
+  apply(method: Method, args: readonly unknown[], writer: unknown): string[] {
+    const id = args[0] as string;
+    const before = this.sessions.get(id);
+    if (method === "delete") {
+      this.sessions.delete(id);
+      return this.#recount(before, undefined);
+    }
+    if (method !== "save" && method !== "append" && method !== "replace") {
+      return [];
+    }
+    this.note_id(id);
+    const messages = args[1] as Message[];
+    const metadata = (method === "save" ? args[2] : (args[2] as { metadata?: unknown } | undefined)?.metadata) as
+      Partial<SessionMetadata> | undefined;
+    const kept = method === "append" ? before : undefined;
+    const after = {
+      replies: [...(kept?.replies ?? []), ...replies_of(messages)],
+      message_ids: [...(kept?.message_ids ?? []), ...messages.flatMap((message) => message.id ?? [])],
+      kind: before?.kind ?? metadata?.kind,
+      writer: messages.length > 0 || method !== "append" ? writer : before?.writer,
+    };
+    this.sessions.set(id, after);
+    return this.#recount(before, after);
+  }
+
+  #recount(before: Shadow | undefined, after: Shadow | undefined): string[] {
+    const count = (reply: string, change: number) => this.#copies.set(reply, (this.#copies.get(reply) ?? 0) + change);
+    new Set(after?.replies).forEach((reply) => count(reply, 1));
+    new Set(before?.replies).forEach((reply) => count(reply, -1));
+    return (before?.replies ?? []).filter((reply) => !this.holds(reply));
+  }
+}
