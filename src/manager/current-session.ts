@@ -40,20 +40,25 @@ export class CurrentSession {
     this.#parts = parts;
   }
 
+  /** The active session. One that was deleted, also through the parent of a child, is active no more. */
   get session(): SessionState | undefined {
+    if (this.#session?.shared.deletion === "done") {
+      this.#session = undefined;
+    }
     return this.#session;
   }
 
   get id(): string | undefined {
-    return this.#session?.id;
+    return this.session?.id;
   }
 
   /** @throws {SessionError} `invalid_state` where no session is active. */
   require(): SessionState {
-    if (this.#session === undefined) {
+    const { session } = this;
+    if (session === undefined) {
       throw no_active_session();
     }
-    return this.#session;
+    return session;
   }
 
   /** Makes a session that is not stored yet. */
@@ -100,7 +105,7 @@ export class CurrentSession {
     const live = conversation.messages;
     const stored = live.slice(0, messages.length); // an application may put in more
     session.restart(History.of_stored(conversation, stored, from.inherited), metadata, from.revision);
-    session.shared.is_deleted = false;
+    session.shared.deletion = undefined;
     if (!live.some((message) => message.id === session.checkpoint_state?.message_id)) {
       session.checkpoint_state = undefined;
     }
@@ -116,7 +121,7 @@ export class CurrentSession {
 
   /** Wants the conversation stored as it is now. */
   want(): void {
-    const session = this.#session;
+    const { session } = this;
     if (session !== undefined) {
       const live = this.#parts.conversation.messages;
       this.note(session, live);
@@ -137,7 +142,7 @@ export class CurrentSession {
   /** Begins a session with the conversation as it is, where none is active and `auto_start` is set. */
   start_automatically(): void {
     const { options } = this.#parts;
-    if (this.#session === undefined && options.auto_start && options.auto_save) {
+    if (this.session === undefined && options.auto_start && options.auto_save) {
       this.take_over(this.create({ kind: "root" }));
       this.want();
     }
@@ -145,7 +150,7 @@ export class CurrentSession {
 
   turn_began(): void {
     this.start_automatically();
-    if (this.#session === undefined) {
+    if (this.session === undefined) {
       this.#turn_base = this.#parts.conversation.messages.length;
     }
   }
@@ -170,14 +175,17 @@ export class CurrentSession {
     this.#turn_base = undefined;
     const is_continued = this.#turns !== undefined && this.#turns.from + this.#turns.state.history.length === base;
     const from = is_continued ? (this.#turns?.from ?? base) : base;
-    const state = this.#turns?.state ?? this.create({ kind: "root" });
-    this.#turns = { state, from };
-    const messages = live.slice(from);
+    this.#turns = { state: this.#turns?.state ?? this.create({ kind: "root" }), from };
+    if (usage !== undefined) {
+      this.#turns.state.note_usage(usage);
+    }
+    this.#want_turns(this.#turns);
+  }
+
+  #want_turns({ state, from }: { state: SessionState; from: number }): void {
+    const messages = this.#parts.conversation.messages.slice(from);
     if (this.#parts.options.auto_slug) {
       state.note_auto_label(messages);
-    }
-    if (usage !== undefined) {
-      state.note_usage(usage);
     }
     state.want(messages, ({ error }) => this.#parts.events.tell(error, "save"));
   }
@@ -199,7 +207,14 @@ export class CurrentSession {
   }
 
   #turns_to_store(): SessionState | undefined {
-    return this.#parts.options.on_replace === "keep" ? this.#turns?.state : undefined;
+    if (this.#turns === undefined || this.#parts.options.on_replace !== "keep") {
+      return undefined;
+    }
+    if (this.#turns.state.shared.deletion !== undefined && this.#turns.state.is_dirty) {
+      this.#turns.state = this.create({ kind: "root" }); // a session that is deleted stays deleted
+      this.#want_turns(this.#turns);
+    }
+    return this.#turns.state;
   }
 }
 

@@ -304,7 +304,7 @@ export class Drafts {
   async #put(state: SessionState, turn: Turn): Promise<void> {
     const { store } = this.#store;
     const { id, shared } = state;
-    if (!has_capability(store, "set_draft") || shared.is_deleted) {
+    if (!has_capability(store, "set_draft") || shared.deletion !== undefined) {
       return;
     }
     const call = store.set_draft(id, turn.draft);

@@ -1,13 +1,12 @@
 import { randomUUID } from "node:crypto";
 import type { Message } from "@simulacra-ai/core";
 import { sleep } from "../async/timers.js";
-import { has_code, SessionError } from "../errors.js";
 import { fork_point, inherits, same_lineage, type ResolvedSession } from "../lineage.js";
 import { session_kind } from "../metadata.js";
 import type { SessionMetadata, StoredSession } from "../types.js";
 import { begins_with, type Messages } from "./history.js";
 import type { SessionState } from "./session-state.js";
-import type { Metadata, StoreAccess } from "./store-access.js";
+import { changed_meanwhile, until_settled, type Metadata, type StoreAccess } from "./store-access.js";
 
 /*
  * Hazard: sessions inherit from records that other writers may cut or delete at any time, and no store changes two
@@ -16,7 +15,6 @@ import type { Metadata, StoreAccess } from "./store-access.js";
  * afterwards. Of two writers that meet, at least one notices.
  */
 
-const ATTEMPTS = 8;
 /** How long, and how often, to wait for another manager that is moving a parent. */
 const PATIENCE = { ms: 25, times: 2 };
 
@@ -26,35 +24,9 @@ export interface Materialized {
   revision: string | undefined;
 }
 
-export function changed_meanwhile(id: string): SessionError {
-  return new SessionError("conflict", `session ${id} was changed by another writer`, { session_id: id });
-}
-
-/** Repeats a write while other writers come between. The task reads the records anew each time. */
-async function until_settled<T>(id: string, task: (attempt: number) => Promise<T | "again">): Promise<T> {
-  for (let attempt = 1; attempt <= ATTEMPTS; attempt += 1) {
-    try {
-      const result = await task(attempt);
-      if (result !== "again") {
-        return result;
-      }
-    } catch (error) {
-      if (!is_moved(error) || attempt === ATTEMPTS) {
-        throw error;
-      }
-    }
-  }
-  throw changed_meanwhile(id);
-}
-
 async function pause(): Promise<"again"> {
   await sleep(PATIENCE.ms);
   return "again";
-}
-
-/** True where another writer changed or deleted the record before the write. */
-function is_moved(error: unknown): boolean {
-  return has_code(error, "conflict") || has_code(error, "not_found");
 }
 
 /** Writes a fork's whole history into the fork. Its parent is named for provenance from then on. */

@@ -118,7 +118,7 @@ export class SaveQueue {
         this.save_in_background(state); // turns that completed behind this save
       }
     }
-    if (state.shared.is_deleted) {
+    if (state.shared.deletion !== undefined) {
       throw session_not_found(state.id);
     }
     if (version.refused !== undefined) {
@@ -128,7 +128,7 @@ export class SaveQueue {
 
   async #save_while(state: SessionState, policies: SavePolicies, is_left: (next: Version) => boolean): Promise<void> {
     await state.shared.exclusively(async () => {
-      if (state.shared.is_deleted) {
+      if (state.shared.deletion !== undefined) {
         return this.forget(state);
       }
       for (let [next] = state.versions; next !== undefined && is_left(next); [next] = state.versions) {

@@ -3,11 +3,11 @@ import { inherits } from "../lineage.js";
 import type { StoredSession } from "../types.js";
 import { store_as_fork, type Divergence } from "./conflicts.js";
 import type { Family } from "./family.js";
-import { changed_meanwhile, keep_replaced_history, secure_fork } from "./fork-protection.js";
+import { keep_replaced_history, secure_fork } from "./fork-protection.js";
 import { common_prefix, type History, type Messages } from "./history.js";
 import { plan_lineage } from "./lineage-plan.js";
 import { UNVERSIONED, type SessionState, type Version } from "./session-state.js";
-import type { Metadata, StoreAccess } from "./store-access.js";
+import { changed_meanwhile, type Metadata, type StoreAccess } from "./store-access.js";
 import type { ConflictEvent, SessionManagerOptions } from "./types.js";
 
 export type SavePolicies = Required<Pick<SessionManagerOptions, "on_conflict" | "on_replace">>;
@@ -155,10 +155,15 @@ export class SaveTask {
     const { state, history, messages } = this;
     const has_lineage = this.#as_begun.given?.lineage !== undefined;
     if (record === undefined) {
-      if (state.stored !== undefined) {
+      if (state.stored === undefined) {
+        await (has_lineage ? this.#relate(undefined) : this.#rewrite(null));
+        return undefined;
+      }
+      if (!state.shared.may_be_gone) {
         return { common: undefined };
       }
-      await (has_lineage ? this.#relate(undefined) : this.#rewrite(null));
+      const { id: _id, message_count: _count, updated_at: _date, ...known } = state.metadata;
+      await this.#rewrite(null, { ...known, ...this.#metadata } as Metadata);
       return undefined;
     }
     const stored = await this.#compare(record);

@@ -389,8 +389,12 @@ export class SessionManager {
       unsaved.note_now(user_label);
       return;
     }
+    const state = family.state_of(id);
     try {
-      await events.failures.watch("rename", id, () => store.update(id, user_label));
+      const moved = await events.failures.watch("rename", id, () => store.update(id, user_label));
+      if (moved?.before !== undefined && moved.before === state.stored?.revision) {
+        state.stored = { ...state.stored, revision: moved.after };
+      }
     } catch (error) {
       if (has_code(error, "not_found")) {
         events.failures.made_good("rename", id); // there is nothing to be renamed
@@ -398,7 +402,7 @@ export class SessionManager {
       throw error;
     }
     queue.wrote(id);
-    family.state_of(id).user_label = label;
+    state.user_label = label;
     known.forEach((session) => session.learn(user_label));
   }
 

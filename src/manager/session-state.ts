@@ -25,8 +25,10 @@ export class StoredState {
   readonly id: string;
   /** `undefined` until a write has succeeded. */
   stored: Stored | undefined;
-  /** Deleted through this manager, or being deleted. Nothing of the session is written any more. */
-  is_deleted = false;
+  /** A deletion through this manager is under way, or done. Nothing of the session is written then. */
+  deletion: "under way" | "done" | undefined;
+  /** A deletion failed that may have taken effect. */
+  may_be_gone = false;
   /** The label that a user gave, as far as this manager knows. */
   user_label: string | undefined;
   /** Draft writes at the store. They bypass the queues, and a deletion waits for them. */
@@ -237,6 +239,7 @@ export class SessionState {
   /** The write of a version has succeeded, in the state in which it began, with this metadata. */
   settle(version: Version, begun: Version, metadata: Metadata, revision: string | undefined): void {
     this.#shared.stored = { history: version.history, count: begun.count, revision };
+    this.#shared.may_be_gone = false;
     this.#known = { ...this.#known, ...metadata };
     this.#notes = this.#notes.filter(({ at }) => at > begun.noted);
     this.#reached = begun.asked;

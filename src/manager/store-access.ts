@@ -9,6 +9,30 @@ import { UNVERSIONED } from "./session-state.js";
 
 export type Metadata = Partial<SessionMetadata>;
 
+const ATTEMPTS = 8;
+
+/** Repeats a write while other writers come between. The task reads the records anew each time. */
+export async function until_settled<T>(id: string, task: (attempt: number) => Promise<T | "again">): Promise<T> {
+  for (let attempt = 1; attempt <= ATTEMPTS; attempt += 1) {
+    try {
+      const result = await task(attempt);
+      if (result !== "again") {
+        return result;
+      }
+    } catch (error) {
+      const is_moved = has_code(error, "conflict") || has_code(error, "not_found");
+      if (!is_moved || attempt === ATTEMPTS) {
+        throw error;
+      }
+    }
+  }
+  throw changed_meanwhile(id);
+}
+
+export function changed_meanwhile(id: string): SessionError {
+  return new SessionError("conflict", `session ${id} was changed by another writer`, { session_id: id });
+}
+
 /** A store as the manager uses it: each step by the cheapest method that the store is capable of. */
 export class StoreAccess {
   readonly store: SessionStore;
@@ -148,21 +172,27 @@ export class StoreAccess {
   }
 
   /**
-   * Merges metadata alone into a stored session.
+   * Merges metadata alone into a stored session. A store without `update` writes the session anew: returns the revisions
+   * before and after.
    * @throws {SessionError} `not_found`.
    */
-  async update(id: string, metadata: Metadata): Promise<void> {
+  async update(id: string, metadata: Metadata): Promise<{ before?: string; after: string | undefined } | undefined> {
     if (has_capability(this.store, "update")) {
       if (!(await this.store.update(id, metadata))) {
         throw session_not_found(id);
       }
-      return;
+      return undefined;
     }
-    const record = await this.store.load(id);
-    if (record === undefined) {
+    const revisions = await until_settled(id, async () => {
+      const record = await this.store.load(id);
+      const revision = record?.revision;
+      const after = record && (await this.put(id, record.messages, metadata, revision ?? null));
+      return record && { ...(revision !== undefined && { before: revision }), after };
+    });
+    if (revisions === undefined) {
       throw session_not_found(id);
     }
-    await this.store.save(id, record.messages, metadata);
+    return revisions;
   }
 
   async flush(id: string): Promise<void> {

@@ -69,7 +69,7 @@ export async function delete_keeping_forks(store: StoreAccess, id: string): Prom
  * wanted of the sessions is given up, unless the deletion fails.
  */
 async function exclusively<T>(
-  { family, queue, events, current }: ManagerParts,
+  { family, queue, events }: ManagerParts,
   ids: readonly string[],
   task: () => Promise<T>,
 ): Promise<T> {
@@ -78,10 +78,11 @@ async function exclusively<T>(
   try {
     for (const state of states) {
       unlock.push(await state.lock());
-      state.is_deleted = true; // no draft begins from here on
+      state.deletion = "under way"; // no draft begins from here on
       await Promise.allSettled(state.draft_calls);
     }
     const result = await task();
+    states.forEach((state) => (state.deletion = "done"));
     for (const id of ids) {
       family.dirty_states(id).forEach(([owner, state]) => owner.forget(state));
       events.failures.forget(id);
@@ -89,15 +90,7 @@ async function exclusively<T>(
     }
     return result;
   } catch (error) {
-    for (const state of states) {
-      state.is_deleted = false;
-      if (state.stored !== undefined) {
-        state.stored = { ...state.stored, revision: undefined }; // it may have been written anew
-      }
-    }
-    if (current.session?.shared.stored !== undefined && ids.includes(current.session.id)) {
-      current.want(); // the deletion may have taken effect, though it failed
-    }
+    states.forEach((state) => (state.deletion = undefined));
     queue.dirty.forEach((state) => queue.save_in_background(state));
     throw error;
   } finally {
@@ -147,25 +140,31 @@ async function delete_late(parts: ManagerParts, deleted: readonly string[]): Pro
  * Deletes sessions and, where the current one is among them, clears its conversation. Where the conversation went on
  * meanwhile, the sessions are stored again. Returns whether the last one existed.
  */
-async function delete_all(
-  { store, current, conversation }: ManagerParts,
-  ids: readonly string[],
-  require_unmoved: () => void,
-): Promise<boolean> {
-  const takes_current = current.id !== undefined && ids.includes(current.id);
-  const records = takes_current ? await load_records(store, ids) : [];
+async function delete_all(parts: ManagerParts, ids: readonly string[], require_unmoved: () => void): Promise<boolean> {
+  const { store, current, conversation } = parts;
+  const session = current.session !== undefined && ids.includes(current.session.id) ? current.session : undefined;
+  const records = session ? await load_records(store, ids) : [];
   require_unmoved();
   let existed = false;
-  for (const id of ids) {
-    existed = await store.store.delete(id);
+  try {
+    for (const id of ids) {
+      existed = await store.store.delete(id);
+    }
+  } catch (error) {
+    if (session?.stored !== undefined) {
+      session.shared.may_be_gone = true;
+      session.expect_revision(undefined);
+      current.want(); // stores the session again where the deletion took effect, though it failed
+    }
+    throw error;
   }
-  if (takes_current) {
+  if (session !== undefined) {
     try {
       require_unmoved();
       conversation.clear();
     } catch (error) {
       for (const record of records.reverse()) {
-        await restore(store, record);
+        await restore(parts, record);
       }
       throw error;
     }
@@ -174,10 +173,12 @@ async function delete_all(
   return existed;
 }
 
-async function restore({ store }: StoreAccess, { metadata, messages, draft }: StoredSession): Promise<void> {
-  await store.save(metadata.id, messages, metadata);
-  if (draft !== undefined && has_capability(store, "set_draft")) {
-    await store.set_draft(metadata.id, draft);
+async function restore({ store, family }: ManagerParts, { metadata, messages, draft }: StoredSession): Promise<void> {
+  const revision = await store.put(metadata.id, messages, metadata, null);
+  const state = family.state_of(metadata.id);
+  state.stored &&= { ...state.stored, revision };
+  if (draft !== undefined && has_capability(store.store, "set_draft")) {
+    await store.store.set_draft(metadata.id, draft);
   }
 }
 

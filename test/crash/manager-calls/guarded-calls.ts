@@ -38,8 +38,8 @@ export class GuardedCall {
   }
 
   /** A turn completes, and the manager has not heard of it yet. */
-  turn_completed(reply: string): void {
-    if (!this.#has_acted) {
+  turn_completed(reply: string, talk: Talk): void {
+    if (!this.#has_acted && talk === this.#before.talk) {
       this.#turn_between = reply;
     }
   }
@@ -75,6 +75,7 @@ export class GuardedCall {
 
   get #has_acted(): boolean {
     const { life } = this.#user;
-    return life.loads > this.#before.loads || life.session_id !== this.#before.id;
+    const { loads, id } = this.#before; // without one, a turn may begin a session by itself
+    return life.loads > loads || (id !== undefined && life.session_id !== id);
   }
 }

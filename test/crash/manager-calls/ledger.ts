@@ -57,6 +57,7 @@ export interface Deletion {
   is_cascade: boolean;
   at: number;
   has_settled: boolean;
+  is_done: boolean;
 }
 
 /** What has been promised in a run, what was given up since, and what is wrong. */
@@ -86,6 +87,9 @@ export class Ledger {
   promise(made: Omit<Promised, "at">): Promised {
     const promised = { ...made, at: this.now() };
     this.promised.push(promised);
+    if (made.is_child && this.#deletions.some((deletion) => deletion.is_done && this.#may_take_child(deletion))) {
+      this.give_up([made.reply]); // the child's session may be deleted, and then the turn is only reported
+    }
     return promised;
   }
 
@@ -94,8 +98,8 @@ export class Ledger {
     replies.forEach((reply) => this.given_up.add(reply));
   }
 
-  begin_deletion(deletion: Omit<Deletion, "at" | "has_settled">): Deletion {
-    const begun = { ...deletion, at: this.now(), has_settled: false };
+  begin_deletion(deletion: Omit<Deletion, "at" | "has_settled" | "is_done">): Deletion {
+    const begun = { ...deletion, at: this.now(), has_settled: false, is_done: false };
     this.#deletions.push(begun);
     return begun;
   }
@@ -103,6 +107,7 @@ export class Ledger {
   /** `is_done`: the call resolved, so that what was still to be written of the session is given up, too. */
   settle_deletion(deletion: Deletion, is_done: boolean): void {
     deletion.has_settled = true;
+    deletion.is_done = is_done;
     if (is_done) {
       this.#give_up_unwritten(deletion.id, deletion);
     }
@@ -117,10 +122,9 @@ export class Ledger {
   before_effect(method: Method, args: readonly unknown[]): void {
     const id = args[0] as string;
     if (method === "delete") {
-      const cause = this.#deletions.find((one) => !one.has_settled && (one.is_cascade || one.id === id));
-      if (cause !== undefined) {
-        this.#give_up_deleted(id, cause);
-      }
+      this.#deletions
+        .filter((one) => !one.has_settled && (one.is_cascade || one.id === id))
+        .forEach((cause) => this.#give_up_deleted(id, cause));
     }
   }
 
@@ -135,19 +139,29 @@ export class Ledger {
   /** Of the turns of a deleted session those that no other one holds: stored ones, and those that were still to be. */
   #give_up_deleted(id: string, cause: Deletion): void {
     const stored = this.shadows.sessions.get(id)?.replies ?? [];
-    this.give_up(stored.filter((reply) => !this.shadows.is_elsewhere(reply, id) && !this.#is_behind(reply, cause)));
+    const gone = stored.filter((reply) => !this.#is_behind(reply, cause));
+    this.give_up(gone.filter((reply) => !this.shadows.is_elsewhere(reply, id)));
+    for (const promised of this.promised) {
+      if (promised.home === id && gone.includes(promised.reply)) {
+        promised.history = undefined; // what is elsewhere need not be there together
+      }
+    }
     this.#give_up_unwritten(id, cause);
   }
 
   #give_up_unwritten(id: string, cause: Deletion): void {
-    const kind = this.shadows.sessions.get(id)?.kind;
-    const may_be_of_child = cause.is_cascade || kind === undefined || kind === "child";
+    const may_be_of_child = this.#may_take_child(cause);
     for (const { reply, home, is_child } of this.promised) {
       const is_of_session = home === id || (is_child && may_be_of_child);
       if (is_of_session && !this.shadows.is_elsewhere(reply, id) && !this.#is_behind(reply, cause)) {
         this.give_up([reply]);
       }
     }
+  }
+
+  #may_take_child({ id, is_cascade }: Deletion): boolean {
+    const kind = this.shadows.sessions.get(id)?.kind;
+    return is_cascade || kind === undefined || kind === "child";
   }
 
   /** A turn of the conversation itself that completed behind the call: the call has to fail then. */

@@ -145,7 +145,7 @@ export class User {
     const { life } = talk;
     talk.is_in_flight = false;
     talk.changes += 1;
-    this.guarded.forEach((call) => call.turn_completed(reply));
+    this.guarded.forEach((call) => call.turn_completed(reply, talk));
     if (life === undefined || !life.hears_turn()) {
       return;
     }
