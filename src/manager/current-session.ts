@@ -35,6 +35,8 @@ export class CurrentSession {
   #turn_base: number | undefined;
   /** Turns without a session were reported. */
   #is_reported = false;
+  /** The session that was active last. */
+  #last_id: string | undefined;
 
   constructor(parts: Omit<ManagerParts, "current">) {
     this.#parts = parts;
@@ -74,6 +76,7 @@ export class CurrentSession {
     this.#session = session;
     this.#turns = undefined;
     this.#is_reported = false;
+    this.#last_id = session.id;
   }
 
   /** Goes on in a session, or in none. The conversation's checkpoint becomes the session's. */
@@ -81,6 +84,7 @@ export class CurrentSession {
     this.#session = session;
     this.#turns = undefined;
     this.#is_reported = false;
+    this.#last_id = session?.id ?? this.#last_id;
     this.#parts.conversation.checkpoint_state = session?.checkpoint_state;
   }
 
@@ -165,7 +169,7 @@ export class CurrentSession {
     if (!this.#is_reported) {
       this.#is_reported = true;
       const message = "no active session: the turn is not saved; call start_new() or load() first, or set auto_start";
-      events.tell(new SessionError("invalid_state", message), "save");
+      events.tell(new SessionError("invalid_state", message), "save", { session_id: this.#last_id });
     }
   }
 

@@ -190,7 +190,11 @@ export class SaveQueue {
         await queue.#settle(fail);
       }
       for (const id of [...this.#family.unflushed]) {
-        await this.enqueue(() => this.flush_session(id)).catch(fail);
+        await this.enqueue(async () => {
+          if (this.#family.unflushed.has(id)) {
+            await this.flush_session(id); // unless it was deleted meanwhile
+          }
+        }).catch(fail);
       }
       const error = errors[0] ?? this.#family.unstorable_turn();
       if (error !== undefined) {

@@ -1,6 +1,8 @@
+import type { Message } from "@simulacra-ai/core";
 import { SessionError, type SessionStore } from "@simulacra-ai/session";
 import type { seeded_random } from "../../support/random.js";
 import type { FaultyMethods } from "./calls.js";
+import { texts_of } from "./texts.js";
 import { METHODS, type Method } from "./stores.js";
 import { rounds } from "./virtual-time.js";
 
@@ -105,6 +107,12 @@ export class FaultyStore implements SessionStore {
     const { random, latency } = this.#options;
     return rounds(random.below(latency + 1));
   }
+}
+
+/** The call of a store as a reader would write it. */
+export function describe_effect(user: 0 | 1, method: Method, args: readonly unknown[]): string {
+  const told = args.map((arg) => (Array.isArray(arg) ? texts_of(arg as Message[]).join() : JSON.stringify(arg)));
+  return `    store of ${"AB"[user]}: ${method}(${told.join("; ")})`;
 }
 
 function storage_error(method: Method, what: string): SessionError {

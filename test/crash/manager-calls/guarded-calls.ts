@@ -32,14 +32,14 @@ export class GuardedCall {
     this.#is_alone = false;
   }
 
-  started_new(): void {
-    this.#is_overtaken ||= !this.#has_acted;
-    this.#is_alone &&= this.#is_overtaken;
+  /** `start_new()` was called while this call waited. */
+  overtake(): void {
+    this.#is_overtaken = true;
   }
 
   /** A turn completes, and the manager has not heard of it yet. */
   turn_completed(reply: string, talk: Talk): void {
-    if (!this.#has_acted && talk === this.#before.talk) {
+    if (!this.has_acted && talk === this.#before.talk) {
       this.#turn_between = reply;
     }
   }
@@ -73,7 +73,7 @@ export class GuardedCall {
     }
   }
 
-  get #has_acted(): boolean {
+  get has_acted(): boolean {
     const { life } = this.#user;
     const { loads, id } = this.#before; // without one, a turn may begin a session by itself
     return life.loads > loads || (id !== undefined && life.session_id !== id);

@@ -69,8 +69,17 @@ export class Ledger {
   readonly given_up = new Set<string>();
   /** Replies that a `save` event, `save()` or `flush()` told to be stored. */
   readonly acknowledged = new Set<string>();
+  /** When each turn completed, and under which manager. */
+  readonly #completed = new Map<string, { at: number; manager: unknown }>();
   readonly #deletions: Deletion[] = [];
   #now = 0;
+
+  /** Hears of all that happens, a line at a time. */
+  readonly trace: (line: () => string) => void;
+
+  constructor(trace?: (line: string) => void) {
+    this.trace = trace === undefined ? () => undefined : (line) => trace(line());
+  }
 
   /** The place of what happens now in the order of all that happens. */
   now(): number {
@@ -90,12 +99,19 @@ export class Ledger {
     if (made.is_child && this.#deletions.some((deletion) => deletion.is_done && this.#may_take_child(deletion))) {
       this.give_up([made.reply]); // the child's session may be deleted, and then the turn is only reported
     }
+    this.trace(() => `promised: ${made.reply} ${made.why}, ${made.home}, with ${made.history?.join()}`);
     return promised;
+  }
+
+  /** A turn of a conversation completed, not of a child's. */
+  turn_completed(reply: string, manager: unknown): void {
+    this.#completed.set(reply, { at: this.now(), manager });
   }
 
   /** The application takes these turns back. */
   give_up(replies: readonly string[]): void {
     replies.forEach((reply) => this.given_up.add(reply));
+    this.trace(() => `given up: ${replies.join()}`);
   }
 
   begin_deletion(deletion: Omit<Deletion, "at" | "has_settled" | "is_done">): Deletion {
@@ -166,7 +182,7 @@ export class Ledger {
 
   /** A turn of the conversation itself that completed behind the call: the call has to fail then. */
   #is_behind(reply: string, { at, manager }: Deletion): boolean {
-    const own = this.promised.find((promised) => promised.reply === reply);
-    return own !== undefined && !own.is_child && own.manager === manager && own.at > at;
+    const completed = this.#completed.get(reply);
+    return completed !== undefined && completed.manager === manager && completed.at > at;
   }
 }

@@ -1,5 +1,5 @@
 import type { Conversation, LifecycleErrorEvent } from "@simulacra-ai/core";
-import { SessionError, SessionManager } from "@simulacra-ai/session";
+import { type ConflictEvent, SessionError, SessionManager } from "@simulacra-ai/session";
 import type { ManagerEvent } from "./calls.js";
 import type { FaultyStore } from "./faulty-store.js";
 import type { Ledger, Promised } from "./ledger.js";
@@ -36,11 +36,12 @@ export class ManagerLife {
   readonly thrown: { error: Error; event: ManagerEvent }[] = [];
   readonly gaps: Gap[] = [new_gap()];
   readonly #ledger: Ledger;
+  #seen_id: string | undefined;
   readonly #homeless: Promised[] = [];
   /** Called when a session was put into the conversation. */
   on_load: () => void = () => undefined;
   /** Called when a conflict was told. */
-  on_conflict: (what: string) => void = () => undefined;
+  on_conflict: (event: ConflictEvent) => void = () => undefined;
 
   constructor(
     store: FaultyStore,
@@ -58,9 +59,9 @@ export class ManagerLife {
       this.look();
       this.on_load();
     });
-    this.manager.on("conflict", ({ id, fork_id }) => {
+    this.manager.on("conflict", (event) => {
       this.conflicts += 1;
-      this.on_conflict(`${id} goes on as ${fork_id}`);
+      this.on_conflict(event);
     });
     this.manager.on("dispose", () => (this.is_disposed = true));
   }
@@ -79,6 +80,10 @@ export class ManagerLife {
   /** Notes which session is active: turns without one are stored when one becomes active. */
   look(): string | undefined {
     const id = this.session_id;
+    if (id !== this.#seen_id) {
+      this.#seen_id = id;
+      this.#ledger.trace(() => `current session: ${id}`);
+    }
     const gap = this.gap;
     if (id !== undefined) {
       this.#ledger.shadows.note_id(id);
@@ -96,6 +101,7 @@ export class ManagerLife {
 
   /** A turn completed, before the manager hears of it. */
   turn_completed(reply: string, history: string[]): void {
+    this.#ledger.turn_completed(reply, this);
     const home = this.look();
     const { auto_save, auto_start, on_replace } = this.options;
     if (!auto_save) {
@@ -151,6 +157,7 @@ export class ManagerLife {
   tell(error: unknown, operation: string): void {
     const operations = this.told.get(error) ?? new Set();
     this.told.set(error, operations.add(operation));
+    this.#ledger.trace(() => `failed: ${operation}: ${reason_of(error)}`);
     if (has_code(error, "conflict") && this.options.on_conflict === "error") {
       this.has_conflict = true;
     }
@@ -165,9 +172,10 @@ export class ManagerLife {
     }
   }
 
-  #lifecycle_error({ error, operation }: LifecycleErrorEvent): void {
+  #lifecycle_error({ error, operation, context }: LifecycleErrorEvent): void {
     this.tell(error, operation);
-    if (operation === "save" && has_code(error, "invalid_state")) {
+    const kind = this.#ledger.shadows.kind_of(context?.["session_id"]);
+    if (operation === "save" && has_code(error, "invalid_state") && kind !== "child" && kind !== "checkpoint") {
       const owed = this.gaps.find(({ completed, reports }) => completed > 0 && reports === 0);
       (owed ?? this.gap).reports += 1;
     }

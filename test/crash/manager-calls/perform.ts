@@ -198,9 +198,28 @@ export class Performer {
     });
   }
 
+  /** A call that changes the session, and says nothing of turns that come between. */
+  #disturbing<T>(user: User, what: string, promise: Promise<T>, ending: Ending<T>): Begun {
+    const mark = {};
+    user.disturbing.add(mark);
+    user.disturb();
+    return this.#call(user.life, what, promise, {
+      ...ending,
+      resolved: (value) => {
+        user.disturbing.delete(mark);
+        ending.resolved?.(value);
+      },
+      rejected: (error) => {
+        user.disturbing.delete(mark);
+        ending.rejected?.(error);
+      },
+    });
+  }
+
   #start_new(user: User, label: string | undefined, what: string): undefined {
     const { life, talk, conversation } = user;
     const { state } = conversation;
+    const waiting = [...user.guarded].filter((guarded) => !guarded.has_acted);
     try {
       user.own(life.manager.start_new(label));
     } catch (error) {
@@ -212,7 +231,7 @@ export class Performer {
     if (state !== "idle") {
       this.#parts.ledger.find("started-while-busy", `${what} while the conversation was ${state}`);
     }
-    user.guarded.forEach((guarded) => guarded.started_new());
+    user.guarded.forEach((guarded) => (waiting.includes(guarded) ? guarded.overtake() : guarded.disturb()));
     talk.is_edited = talk.is_unsaved = false;
     talk.changes += 1;
     return undefined;
@@ -256,11 +275,9 @@ export class Performer {
       return this.#guarded(user, what, fork, () => true, { resolved });
     }
     const { talk } = user;
-    user.disturb();
-    return this.#call(life, what, fork(), {
+    return this.#disturbing(user, what, fork(), {
       resolved: (id) => {
         resolved(id);
-        user.disturb();
         talk.is_unsaved ||= !life.options.auto_save;
       },
     });
@@ -279,10 +296,7 @@ export class Performer {
     if (id === life.session_id) {
       return this.#guarded(user, what, remove, () => true, ending);
     }
-    if (forks === "cascade") {
-      user.disturb();
-    }
-    return this.#call(life, what, remove(), ending);
+    return this.#disturbing(user, what, remove(), ending);
   }
 
   #save(user: User, custom: number | undefined, what: string): Begun {
@@ -385,14 +399,14 @@ export class Performer {
 
   #dispose(user: User, how: "sync" | "async", what: string): Begun | undefined {
     const { life, talk } = user;
-    user.disturb();
     if (how === "sync") {
+      user.disturb();
       life.manager[Symbol.dispose]();
       return undefined;
     }
     life.is_ending = true;
     life.waits_for_turn = talk.is_in_flight;
-    return this.#call(life, what, life.manager[Symbol.asyncDispose](), this.#acknowledging(life, what));
+    return this.#disturbing(user, what, life.manager[Symbol.asyncDispose](), this.#acknowledging(life, what));
   }
 
   #reopen(user: User, { same_conversation }: Extract<Action, { op: "reopen" }>, begun: Begun | undefined): void {

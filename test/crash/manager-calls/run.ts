@@ -1,6 +1,7 @@
 import process from "node:process";
 import { seeded_random } from "../../support/random.js";
-import { Faults, FaultyStore } from "./faulty-store.js";
+import { describe_call } from "./calls.js";
+import { describe_effect, Faults, FaultyStore } from "./faulty-store.js";
 import { Ledger, type Finding } from "./ledger.js";
 import { has_code, ManagerLife } from "./manager-life.js";
 import { judge } from "./oracle.js";
@@ -16,9 +17,9 @@ import { Waits } from "./waits.js";
 const TURN_ROUNDS = 200;
 
 /** Runs one sequence, brings everything to rest, and returns what is wrong then. */
-export async function run_plan(plan: Plan, time: VirtualTime): Promise<Finding[]> {
+export async function run_plan(plan: Plan, time: VirtualTime, trace?: (line: string) => void): Promise<Finding[]> {
   time.restart(plan.seed);
-  const ledger = new Ledger();
+  const ledger = new Ledger(trace);
   const unhandled = (error: unknown) => ledger.find("unhandled-rejection", String(error));
   process.on("unhandledRejection", unhandled);
   const emit_warning = process.emitWarning.bind(process);
@@ -64,8 +65,10 @@ class Run {
 
   async perform(): Promise<void> {
     for (const [n, call] of this.#plan.calls.entries()) {
+      this.#ledger.trace(() => `${n + 1}. ${describe_call(call)}`);
       await this.#performer.perform(call, n);
     }
+    this.#ledger.trace(() => "nothing fails any more");
     if (await this.#come_to_rest()) {
       await judge(this.#opened.stores[0], this.#users, this.#ledger);
     }
@@ -123,7 +126,10 @@ class Run {
     const store = new FaultyStore(stores[user.number], {
       faults: user.faults,
       effects: {
-        before: (method, args) => ledger.before_effect(method, args),
+        before: (method, args) => {
+          ledger.trace(() => describe_effect(user.number, method, args));
+          ledger.before_effect(method, args);
+        },
         after: (method, args, writer) => {
           ledger.after_effect(method, args, writer);
           if (method === "save" || method === "replace") {
@@ -136,9 +142,9 @@ class Run {
       without,
     });
     const life = new ManagerLife(store, conversation, { options: this.#plan.options, ledger });
-    life.on_conflict = (what) => {
-      if (this.#performer.writes_alone(life)) {
-        ledger.find("needless-conflict", what);
+    life.on_conflict = ({ id, fork_id }) => {
+      if (this.#performer.writes_alone(life) && !ledger.was_deletion_asked(id)) {
+        ledger.find("needless-conflict", `${id} goes on as ${fork_id}`);
       }
     };
     return life;

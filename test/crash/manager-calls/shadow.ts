@@ -15,6 +15,8 @@ export interface Shadow {
 /** The sessions of a run as the calls that took effect made them: known without asking the store. */
 export class Shadows {
   readonly sessions = new Map<string, Shadow>();
+  /** The kind of each session, deleted ones included. */
+  readonly #kinds = new Map<string, string | undefined>();
   /** Every id, in the order of its first write. */
   readonly ids: string[] = [];
   /** In how many sessions each reply is. */
@@ -24,6 +26,10 @@ export class Shadows {
     if (!this.ids.includes(id)) {
       this.ids.push(id);
     }
+  }
+
+  kind_of(id: unknown): string | undefined {
+    return typeof id === "string" ? this.#kinds.get(id) : undefined;
   }
 
   holds(reply: string): boolean {
@@ -56,9 +62,13 @@ export class Shadows {
       replies: [...(kept?.replies ?? []), ...replies_of(messages)],
       message_ids: [...(kept?.message_ids ?? []), ...messages.flatMap((message) => message.id ?? [])],
       kind: before?.kind ?? metadata?.kind,
-      writer: messages.length > 0 || method !== "append" ? writer : before?.writer,
+      writer: before?.writer,
     };
+    if (before === undefined || after.replies.join() !== before.replies.join()) {
+      after.writer = writer; // metadata alone make nobody the writer
+    }
     this.sessions.set(id, after);
+    this.#kinds.set(id, after.kind);
     return this.#recount(before, after);
   }
 

@@ -45,8 +45,10 @@ export class User {
   own_ids: string[] = [];
   /** There are sessions that somebody else may still write to. */
   has_others = false;
-  /** Calls under way that change the conversation. */
+  /** Calls under way that change the conversation, and may do so only if no turn has come between. */
   readonly guarded = new Set<GuardedCall>();
+  /** Other calls under way that may change the conversation or the session. */
+  readonly disturbing = new Set<object>();
   readonly #parts: UserParts;
 
   constructor(number: 0 | 1, parts: UserParts) {
@@ -92,7 +94,7 @@ export class User {
 
   /** Of two guarded calls under way at once nothing is said. */
   guard(call: GuardedCall): void {
-    if (this.guarded.size > 0) {
+    if (this.guarded.size > 0 || this.disturbing.size > 0) {
       this.disturb();
       call.disturb();
     }
