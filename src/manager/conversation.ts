@@ -1,5 +1,5 @@
 import type { AssistantMessage, CheckpointState, Conversation, Message, Usage, UserMessage } from "@simulacra-ai/core";
-import { busy, is_error, SessionError } from "../errors.js";
+import { busy, disposed, is_error, SessionError } from "../errors.js";
 import { next_turn } from "../async/timers.js";
 import type { Messages } from "./history.js";
 import type { SessionConversation } from "./types.js";
@@ -52,6 +52,7 @@ export class ManagedConversation {
   /** The manager sends a prompt. */
   #is_sending = false;
   #is_disposed = false;
+  #is_detached = false;
 
   constructor(conversation: SessionConversation, handlers: ConversationHandlers) {
     this.#conversation = conversation;
@@ -137,8 +138,11 @@ export class ManagedConversation {
     }
   }
 
-  /** @throws {SessionError} `invalid_state` where a turn began or ended since, or `start_new()` was called. */
+  /** @throws {SessionError} `invalid_state` where a turn began or ended since, `start_new()` was called, or disposed. */
   require_unmoved(epoch: Epoch): void {
+    if (this.#is_detached) {
+      throw disposed(); // another manager may listen by now
+    }
     this.require_idle();
     this.require_same_session(epoch);
     if (epoch.turns !== this.#turns) {
@@ -165,6 +169,7 @@ export class ManagedConversation {
 
   /** Stops listening. */
   detach(): void {
+    this.#is_detached = true;
     for (const [event, listener] of this.#listeners) {
       try {
         this.#conversation.off(event, listener);

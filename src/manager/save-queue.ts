@@ -100,6 +100,18 @@ export class SaveQueue {
     }).catch((error: unknown) => this.#events.tell(error, "save", { session_id: state.id }));
   }
 
+  /**
+   * Stores a session that is new, inside a task. Returns the function that tells of it, to be called once the session is
+   * to stay.
+   */
+  create(state: SessionState): Promise<() => void> {
+    return state.shared.exclusively(async () => {
+      const tell = await this.#save_version(state, state.versions[0] as Version, this.#policies);
+      this.#unmark(state);
+      return tell;
+    });
+  }
+
   /** Brings a session up to what is wanted. Runs inside a task. Where it throws, the rest stays wanted. */
   save(state: SessionState, policies = this.#policies): Promise<void> {
     return this.#save_while(state, policies, () => true);
@@ -132,13 +144,15 @@ export class SaveQueue {
         return this.forget(state);
       }
       for (let [next] = state.versions; next !== undefined && is_left(next); [next] = state.versions) {
-        await this.#save_version(state, next, policies);
+        const tell = await this.#save_version(state, next, policies);
+        tell();
       }
       this.#unmark(state);
     });
   }
 
-  async #save_version(state: SessionState, version: Version, policies: SavePolicies): Promise<void> {
+  /** Returns the function that emits what happened. */
+  async #save_version(state: SessionState, version: Version, policies: SavePolicies): Promise<() => void> {
     const { id } = state;
     const task = new SaveTask(this.#store, this.#family, policies, state, version);
     const trace = { operation: "save", session_id: id, count: task.history.storable(task.count) };
@@ -153,13 +167,18 @@ export class SaveQueue {
       this.#events.failures.made_good("save", id);
     }
     this.#family.unflushed.add(state.id);
-    const { conflict, read } = saved;
-    if (conflict !== undefined) {
-      this.#events.failures.forget(conflict.id); // that session belongs to the other writer now
-      trace_event({ operation: "conflict", session_id: conflict.id, fork_id: conflict.fork_id });
-      this.#events.emit("conflict", Object.freeze(conflict));
+    const { conflict, read, unprotected } = saved;
+    if (unprotected !== undefined) {
+      this.#events.tell(unprotected, "save", { session_id: id });
     }
-    this.#events.emit("save", messages_event(state.id, read));
+    return () => {
+      if (conflict !== undefined) {
+        this.#events.failures.forget(conflict.id); // that session belongs to the other writer now
+        trace_event({ operation: "conflict", session_id: conflict.id, fork_id: conflict.fork_id });
+        this.#events.emit("conflict", Object.freeze(conflict));
+      }
+      this.#events.emit("save", messages_event(state.id, read));
+    };
   }
 
   /** Gives up everything that is wanted of a session. */

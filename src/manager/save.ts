@@ -17,6 +17,8 @@ export interface Saved {
   /** Reads the messages that are stored, inherited ones included. */
   read: () => Messages;
   conflict: ConflictEvent | undefined;
+  /** Why forks that were made meanwhile could not be protected, though the session is stored. */
+  unprotected?: unknown;
 }
 
 const RECONCILE_ATTEMPTS = 8;
@@ -40,6 +42,7 @@ export class SaveTask {
   readonly #metadata: Metadata;
   readonly #read: (from: number, to: number) => Messages;
   #messages: Messages | undefined;
+  #unprotected: unknown;
 
   constructor(store: StoreAccess, family: Family, policies: SavePolicies, state: SessionState, version: Version) {
     this.#store = store;
@@ -63,7 +66,8 @@ export class SaveTask {
   /** Runs the write. Where it throws, the session wants the same as before. */
   async run(): Promise<Saved> {
     try {
-      return { conflict: await this.#write(), read: () => this.messages };
+      const conflict = await this.#write();
+      return { conflict, read: () => this.messages, unprotected: this.#unprotected };
     } catch (error) {
       this.state.drop_refused(this.#version, error);
       if (this.state.stored?.revision === UNVERSIONED) {
@@ -200,7 +204,7 @@ export class SaveTask {
         ...(cuts_inherited && { detached: true }),
       });
     }
-    await keep_late_forks?.();
+    await keep_late_forks?.().catch((error: unknown) => (this.#unprotected = error));
   }
 
   /**

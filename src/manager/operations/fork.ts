@@ -35,12 +35,13 @@ export async function fork_session(
   require_unmoved();
   try {
     fork.want(messages, ({ error }) => events.tell(error, "save", { session_id: fork.id }));
-    await queue.save(fork);
+    const tell = await queue.create(fork);
     const whole = inherited > 0 ? await secure_fork(store, fork.id, parent.record, messages) : undefined;
     if (whole !== undefined) {
       fork.make_self_contained(whole.revision);
     }
     require_unmoved();
+    tell();
     if (attached) {
       const from = { inherited: fork.history.inherited, revision: fork.stored?.revision };
       current.show(fork, fork.metadata, parent.messages.slice(0, inherited), from);

@@ -38,7 +38,14 @@ export async function rewind_current(
     session.want(live, ({ error }) => events.tell(error, "save", { session_id: session.id }));
     await queue.save(session);
     conversation.require_unmoved(epoch);
-    const rewound = await rewind_latest(store, session.id, message_id);
+    let rewound: Rewound;
+    try {
+      rewound = await rewind_latest(store, session.id, message_id);
+    } catch (error) {
+      session.expect_revision(undefined); // the cut may have taken effect, though it failed
+      current.want();
+      throw error;
+    }
     const { metadata, messages, inherited, revision, fork_id } = rewound;
     if (fork_id === undefined && messages.length >= live.length) {
       return undefined;

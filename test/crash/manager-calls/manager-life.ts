@@ -36,6 +36,8 @@ export class ManagerLife {
   readonly thrown: { error: Error; event: ManagerEvent }[] = [];
   readonly gaps: Gap[] = [new_gap()];
   readonly #ledger: Ledger;
+  /** Every session that was the active one. */
+  readonly #seen = new Set<string>();
   #seen_id: string | undefined;
   readonly #homeless: Promised[] = [];
   /** Called when a session was put into the conversation. */
@@ -86,6 +88,7 @@ export class ManagerLife {
     }
     const gap = this.gap;
     if (id !== undefined) {
+      this.#seen.add(id);
       this.#ledger.shadows.note_id(id);
       this.#give_home(id);
       if (gap.completed > 0) {
@@ -174,8 +177,10 @@ export class ManagerLife {
 
   #lifecycle_error({ error, operation, context }: LifecycleErrorEvent): void {
     this.tell(error, operation);
-    const kind = this.#ledger.shadows.kind_of(context?.["session_id"]);
-    if (operation === "save" && has_code(error, "invalid_state") && kind !== "child" && kind !== "checkpoint") {
+    const id = context?.["session_id"];
+    const is_foreign = typeof id === "string" && !this.#seen.has(id);
+    const is_child = ["child", "checkpoint"].includes(this.#ledger.shadows.kind_of(id) ?? "");
+    if (operation === "save" && has_code(error, "invalid_state") && !(is_foreign && is_child)) {
       const owed = this.gaps.find(({ completed, reports }) => completed > 0 && reports === 0);
       (owed ?? this.gap).reports += 1;
     }

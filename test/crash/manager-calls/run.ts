@@ -132,7 +132,8 @@ class Run {
         },
         after: (method, args, writer) => {
           ledger.after_effect(method, args, writer);
-          if (method === "save" || method === "replace") {
+          const is_current = !user.lives.includes(life) || user.life === life; // an earlier one may still write
+          if (is_current && (method === "save" || method === "replace")) {
             user.own(args[0] as string);
           }
         },
@@ -141,9 +142,10 @@ class Run {
       random: seeded_random(this.#plan.seed + 1000 * this.#stores),
       without,
     });
-    const life = new ManagerLife(store, conversation, { options: this.#plan.options, ledger });
+    const life: ManagerLife = new ManagerLife(store, conversation, { options: this.#plan.options, ledger });
     life.on_conflict = ({ id, fork_id }) => {
-      if (this.#performer.writes_alone(life) && !ledger.was_deletion_asked(id)) {
+      const is_of_child = ledger.shadows.kind_of(id) === "child"; // its own conversation may go on, too
+      if (this.#performer.writes_alone(life) && !is_of_child && !ledger.was_deletion_asked(id)) {
         ledger.find("needless-conflict", `${id} goes on as ${fork_id}`);
       }
     };
