@@ -2,7 +2,7 @@ import { describe, expect, test, vi } from "vitest";
 import type { SessionManager, SessionSnapshot } from "@simulacra-ai/session";
 import { each_backend, type Backend } from "../backends.js";
 import { history_of, others_than, said } from "../history/stores.js";
-import { conflicts_of, histories_of, repeated } from "../support/faulty-store.js";
+import { conflicts_of, histories_of, hold_and_fail, repeated, WRITES_OF_MESSAGES } from "../support/faulty-store.js";
 import { in_time, outcome_in_time } from "../support/in-time.js";
 import { assistant, texts, turns, user } from "../support/messages.js";
 import { open_plain, open_recording } from "../support/open-session.js";
@@ -67,6 +67,14 @@ const WRITING_WAYS_ON: [string, (opened: Opened) => unknown, current: string[] |
   ["a fork of the same session", ({ manager, id }) => manager.fork(id), undefined],
   ["a rewind", ({ manager }) => manager.rewind("a one"), said("one")],
   ["load() of the same session", ({ manager, id }) => manager.load(id), undefined],
+  [
+    "start_new() and a load() back",
+    ({ manager, id }) => {
+      manager.start_new();
+      return manager.load(id);
+    },
+    undefined,
+  ],
 ];
 
 each_backend((backend) => {
@@ -119,6 +127,59 @@ each_backend((backend) => {
     expect([...histories.values()]).toContainEqual(said("one", "two", "three"));
     expect([...histories.values()]).toContainEqual(said("four"));
     expect([repeated(histories), conflicts]).toEqual([[], []]);
+  });
+
+  test.each(["the first write", "a later write"])(
+    "rule 10: a turn whose save fails late, behind clear(), is stored: %s",
+    async (which) => {
+      const store = await open_recording(backend);
+      const { manager, conversation } = open_plain(store);
+      let held = hold_and_fail(store, WRITES_OF_MESSAGES);
+      const id = manager.start_new();
+      await held.reached;
+      const before = which === "the first write" ? [] : ["one"];
+      if (which === "a later write") {
+        held.release();
+        conversation.turn("one");
+        await manager.flush();
+        held = hold_and_fail(store, WRITES_OF_MESSAGES);
+      }
+      conversation.turn("two");
+      await held.reached;
+      conversation.clear();
+      conversation.turn("three");
+      held.release();
+      await manager.flush();
+      const histories = await histories_of(store);
+      expect(histories.get(id)).toEqual(said("three"));
+      expect([...histories.values()]).toContainEqual(said(...before, "two"));
+      expect(histories.size).toBe(2);
+    },
+  );
+
+  test("rule 11: turns whose saves failed are not stored behind the deletion of their session", async () => {
+    const { store, id, manager, conversation } = await open_with_failed_saves(backend);
+    const second = manager.start_new();
+    store.heal();
+    expect(await manager.delete(id)).toBe(true);
+    conversation.turn("four");
+    await manager.flush();
+    expect((await others_than(store, second)).sort()).toEqual(["other"]);
+    expect([manager.last_error, manager.pending]).toEqual([undefined, 0]);
+  });
+
+  test("rule 15: flush() stores what a failed save() was to store, and nothing that came later", async () => {
+    const store = await open_recording(backend);
+    const { manager, conversation } = open_plain(store, { auto_save: false });
+    const id = manager.start_new();
+    conversation.turn("one");
+    store.fail_saves();
+    await expect(manager.save()).rejects.toThrow("disk on fire");
+    conversation.turn("two");
+    await manager.flush();
+    expect(await history_of(store, id)).toEqual(said("one"));
+    await manager.save();
+    expect(await history_of(store, id)).toEqual(said("one", "two"));
   });
 
   test("rule 10: with overwrite, nothing of a replaced history is stored by the retry", async () => {
@@ -203,6 +264,30 @@ each_backend((backend) => {
       expect(holds(histories, "two")).toBe(true);
       expect([repeated(histories), conflicts, manager.last_error]).toEqual([[], [], undefined]);
     });
+  });
+
+  test("rule 4: a child's session that its parent loads loses no turn of either conversation", async () => {
+    const store = await open_recording(backend);
+    const { manager, conversation } = open_plain(store);
+    const id = manager.start_new();
+    conversation.turn("of the parent");
+    const child = conversation.spawn();
+    child.turn("of the child");
+    await manager.flush();
+    const [child_id] = await others_than(store, id);
+    await manager.load(child_id);
+    expect(texts(conversation.messages)).toEqual(said("of the child"));
+    child.turn("of the child, later");
+    await manager.flush();
+    conversation.turn("of the parent, later");
+    await manager.flush();
+    child.turn("of the child, last");
+    await manager.flush();
+    const histories = await histories_of(store);
+    expect(histories.get(id)).toEqual(said("of the parent"));
+    expect(is_beginning(histories, "of the child", "of the child, later", "of the child, last")).toBe(true);
+    expect(is_beginning(histories, "of the child", "of the parent, later")).toBe(true);
+    expect(repeated(histories)).toEqual([]);
   });
 
   test("rule 27: a rename that succeeds does not make a failed save good", async () => {

@@ -228,6 +228,22 @@ each_backend((backend) => {
     expect(histories.filter((history) => String(history.slice(-2)) === String(said("one")))).toHaveLength(1);
   });
 
+  test("rule 3: turns that a detached fork took over are not stored again", async () => {
+    const { store, manager } = await open_with_turns();
+    const fork = await manager.fork("other", { detached: true });
+    await manager.load("other");
+    await manager.flush();
+    expect(await history_of(store, fork)).toEqual(said("one", "two"));
+    expect(await others_than(store, "other", fork)).toEqual([]);
+  });
+
+  test("rule 15: closing a manager whose turns are in no session settles", async () => {
+    const { store, manager, errors } = await open_with_turns();
+    await manager[Symbol.asyncDispose]();
+    expect(errors).toMatchObject([UNSAVED]);
+    expect(await others_than(store)).toEqual(["other"]);
+  });
+
   test("rule 3: turns that were complete before the manager listened are not stored", async () => {
     const store = await open_recording(backend);
     await store.save("other", turns(1, "o"), { kind: "root" });

@@ -178,7 +178,7 @@ each_backend((backend) => {
       }
       const id = manager.start_new();
       for (const text of ["one", "two", "three"]) {
-        conversation.turn(text);
+        conversation.turn(text, `re: ${text}`, { usage: { output_tokens: 1 } });
         await manager.list(); // behind the save of the turn
       }
       for (let attempt = 1; attempt <= schedule.length; attempt += 1) {
@@ -186,7 +186,49 @@ each_backend((backend) => {
         expect(manager.last_error === undefined).toBe(is_done);
       }
       expect(await history_of(store, id)).toEqual(said("one", "two", "three"));
+      expect((await metadata_of(store, id)).usage).toMatchObject({ requests: 3, output_tokens: 3 });
       expect([await others_than(store, id), conflicts]).toEqual([[], []]);
     },
   );
+
+  /** Two changes of metadata, of which the first fails; the second one counts. */
+  const changes: [string, (manager: SessionManager, text: string, id: string) => Promise<unknown>][] = [
+    ["save()", (manager, text) => manager.save({ label: text, custom: { text } })],
+    ["rename()", (manager, text, id) => manager.rename(id, text)],
+  ];
+
+  describe.each(changes)("where %s fails", (_first, fail) => {
+    test.each(changes)("rule 12: what it was to store does not replace what %s stored later", async (what, change) => {
+      const store = await open_recording(backend);
+      const { manager, conversation } = open_plain(store);
+      const id = manager.start_new();
+      conversation.turn("one");
+      await manager.flush();
+      store.fail(["save", "append", "replace", "update"], {}, EIO);
+      expect(await outcome_in_time(fail(manager, "older", id))).toBe("storage");
+      await change(manager, "newer", id);
+      await outcome_in_time(manager.flush());
+      conversation.turn("two");
+      await manager.flush();
+      expect(await metadata_of(store, id)).toMatchObject({
+        label: "newer",
+        label_source: "user",
+        ...(what === "save()" && { custom: { text: "newer" } }),
+      });
+    });
+  });
+
+  test("rule 12: a label of start_new() that could not be stored does not replace one that is given later", async () => {
+    const store = await open_recording(backend);
+    const { manager, conversation } = open_plain(store);
+    const held = hold_and_fail(store, WRITES_OF_MESSAGES);
+    const id = manager.start_new("older");
+    await held.reached;
+    const renamed = manager.rename(id, "newer");
+    conversation.turn("one");
+    held.release();
+    await renamed;
+    await manager.flush();
+    expect(await metadata_of(store, id)).toMatchObject({ label: "newer", label_source: "user" });
+  });
 });

@@ -195,4 +195,22 @@ each_backend((backend) => {
     expect(await outcome_in_time(manager[Symbol.asyncDispose]())).toBe("invalid_input");
     expect(await history_of(store, id)).toEqual(said("one", "three"));
   });
+
+  test.each([
+    ["a BigInt", { output_tokens: 1n }],
+    ["a text", { output_tokens: "many" }],
+    ["no number", { output_tokens: NaN }],
+    ["no object", "many"],
+    ["null", null],
+  ])("rule 14: usage of a turn that is %s costs no turn", async (_what, usage) => {
+    const store = await open_recording(backend);
+    const { manager, conversation } = open_plain(store);
+    const id = manager.start_new();
+    conversation.turn("one", "re: one", { usage: { output_tokens: 1 } });
+    conversation.turn("two", "re: two", { usage });
+    conversation.turn("three", "re: three", { usage: { output_tokens: 1 } });
+    await outcome_in_time(manager.flush());
+    expect(await history_of(store, id)).toEqual(said("one", "two", "three"));
+    expect((await metadata_of(store, id)).usage).toMatchObject({ output_tokens: 2 });
+  });
 });
