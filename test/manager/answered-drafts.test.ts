@@ -5,7 +5,7 @@ import { each_backend, type Backend } from "../backends.js";
 import { ask } from "../core/helpers.js";
 import { open_backend, open_session, record_of } from "../support/open-session.js";
 
-/** A session with one turn, and a second one that was cancelled in the middle of its answer. */
+/** Opens a session with one complete turn and one that was cancelled in the middle of its answer. */
 async function open_cancelled(backend: Backend) {
   const { store } = await open_backend(backend);
   const steps = [{ text: "yes" }, { text: "half of it", chunks: 2, gate: new Promise<void>(() => undefined) }];
@@ -21,7 +21,7 @@ async function open_cancelled(backend: Backend) {
   return { store, id, draft: manager.draft!, ...opened };
 }
 
-/** What an application makes of a draft that it wants to keep as a turn. */
+/** Makes a complete turn of a draft, as an application does that wants to keep the draft. */
 function turn_of({ prompt, partial }: SessionDraft): Message[] {
   const answer: AssistantMessage = { role: "assistant", content: [], ...partial };
   return [prompt, answer];

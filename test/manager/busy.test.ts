@@ -10,7 +10,7 @@ import { observe, open_plain, open_recording, open_session, record_of } from "..
 
 const CALLS = ["list", "load", "save", "delete", "append", "replace", "update", "flush"] as const;
 
-/** The events of a turn that come before its end. */
+/** Events between the beginning and the end of a turn. */
 const EVENTS: EventName[] = [
   "before_request",
   "raw_request",
@@ -24,7 +24,7 @@ const EVENTS: EventName[] = [
   "content_complete",
 ];
 
-/** What a call throws, or that it throws nothing. */
+/** Returns the error that a call throws, or `"nothing"`. */
 function thrown_by(call: () => unknown): unknown {
   try {
     call();
@@ -99,7 +99,7 @@ each_backend(
         expect(await history_of(store, second)).toEqual(["two", "ok"]);
       });
 
-      /** Listeners that the application added before it made the manager hear of the end first. */
+      /** A listener that is older than the manager hears of the end before the manager does. */
       test.each(["state_change", "message_complete"] as const)(
         "rule 3: start_new() at the %s that ends a turn, heard before the manager hears of it, loses no turn",
         async (event) => {
@@ -161,7 +161,7 @@ each_backend(
 );
 
 each_backend((backend) => {
-  /** What changes the conversation, called at a turn's first event and held until the turn is complete. */
+  /** Operations that change the conversation. */
   const changes: [string, (manager: SessionManager, id: string, message_id: string) => Promise<unknown>][] = [
     ["load(another)", (manager) => manager.load("other")],
     ["load(current)", (manager, id) => manager.load(id)],
@@ -217,7 +217,7 @@ describe("a turn that ends without an answer", () => {
     return { manager, id: manager.start_new() };
   }
 
-  /** Ways for a turn to end; each resolves when the conversation is idle. */
+  /** Ways for a turn to end without an answer. */
   const endings: [string, () => Conversation, (conversation: Conversation) => Promise<unknown>][] = [
     [
       "a failed request",

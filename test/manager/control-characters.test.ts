@@ -8,7 +8,7 @@ import { metadata_of, open_backend, open_plain, open_recording } from "../suppor
 import { PlainConversation } from "../support/plain-conversation.js";
 import { RecordingStore } from "../support/recording-store.js";
 
-// eslint-disable-next-line no-control-regex -- what no terminal should be given
+// eslint-disable-next-line no-control-regex -- the test is about these characters
 const CONTROL = /[\u0000-\u001f\u007f-\u009f]/;
 
 const CLEARS_SCREEN = "a\u001b[2Jb";

@@ -16,7 +16,7 @@ const KEY: EncryptedSessionStoreOptions = { keys: { k: Buffer.alloc(32, 1) }, cu
 const SAME_NAME: EncryptedSessionStoreOptions = { keys: { k: Buffer.alloc(32, 2) }, current: "k" };
 const OTHER_NAME: EncryptedSessionStoreOptions = { keys: { other: Buffer.alloc(32, 3) }, current: "other" };
 
-/** Other keys, with labels, which a list decrypts, and without. */
+/** Keys that open nothing. A list decrypts labels, so a session with a label is listed as damaged. */
 const OPENINGS: [string, EncryptedSessionStoreOptions, labels: boolean][] = [
   ["another key of the same name", SAME_NAME, false],
   ["another key of the same name, with labels", SAME_NAME, true],

@@ -9,7 +9,7 @@ import { in_time, outcome_in_time } from "../support/in-time.js";
 import { texts, turns } from "../support/messages.js";
 import type { Held } from "../support/recording-store.js";
 
-/** Unlike `open_session`, leaves nothing to wait for at the end of a test: a deadlock would stop that, too. */
+/** Opens a session without the flush that `open_session` adds to the end of a test: a deadlock would stop the flush. */
 async function open_without_cleanup(backend: Backend, steps: ScriptedStep[] = [{}, {}, {}, {}]) {
   const store = await open_recording_with_drafts(backend);
   await store.save("other", turns(2, "o"), { kind: "root" });
@@ -22,7 +22,7 @@ async function open_without_cleanup(backend: Backend, steps: ScriptedStep[] = [{
 
 type Opened = Awaited<ReturnType<typeof open_without_cleanup>>;
 
-/** A session whose first write is held, and fails when it is released; a whole turn has passed meanwhile. */
+/** Opens a session whose first write is held until a whole turn is complete, and fails when it is released. */
 async function open_with_late_failure(backend: Backend): Promise<Opened & { id: string; held: Held }> {
   const opened = await open_without_cleanup(backend);
   const held = hold_and_fail(opened.store, WRITES_OF_MESSAGES);

@@ -8,7 +8,7 @@ import { histories_of } from "../support/faulty-store.js";
 import { texts } from "../support/messages.js";
 import { metadata_of, observe, open_plain, open_recording, record_of } from "../support/open-session.js";
 
-/** Changes a text that the conversation shares with whoever read it. */
+/** Changes a text inside the conversation's own message. */
 function edit(messages: readonly Readonly<Message>[], at: number, text: string): void {
   const [content] = messages[at]?.content ?? [];
   if (content?.type !== "text") {
@@ -88,7 +88,7 @@ each_backend((backend) => {
     await manager.flush();
     store.fail_saves();
     conversation.turn("one");
-    await manager.list(); // behind the save
+    await manager.list(); // waits for the save
     edit(conversation.messages, 1, "edited");
     await manager.flush();
     expect(await history_of(store, id)).toEqual(said("one"));

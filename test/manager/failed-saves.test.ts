@@ -9,20 +9,20 @@ import { open_plain, open_recording } from "../support/open-session.js";
 import type { PlainConversation } from "../support/plain-conversation.js";
 import type { RecordingStore } from "../support/recording-store.js";
 
-/** A turn whose messages have ids, so that a rewind can name them. */
+/** Adds a turn whose messages have ids, so that a rewind can name them. */
 function turn_with_ids(conversation: PlainConversation, text: string): void {
   conversation.messages.push(user(text, `u ${text}`), assistant(`re: ${text}`, `a ${text}`));
   conversation.emit("message_complete");
 }
 
-/** Resolves when a stored state is reported that holds this text. */
+/** Resolves when a `save` event reports this text. */
 function saved_with(manager: SessionManager, text: string): Promise<void> {
   return new Promise((resolve) => {
     manager.on("save", ({ messages }: SessionSnapshot) => void (texts(messages)?.includes(text) && resolve()));
   });
 }
 
-/** One stored turn, and two more whose saves have failed. */
+/** Opens a session with one stored turn and two turns whose saves have failed. The store goes on failing. */
 async function open_with_failed_saves(backend: Backend) {
   const store = await open_recording(backend);
   await store.save("other", turns(1, "o"), { kind: "root" });
@@ -53,7 +53,7 @@ function is_beginning(histories: ReadonlyMap<string, string[]>, ...prompts: stri
   return [...histories.values()].some((history) => String(history.slice(0, 2 * prompts.length)) === wanted);
 }
 
-/** Ways in which an application goes on to something else, and what the current session is to hold behind a turn. */
+/** Ways to leave a history, and the texts that the conversation holds afterwards. */
 const WAYS_ON: [string, (opened: Opened) => unknown, current: string[]][] = [
   ["clear()", ({ conversation }) => conversation.clear(), []],
   ["load() of the conversation", ({ conversation }) => conversation.load(turns(1, "x")), texts(turns(1, "x"))!],
@@ -61,7 +61,7 @@ const WAYS_ON: [string, (opened: Opened) => unknown, current: string[]][] = [
   ["load(another)", ({ manager }) => manager.load("other"), texts(turns(1, "o"))!],
 ];
 
-/** The same for ways that write something themselves. */
+/** Ways that need a store that works. `undefined`: the texts that the conversation shows count. */
 const WRITING_WAYS_ON: [string, (opened: Opened) => unknown, current: string[] | undefined][] = [
   ["a fork of another session", ({ manager }) => manager.fork("other"), texts(turns(1, "o"))!],
   ["a fork of the same session", ({ manager, id }) => manager.fork(id), undefined],

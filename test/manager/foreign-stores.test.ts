@@ -9,7 +9,7 @@ import { outcome_in_time } from "../support/in-time.js";
 import { ids, texts, turns } from "../support/messages.js";
 import { open_backend, open_plain } from "../support/open-session.js";
 
-/** A store whose list is what its author did not think of. */
+/** A store whose list can be changed into anything. */
 class CarelessStore extends FourMethodStore {
   entries: (entries: SessionMetadata[]) => unknown = (entries) => entries;
 
@@ -27,7 +27,7 @@ async function open_careless(): Promise<CarelessStore> {
   return store;
 }
 
-/** Entries that are no metadata of a session. */
+/** Entries that are not the metadata of a session. */
 const NO_ENTRIES: [string, unknown][] = [
   ["null", null],
   ["undefined", undefined],
@@ -36,7 +36,7 @@ const NO_ENTRIES: [string, unknown][] = [
   ["an entry whose id is a number", { id: 5, message_count: 2 }],
 ];
 
-/** What a list may be that is no array of entries. */
+/** Results of `list()` that are not an array. */
 const NO_LISTS: [string, unknown][] = [
   ["undefined", undefined],
   ["null", null],
@@ -120,7 +120,7 @@ test.each(NO_LISTS)(
   },
 );
 
-/** What a store may return for a session that it should have rejected as damaged. */
+/** Results of `load()` that are not a session. */
 const NO_SESSIONS: [string, unknown][] = [
   ["null", null],
   ["no messages", { metadata: { id: "a" } }],
@@ -196,7 +196,7 @@ each_backend(
   ["file"],
 );
 
-/** What a manager shows of `s`, whatever it reports of the parent. */
+/** The texts that a manager shows of `s`. The manager may report that the parent is missing. */
 async function history_of_readable(store: SessionStore): Promise<string[] | undefined> {
   const { manager, conversation } = open_plain(store, { auto_save: false });
   await manager.load("s");

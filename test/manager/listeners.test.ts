@@ -9,7 +9,7 @@ import { metadata_of, open_backend, open_plain } from "../support/open-session.j
 import { PlainConversation } from "../support/plain-conversation.js";
 import { RecordingStore } from "../support/recording-store.js";
 
-/** Promises that nobody handles from now on. The runner does not hear of them meanwhile: the test itself judges. */
+/** Collects unhandled rejections. Detaches the listeners of the test runner meanwhile, which would fail the whole run. */
 function unhandled_rejections(): unknown[] {
   const reasons: unknown[] = [];
   const before = process.listeners("unhandledRejection");
@@ -30,13 +30,13 @@ function warnings(): Error[] {
   return heard;
 }
 
-/** A listener as an `async` function is one: what it throws rejects its promise. */
+/** Makes a listener that returns a rejected promise, as an `async` function does that throws. */
 function rejecting(message: string): () => void {
   const listener = (): unknown => Promise.reject(new Error(message));
   return listener;
 }
 
-/** Long enough for a rejection that nobody handles to be told of. */
+/** Waits until Node.js has reported unhandled rejections. */
 async function settle(): Promise<void> {
   for (let rounds = 0; rounds < 5; rounds += 1) {
     await round();

@@ -109,7 +109,7 @@ test("rule 5: a turn without a session that nobody hears of is a warning of the 
 
 type Opened = Observed & { conversation: PlainConversation };
 
-/** What takes the conversation of a turn that is in no session, and what the conversation holds then. */
+/** Calls that replace the conversation's messages, and the texts that the conversation holds afterwards. */
 const TAKING_OVER: [string, (opened: Opened) => unknown, shown: string[]][] = [
   ["load(id)", ({ manager }) => manager.load("other"), texts(turns(1, "o"))!],
   ["an attached fork", ({ manager }) => manager.fork("other"), texts(turns(1, "o"))!],

@@ -157,7 +157,7 @@ each_backend(
   ["memory", "file"],
 );
 
-/** What can become of a write of messages. */
+/** Outcomes of a write of messages. */
 const OUTCOMES = ["works", "fails", "loses its answer"] as const;
 
 const SCHEDULES = OUTCOMES.flatMap((a) => OUTCOMES.flatMap((b) => OUTCOMES.map((c) => [a, b, c] as const)));
@@ -179,7 +179,7 @@ each_backend((backend) => {
       const id = manager.start_new();
       for (const text of ["one", "two", "three"]) {
         conversation.turn(text, `re: ${text}`, { usage: { output_tokens: 1 } });
-        await manager.list(); // behind the save of the turn
+        await manager.list(); // waits for the save of the turn
       }
       for (let attempt = 1; attempt <= schedule.length; attempt += 1) {
         const is_done = (await outcome_in_time(manager.flush())) === "done";
@@ -191,7 +191,7 @@ each_backend((backend) => {
     },
   );
 
-  /** Two changes of metadata, of which the first fails; the second one counts. */
+  /** Calls that change a label. */
   const changes: [string, (manager: SessionManager, text: string, id: string) => Promise<unknown>][] = [
     ["save()", (manager, text) => manager.save({ label: text, custom: { text } })],
     ["rename()", (manager, text, id) => manager.rename(id, text)],

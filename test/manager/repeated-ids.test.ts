@@ -5,7 +5,7 @@ import { history_of, only_other, others_than, said } from "../history/stores.js"
 import { assistant, texts, user } from "../support/messages.js";
 import { metadata_of, open_backend, open_plain } from "../support/open-session.js";
 
-/** Three turns; the replies of the first two have one id, as equal replies may. */
+/** Three turns. The first two replies have the same id. */
 const MESSAGES: Message[] = [
   user("one", "u1"),
   assistant("first answer", "same"),
@@ -84,7 +84,7 @@ each_backend((backend) => {
     expect(await history_of(store, "s")).toEqual(ALL);
   });
 
-  /** A fork behind the second of the two messages, and one behind the first, as older versions made them. */
+  /** Stores one fork behind the second of the two messages, and one behind the first. */
   async function open_forked() {
     const opened = await open_stored();
     const lineage = { kind: "fork", parent_id: "s", fork_message_id: "same" } as const;

@@ -33,13 +33,13 @@ test("rule 15: in a runtime with disposal symbols the methods are there under th
   expect("undefined" in SessionManager.prototype).toBe(false);
 });
 
-/** Timers that never run anything, as the fake ones of a test runner until somebody advances them. */
+/** Replaces timers by fake ones that never fire. */
 function stop_timers(...names: ("setImmediate" | "setTimeout" | "setInterval")[]): void {
   vi.useFakeTimers({ toFake: names });
   onTestFinished(() => void vi.useRealTimers());
 }
 
-/** Enough sessions for a store to give way to others while it lists them. */
+/** Stores so many sessions that a list of them takes more than one slice of time. */
 async function fill(store: SessionStore): Promise<void> {
   for (let n = 0; n < 40; n += 1) {
     await store.save(`s${n}`, turns(3, `${n} `), { kind: "root", custom: { padding: "x".repeat(20_000) } });

@@ -17,7 +17,7 @@ import {
 
 const CALLS = ["list", "load", "save", "delete", "append", "replace", "update", "flush"] as const;
 
-/** Two turns with ids in the current session; two other sessions are stored beside it. */
+/** Opens a session with two turns. The sessions `a` and `b` are stored beside it. */
 async function open_with_others(backend: Backend, options: OpenOptions = {}) {
   const store = await open_recording(backend);
   for (const id of ["a", "b"]) {
@@ -233,7 +233,7 @@ each_backend((backend) => {
   });
 });
 
-/** Operations that follow each other without being awaited, and what the second of them leads to. */
+/** Operations that are called first and not awaited. */
 const FIRST: [string, (manager: SessionManager) => Promise<unknown>][] = [
   ["load(a)", (manager) => manager.load("a")],
   ["fork(a)", (manager) => manager.fork("a")],
@@ -241,20 +241,20 @@ const FIRST: [string, (manager: SessionManager) => Promise<unknown>][] = [
   ["rename(a)", (manager) => manager.rename("a", "renamed")],
 ];
 
-const SECOND: [string, (manager: SessionManager) => Promise<unknown>, current: string | undefined, shown: string[]][] =
-  [
-    ["load(b)", (manager) => manager.load("b"), "b", ids(turns(2, "b")) as string[]],
-    ["fork(b)", (manager) => manager.fork("b", { message_id: "ba1" }), undefined, ["bu1", "ba1"]],
-  ];
+/** Operations that are called second, and the ids of the messages that the conversation holds in the end. */
+const SECOND: [string, (manager: SessionManager) => Promise<unknown>, shown: string[]][] = [
+  ["load(b)", (manager) => manager.load("b").then(() => "b"), ["bu1", "ba1", "bu2", "ba2"]],
+  ["fork(b)", (manager) => manager.fork("b", { message_id: "ba1" }), ["bu1", "ba1"]],
+];
 
 each_backend((backend) => {
   describe.each(FIRST)("%s and, not awaited,", (_first, first) => {
-    test.each(SECOND)("rule 1: %s both succeed, and the second one counts", async (_second, second, current, shown) => {
+    test.each(SECOND)("rule 1: %s both succeed, and the second one counts", async (_second, second, shown) => {
       const { manager, conversation, conflicts, errors } = await open_with_others(backend);
-      const outcomes = [outcome_in_time(first(manager)), outcome_in_time(second(manager))];
-      expect(await Promise.all(outcomes)).toEqual(["done", "done"]);
+      const [first_outcome, current] = [outcome_in_time(first(manager)), second(manager)];
+      expect([await first_outcome, await outcome_in_time(current)]).toEqual(["done", "done"]);
       await round();
-      expect(manager.current_session_id).toBe(current ?? manager.current_session_id);
+      expect(manager.current_session_id).toBe(await current);
       expect(ids(conversation.messages)).toEqual(shown);
       expect([conflicts, errors]).toEqual([[], []]);
     });

@@ -13,7 +13,7 @@ function cycle(): object {
   return value;
 }
 
-/** A reply with a tool call of these parameters. */
+/** Makes a reply with a tool call that has these parameters. */
 const reply_with = (params: unknown) =>
   ({
     role: "assistant",
@@ -21,7 +21,7 @@ const reply_with = (params: unknown) =>
     content: [{ type: "tool", tool: "t", tool_request_id: "r", params }],
   }) as Message;
 
-/** Messages of a turn that no store can hold, and the position of the bad one: it is the second turn. */
+/** Second turns that no store can hold, with the id and the position of the bad message. */
 const UNSTORABLE: [string, () => [unknown, unknown], id: string, position: number][] = [
   ["a BigInt in the reply", () => [user("two"), reply_with({ count: 1n })], "bad-reply", 3],
   ["a cycle in the reply", () => [user("two"), reply_with(cycle())], "bad-reply", 3],
@@ -81,7 +81,7 @@ async function open_with_bad_turn(backend: Backend, bad: [unknown, unknown]) {
   return { store, id, ...opened };
 }
 
-/** The messages that stores can hold. */
+/** The messages of a conversation without those of its second turn. */
 function without_bad({ messages }: PlainConversation): Message[] {
   return messages.filter((_message, at) => at !== 2 && at !== 3);
 }
@@ -113,7 +113,7 @@ each_backend((backend) => {
       ]);
       const { message } = errors[0]?.error as Error;
       expect(message).toContain(bad_id);
-      expect(message).toMatch(new RegExp(`\\b${position}\\b`)); // counted from 0, as stores do
+      expect(message).toMatch(new RegExp(`\\b${position}\\b`)); // positions count from 0, as in the messages of the stores
     });
 
     test("rule 15: makes flush() reject as long as the conversation holds it", async () => {

@@ -2,8 +2,8 @@ import { stdout } from "node:process";
 import { PlainConversation } from "../support/plain-conversation.js";
 
 /**
- * A program in a runtime without `Symbol.dispose` and `Symbol.asyncDispose`: with a `Symbol` that lacks both, it loads
- * the library, uses a manager, and prints what it finds as JSON.
+ * Loads the library with a `Symbol` that lacks `dispose` and `asyncDispose`, as in older runtimes. Uses a manager and
+ * prints the results as JSON.
  */
 const { Symbol: original } = globalThis;
 const lacking = (description?: string | number) => original(description);
@@ -26,7 +26,7 @@ const open = () => {
   return { store, conversation, manager: new library.SessionManager(store, conversation) };
 };
 
-/** What a manager does with this method: the messages that are stored in the end, and who still listens. */
+/** Calls a disposal method. Counts the messages that are stored in the end, and the listeners that are left. */
 async function outcome_of(key: symbol) {
   const { store, conversation, manager } = open();
   const id = manager.start_new();

@@ -7,17 +7,17 @@ import { RecordingStore, type Held, type StoreMethod, type Which } from "./recor
 
 export const WRITES_OF_MESSAGES: readonly StoreMethod[] = ["save", "append", "replace"];
 
-/** What a file system reports when a device fails. */
+/** The error of a device that fails. */
 export const EIO = new SessionError("storage", "EIO: i/o error");
 
-/** A recording store that keeps drafts, where the store inside does. Writes of drafts are not recorded. */
+/** Opens a recording store that also keeps drafts, if the backend does. Draft writes are not recorded. */
 export async function open_recording_with_drafts(backend: Backend): Promise<RecordingStore & SessionStore> {
   const { store } = await open_backend(backend);
   const set_draft = store.set_draft?.bind(store);
   return Object.assign(new RecordingStore(store), set_draft && { set_draft });
 }
 
-/** The call waits until `release`, then rejects without having done anything. */
+/** Makes a call wait until `release`, then reject without having done anything. */
 export function hold_and_fail(store: RecordingStore, methods: readonly StoreMethod[], which: Which = {}): Held {
   const [reached, released] = [deferred(), deferred()];
   const refuse = async () => {
@@ -29,7 +29,7 @@ export function hold_and_fail(store: RecordingStore, methods: readonly StoreMeth
   return { reached: reached.promise, release: () => released.resolve() };
 }
 
-/** The texts of every stored session, inherited ones included, by id. */
+/** Reads the texts of every stored session, inherited messages included, by session id. */
 export async function histories_of(store: SessionStore): Promise<Map<string, string[]>> {
   const histories = new Map<string, string[]>();
   for (const { id } of await store.list()) {
@@ -38,12 +38,12 @@ export async function histories_of(store: SessionStore): Promise<Map<string, str
   return histories;
 }
 
-/** The texts that one session holds more than once. */
+/** Finds texts that one session holds more than once. */
 export function repeated(histories: ReadonlyMap<string, string[]>): string[] {
   return [...histories.values()].flatMap((history) => history.filter((text, at) => history.indexOf(text) !== at));
 }
 
-/** The conflicts that a manager reports from now on. */
+/** Collects the conflicts that a manager reports from now on. */
 export function conflicts_of(manager: SessionManager): ConflictEvent[] {
   const conflicts: ConflictEvent[] = [];
   manager.on("conflict", (event) => conflicts.push(event));

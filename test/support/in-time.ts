@@ -1,9 +1,9 @@
-/** Taken at import: tests with fake timers still have a real limit. */
+/** Captured at import, so that tests with fake timers still have a real limit. */
 const { setTimeout: start_timer, clearTimeout: stop_timer } = globalThis;
 
 const LIMIT_MS = 3_000;
 
-/** Rejects where a promise does not settle soon, so that a deadlock fails its test at once. */
+/** Rejects if a promise does not settle soon, so that a deadlock fails its test at once. */
 export async function in_time<T>(promise: Promise<T>, what = "the promise", limit_ms = LIMIT_MS): Promise<T> {
   let timer: NodeJS.Timeout | undefined;
   const too_late = new Promise<never>((_, reject) => {
@@ -16,7 +16,7 @@ export async function in_time<T>(promise: Promise<T>, what = "the promise", limi
   }
 }
 
-/** The code of the error that a promise rejects with, another error as text, or `"done"`. Rejects where it is late. */
+/** Resolves to the code of the error that a promise rejects with, another error as text, or `"done"`. */
 export async function outcome_in_time(promise: Promise<unknown>, what?: string): Promise<string> {
   const outcome = promise.then(
     () => "done",
