@@ -31,7 +31,7 @@ export class SessionError extends Error {
   readonly path?: string;
 
   constructor(code: SessionErrorCode, message: string, details: SessionErrorDetails = {}) {
-    super(escape_control_characters(message), "cause" in details ? { cause: details.cause } : undefined);
+    super(printable(message), "cause" in details ? { cause: details.cause } : undefined);
     this.code = code;
     if (details.session_id !== undefined) {
       this.session_id = details.session_id;
@@ -42,7 +42,8 @@ export class SessionError extends Error {
   }
 }
 
-function escape_control_characters(text: string): string {
+/** Escapes control characters, which a terminal would obey. */
+export function printable(text: string): string {
   return text.replaceAll(/\p{Cc}/gu, (character) => {
     const short = JSON.stringify(character).slice(1, -1);
     return short === character ? `\\u00${character.charCodeAt(0).toString(16)}` : short;

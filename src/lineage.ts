@@ -19,7 +19,7 @@ export interface ResolvedSession {
 export const LINEAGE_KEYS = ["parent_id", "fork_message_id", "fork_message_count", "detached"] as const;
 
 /** True where two states of a session take the same from the same parent. */
-export function same_lineage(a: SessionMetadata, b: SessionMetadata): boolean {
+export function same_lineage(a: Partial<SessionMetadata>, b: Partial<SessionMetadata>): boolean {
   return LINEAGE_KEYS.every((key) => (a[key] ?? undefined) === (b[key] ?? undefined));
 }
 

@@ -5,7 +5,7 @@ import type { Family } from "./family.js";
 import { secure_fork } from "./fork-protection.js";
 import type { History, Messages } from "./history.js";
 import type { SessionState } from "./session-state.js";
-import type { Metadata, StoreAccess } from "./store-access.js";
+import type { Metadata, StoreAccess, Written } from "./store-access.js";
 
 /** Another writer's history where it differs from ours. */
 export interface Divergence {
@@ -16,7 +16,7 @@ export interface Divergence {
 
 /**
  * Stores our history beside another writer's: as a fork from the last common message, whole where there is none, or
- * under a new id where the session is gone. The session goes on there. Returns the revision.
+ * under a new id where the session is gone. The session goes on there.
  */
 export async function store_as_fork(
   store: StoreAccess,
@@ -24,18 +24,20 @@ export async function store_as_fork(
   { state, history, messages }: { state: SessionState; history: History; messages: Messages },
   pending: Metadata,
   { common, record }: Divergence,
-): Promise<string | undefined> {
-  const id = (state.beside_id ??= randomUUID());
+): Promise<Written> {
+  const tried = state.beside_id !== undefined;
+  state.beside_id ??= randomUUID();
   const metadata = {
     ...own_metadata(state, pending),
     ...(common === undefined ? orphan_lineage(state) : fork_lineage(state, messages, common)),
   };
   const inherited = common ?? 0;
-  const revision = await store.create(id, messages.slice(inherited), metadata as Metadata);
-  const whole = inherited > 0 && record ? await secure_fork(store, id, record, messages) : undefined;
-  state.move_to(family.state_of(id), metadata);
+  const created = await store.create(state.beside_id, messages.slice(inherited), metadata as Metadata, tried);
+  state.beside_id = created.id;
+  const whole = inherited > 0 && record ? await secure_fork(store, created.id, record, messages) : undefined;
+  state.move_to(family.state_of(created.id), metadata);
   history.inherited = whole ? 0 : inherited;
-  return whole ? whole.revision : revision;
+  return whole ?? created;
 }
 
 const NOT_OF_THE_FORK = new Set([

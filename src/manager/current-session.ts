@@ -10,7 +10,7 @@ import type { Family } from "./family.js";
 import { History, type Messages } from "./history.js";
 import type { SaveQueue } from "./save-queue.js";
 import { SessionState } from "./session-state.js";
-import type { StoreAccess } from "./store-access.js";
+import type { StoreAccess, Written } from "./store-access.js";
 import type { SessionManagerOptions } from "./types.js";
 
 /** The parts of a manager, for the operations in files of their own. Those run inside its queue. */
@@ -108,7 +108,7 @@ export class CurrentSession {
     conversation.load(messages);
     const live = conversation.messages;
     const stored = live.slice(0, messages.length); // an application may put in more
-    session.restart(History.of_stored(conversation, stored, from.inherited), metadata, from.revision);
+    session.restart(History.of_stored(conversation, stored, from.inherited), metadata, from);
     session.shared.deletion = undefined;
     if (!live.some((message) => message.id === session.checkpoint_state?.message_id)) {
       session.checkpoint_state = undefined;
@@ -223,7 +223,6 @@ export class CurrentSession {
 }
 
 /** The stored state that `show` goes on from. A `draft` key hands the stored draft over. */
-export interface Shown extends Pick<ResolvedSession, "inherited"> {
-  revision: string | undefined;
+export interface Shown extends Pick<ResolvedSession, "inherited">, Written {
   draft?: ResolvedSession["record"]["draft"];
 }

@@ -1,7 +1,7 @@
 import { EventEmitter } from "node:events";
 import process from "node:process";
 import type { LifecycleErrorEvent } from "@simulacra-ai/core";
-import { is_error, reason_of } from "../errors.js";
+import { is_error, printable, reason_of } from "../errors.js";
 import type { SessionDraft } from "../types.js";
 import type { Messages } from "./history.js";
 import type { SessionManagerEvents } from "./types.js";
@@ -128,7 +128,9 @@ export class ManagerEvents {
     const id = typeof context?.["session_id"] === "string" ? ` of session ${context["session_id"]}` : "";
     const reason = reason_of(error);
     process.emitWarning(
-      `${operation}${id} failed: ${reason}. Listen to "lifecycle_error" of the SessionManager to hear of every failure.`,
+      printable(
+        `${operation}${id} failed: ${reason}. Listen to "lifecycle_error" of the SessionManager to hear of every failure.`,
+      ),
       { type: "SessionWarning", detail: is_error(error) ? (error.stack ?? "") : "" },
     );
   }

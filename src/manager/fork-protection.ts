@@ -6,7 +6,7 @@ import { session_kind } from "../metadata.js";
 import type { SessionMetadata, StoredSession } from "../types.js";
 import { begins_with, type Messages } from "./history.js";
 import type { SessionState } from "./session-state.js";
-import { changed_meanwhile, until_settled, type Metadata, type StoreAccess } from "./store-access.js";
+import { changed_meanwhile, until_settled, type Metadata, type StoreAccess, type Written } from "./store-access.js";
 
 /*
  * Hazard: sessions inherit from records that other writers may cut or delete at any time, and no store changes two
@@ -17,12 +17,6 @@ import { changed_meanwhile, until_settled, type Metadata, type StoreAccess } fro
 
 /** How long, and how often, to wait for another manager that is moving a parent. */
 const PATIENCE = { ms: 25, times: 2 };
-
-/** A fork that holds its whole history itself now. */
-export interface Materialized {
-  /** The new revision, where the store has revisions. */
-  revision: string | undefined;
-}
 
 async function pause(): Promise<"again"> {
   await sleep(PATIENCE.ms);
@@ -41,11 +35,7 @@ function write_materialized(store: StoreAccess, { metadata, revision }: StoredSe
  * chain of parents lacks something, and goes on lacking it, the fork inherits what remains. Returns `undefined` where the
  * fork is gone or has another parent by now.
  */
-export async function materialize(
-  store: StoreAccess,
-  id: string,
-  parent_id: string,
-): Promise<Materialized | undefined> {
+export async function materialize(store: StoreAccess, id: string, parent_id: string): Promise<Written | undefined> {
   return until_settled(id, async (attempt) => {
     const resolved = await store.resolve(id, { cut_cycles: true });
     if (resolved === undefined || resolved.record.metadata.parent_id !== parent_id) {
@@ -53,7 +43,7 @@ export async function materialize(
     }
     const { record, messages, missing } = resolved;
     if (!inherits(record.metadata)) {
-      return { revision: record.revision };
+      return { revision: record.revision, is_certain: false };
     }
     if (missing.length > 0 && attempt <= PATIENCE.times) {
       return pause();
@@ -62,7 +52,7 @@ export async function materialize(
     if (now === undefined || !same_lineage(now.metadata, record.metadata)) {
       return "again"; // the fork moved while its parents were read, so the parents may have been cut already
     }
-    return { revision: await write_materialized(store, record, messages) };
+    return write_materialized(store, record, messages);
   });
 }
 
@@ -159,7 +149,7 @@ export async function secure_fork(
   id: string,
   parent: StoredSession,
   meant: Messages,
-): Promise<Materialized | undefined> {
+): Promise<Written | undefined> {
   return until_settled(id, async () => {
     if (is_as_before(parent, await store.load(parent.metadata.id))) {
       return undefined;
@@ -170,9 +160,9 @@ export async function secure_fork(
     }
     const { record, messages } = resolved;
     if (!begins_with(messages, store.as_stored(meant))) {
-      return { revision: await write_materialized(store, record, meant) };
+      return write_materialized(store, record, meant);
     }
-    return inherits(record.metadata) ? undefined : { revision: record.revision };
+    return inherits(record.metadata) ? undefined : { revision: record.revision, is_certain: false };
   });
 }
 
@@ -211,10 +201,10 @@ export async function keep_replaced_history(
   const { metadata, messages } = record; // the parent may be another one by now
   const is_kept = policy === "keep" && messages.length > 0 && session_kind(metadata) !== "checkpoint";
   if (is_kept) {
-    if (state.replaced === undefined || !is_same_version(state.replaced.messages, messages)) {
-      state.replaced = { id: randomUUID(), messages };
-    }
-    await store_version(store, state.replaced.id, metadata, messages, "replaced");
+    const tried = state.replaced !== undefined && is_same_version(state.replaced.messages, messages);
+    const id = tried && state.replaced ? state.replaced.id : randomUUID();
+    state.replaced = { id, messages };
+    state.replaced.id = await store_version(store, { id, tried, suffix: "replaced" }, metadata, messages);
   }
   const kept_as = is_kept ? state.replaced?.id : undefined;
   if (resolved === "damaged" || resolved === undefined) {
@@ -248,16 +238,16 @@ async function require_readable_forks(store: StoreAccess, id: string): Promise<v
   }
 }
 
-/** Stores a version of a session under another id, with the old parent, dates and messages. */
+/** Stores a version of a session under another id, with the old parent, dates and messages. Returns the id. */
 export async function store_version(
   store: StoreAccess,
-  id: string,
+  { id, tried = false, suffix }: { id: string; tried?: boolean; suffix: string },
   metadata: SessionMetadata,
   messages: Messages,
-  suffix: string,
   changes: Metadata = {},
-): Promise<void> {
+): Promise<string> {
   const { id: _id, message_count: _count, label_source: _source, label, ...kept } = metadata;
   const labelled = label === undefined ? {} : { label: `${label} (${suffix})`, label_source: "auto" as const };
-  await store.create(id, messages, { ...kept, ...labelled, ...changes, kind: "fork" });
+  const version = { ...kept, ...labelled, ...changes, kind: "fork" as const };
+  return (await store.create(id, messages, version, tried)).id;
 }

@@ -6,8 +6,8 @@ import type { Family } from "./family.js";
 import { keep_replaced_history, secure_fork } from "./fork-protection.js";
 import { common_prefix, type History, type Messages } from "./history.js";
 import { plan_lineage } from "./lineage-plan.js";
-import { UNVERSIONED, type SessionState, type Version } from "./session-state.js";
-import { changed_meanwhile, type Metadata, type StoreAccess } from "./store-access.js";
+import type { SessionState, Version } from "./session-state.js";
+import { changed_meanwhile, type Metadata, type StoreAccess, type Written } from "./store-access.js";
 import type { ConflictEvent, SessionManagerOptions } from "./types.js";
 
 export type SavePolicies = Required<Pick<SessionManagerOptions, "on_conflict" | "on_replace">>;
@@ -70,9 +70,7 @@ export class SaveTask {
       return { conflict, read: () => this.messages, unprotected: this.#unprotected };
     } catch (error) {
       this.state.drop_refused(this.#version, error);
-      if (this.state.stored?.revision === UNVERSIONED) {
-        this.state.expect_revision(undefined); // the write may have taken effect
-      }
+      this.state.doubt(); // the write may have taken effect
       throw error;
     }
   }
@@ -85,7 +83,7 @@ export class SaveTask {
       if (stored === undefined && lineage === undefined) {
         return await this.#rewrite(null);
       }
-      if (stored?.history === history && stored.revision !== undefined && lineage === undefined) {
+      if (stored?.history === history && stored.is_certain && lineage === undefined) {
         return await this.#append(this.#read(stored.count, this.count), stored.revision);
       }
     } catch (error) {
@@ -98,10 +96,10 @@ export class SaveTask {
   }
 
   /** Appends messages to the ones that are stored at a revision. */
-  async #append(added: Messages, revision: string): Promise<undefined> {
+  async #append(added: Messages, revision: string | undefined): Promise<undefined> {
     const extended = await this.#store.extend(this.state.id, added, this.#metadata, revision);
     if (extended === undefined) {
-      return this.#rewrite(revision);
+      return this.#rewrite(revision ?? null);
     }
     this.#settle(extended);
   }
@@ -112,7 +110,7 @@ export class SaveTask {
     if (Object.keys(metadata).length > 0) {
       await this.#store.update(this.state.id, metadata);
     }
-    this.#settle(undefined);
+    this.#settle({ revision: undefined, is_certain: false }); // more is stored than we hold
   }
 
   async #rewrite(revision: string | null, metadata = this.#metadata): Promise<undefined> {
@@ -127,10 +125,10 @@ export class SaveTask {
     const lineage = this.#as_begun.given?.lineage ?? {};
     const plan = await plan_lineage(this.#store, { id, messages, stored: record?.metadata }, lineage);
     const metadata = { ...this.#metadata, ...plan.metadata };
-    const revision = await this.#store.put(id, messages.slice(plan.inherited), metadata, record?.revision ?? null);
+    const written = await this.#store.put(id, messages.slice(plan.inherited), metadata, record?.revision ?? null);
     const whole = plan.parent && (await secure_fork(this.#store, id, plan.parent, messages));
     history.inherited = plan.inherited;
-    this.#settle(revision);
+    this.#settle(written);
     if (whole !== undefined) {
       state.make_self_contained(whole.revision);
     }
@@ -178,7 +176,7 @@ export class SaveTask {
     }
     if (stored.common === messages.length) {
       await (has_lineage ? this.#relate(record, stored.messages) : this.#update());
-      state.expect_revision(undefined); // more is stored than we hold: the next write compares, too
+      state.doubt();
       return undefined;
     }
     return { common: stored.common, record };
@@ -195,7 +193,7 @@ export class SaveTask {
       await this.#relate(record);
     } else if (is_continued) {
       history.inherited = inherited;
-      await this.#append(this.messages.slice(common), record.revision ?? UNVERSIONED);
+      await this.#append(this.messages.slice(common), record.revision);
     } else {
       const cuts_inherited = common < inherited;
       history.inherited = cuts_inherited ? 0 : inherited;
@@ -246,13 +244,12 @@ export class SaveTask {
     if (this.#policies.on_conflict === "error") {
       throw error;
     }
-    const revision = await store_as_fork(this.#store, this.#family, this, this.#metadata, divergence);
-    this.#settle(revision);
+    this.#settle(await store_as_fork(this.#store, this.#family, this, this.#metadata, divergence));
     return { id, fork_id: this.state.id, error };
   }
 
-  #settle(revision: string | undefined): void {
-    this.state.settle(this.#version, this.#as_begun, this.#metadata, revision);
+  #settle(written: Written): void {
+    this.state.settle(this.#version, this.#as_begun, this.#metadata, written);
   }
 }
 

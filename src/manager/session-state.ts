@@ -6,19 +6,18 @@ import type { SessionDraft } from "../types.js";
 import { add_usage } from "../usage.js";
 import { WriteQueue } from "../async/queue.js";
 import type { History, LeftOut, Messages } from "./history.js";
-import type { Metadata } from "./store-access.js";
+import type { Metadata, Written } from "./store-access.js";
 
 /** What the store is known to hold of a session. */
 export interface Stored {
   history: History;
   /** The number of messages of the history that are stored. It never decreases for one history. */
   count: number;
-  /** The revision in the store. `UNVERSIONED`: our own write was the last one. `undefined`: compare before writing. */
+  /** The newest revision that is known to be ours. */
   revision: string | undefined;
+  /** False where the store may hold something else by now: the next write reads the record and compares. */
+  is_certain: boolean;
 }
-
-/** The revision of a session that we wrote last, in a store without revisions. */
-export const UNVERSIONED = "";
 
 /** Facts about one session id, shared by a manager and its children. */
 export class StoredState {
@@ -237,8 +236,8 @@ export class SessionState {
   }
 
   /** The write of a version has succeeded, in the state in which it began, with this metadata. */
-  settle(version: Version, begun: Version, metadata: Metadata, revision: string | undefined): void {
-    this.#shared.stored = { history: version.history, count: begun.count, revision };
+  settle(version: Version, begun: Version, metadata: Metadata, { revision, is_certain }: Written): void {
+    this.#shared.stored = { history: version.history, count: begun.count, revision, is_certain };
     this.#shared.may_be_gone = false;
     this.#known = { ...this.#known, ...metadata };
     this.#notes = this.#notes.filter(({ at }) => at > begun.noted);
@@ -271,27 +270,29 @@ export class SessionState {
   }
 
   /** Goes on from a record of the same session, as it is stored now. */
-  restart(history: History, known: MetadataPatch, revision: string | undefined): void {
+  restart(history: History, known: MetadataPatch, { revision, is_certain }: Written): void {
     this.versions.length = 0;
     this.#reached = this.#asked;
     this.#notes = [];
     this.history = history;
     this.#known = known;
     this.checkpoint_state = known.checkpoint_state ?? undefined;
-    this.#shared.stored = { history, count: history.length, revision };
+    this.#shared.stored = { history, count: history.length, revision, is_certain };
   }
 
   /** The record holds everything itself now, and names its parent for provenance. */
   make_self_contained(revision: string | undefined): void {
     this.history.inherited = 0;
     this.#known = { ...this.#known, detached: true };
-    this.expect_revision(revision);
+    if (this.#shared.stored !== undefined) {
+      this.#shared.stored.revision = revision;
+    }
   }
 
-  /** Sets the revision that the next write expects. `undefined`: the next write compares. */
-  expect_revision(revision: string | undefined): void {
+  /** A write may have taken effect, though it failed. */
+  doubt(): void {
     if (this.#shared.stored !== undefined) {
-      this.#shared.stored = { ...this.#shared.stored, revision };
+      this.#shared.stored.is_certain = false;
     }
   }
 }

@@ -1,13 +1,26 @@
+import { randomUUID } from "node:crypto";
 import type { Message } from "@simulacra-ai/core";
 import { as_stored, has_capability } from "../capabilities.js";
 import { has_code, SessionError, session_not_found } from "../errors.js";
-import { inherits, LINEAGE_KEYS, resolve_session, type ResolvedSession } from "../lineage.js";
+import { inherits, resolve_session, same_lineage, type ResolvedSession } from "../lineage.js";
 import { published } from "../tracing.js";
 import type { SessionDraft, SessionMetadata, SessionQuery, SessionStore, StoredSession } from "../types.js";
-import type { Messages } from "./history.js";
-import { UNVERSIONED } from "./session-state.js";
+import { begins_with, type Messages } from "./history.js";
 
 export type Metadata = Partial<SessionMetadata>;
+
+/** The outcome of a write. */
+export interface Written {
+  /** The new revision, where the store tells it. */
+  revision: string | undefined;
+  /** True where another write since would be noticed, or nothing notices any. */
+  is_certain: boolean;
+}
+
+/** The state of a record that was read. Without a revision, it may be another one at the next write. */
+export function stored_at({ revision }: StoredSession): Written {
+  return { revision, is_certain: revision !== undefined };
+}
 
 const ATTEMPTS = 8;
 
@@ -83,8 +96,14 @@ export class StoreAccess {
     return sessions as SessionMetadata[];
   }
 
-  load(id: string): Promise<StoredSession | undefined> {
-    return this.store.load(id);
+  /** @throws {SessionError} `storage` where the store returns no session, and everything that the store throws. */
+  async load(id: string): Promise<StoredSession | undefined> {
+    const record: unknown = await this.store.load(id);
+    const { metadata, messages } = (record ?? {}) as { metadata?: unknown; messages?: unknown };
+    if (record !== undefined && record !== null && !(typeof metadata === "object" && Array.isArray(messages))) {
+      throw new SessionError("storage", `load() of the store did not return a session: ${id}`, { session_id: id });
+    }
+    return (record as StoredSession | null) ?? undefined;
   }
 
   /**
@@ -92,7 +111,7 @@ export class StoreAccess {
    * may have been moved meanwhile.
    */
   async resolve(id: string, options: { cut_cycles?: boolean } = {}): Promise<ResolvedSession | undefined> {
-    const load = (of: string) => this.store.load(of);
+    const load = (of: string) => this.load(of);
     const resolved = await resolve_session(id, load, options);
     return resolved === undefined || resolved.missing.length === 0 ? resolved : resolve_session(id, load, options);
   }
@@ -126,49 +145,64 @@ export class StoreAccess {
 
   /**
    * Writes all messages of a session. A store that can, writes only over this revision (`null`: only a new session).
-   * Returns the new revision, or `undefined` where the store has revisions and did not tell this one.
    */
-  async put(id: string, messages: Messages, metadata: Metadata, revision: string | null): Promise<string | undefined> {
+  async put(id: string, messages: Messages, metadata: Metadata, revision: string | null): Promise<Written> {
     if (has_capability(this.store, "replace")) {
-      return (await this.store.replace(id, messages as Message[], { revision, metadata })).revision;
+      const replaced = await this.store.replace(id, messages as Message[], { revision, metadata });
+      return { revision: replaced.revision, is_certain: true };
     }
     await this.store.save(id, messages as Message[], metadata);
-    return this.detects_conflicts ? undefined : UNVERSIONED;
+    return { revision: undefined, is_certain: !this.detects_conflicts };
   }
 
   /**
-   * Writes a new session under an id that nobody else knows. A record that is there is from an attempt whose answer was
-   * lost, and is replaced.
+   * Writes a new session under an id that nobody else knew, unless an earlier attempt (`tried`) has written it and its
+   * answer was lost. Where somebody has gone on in that one, it stays. Returns the id that was used.
    */
-  async create(id: string, messages: Messages, metadata: Metadata): Promise<string | undefined> {
-    try {
-      return await this.put(id, messages, metadata, null);
-    } catch (error) {
-      const stored = has_code(error, "conflict") ? await this.store.load(id) : undefined;
-      if (stored === undefined) {
-        throw error;
+  async create(id: string, messages: Messages, metadata: Metadata, tried = false): Promise<Written & { id: string }> {
+    let there = tried ? await this.load(id) : undefined;
+    if (there === undefined) {
+      try {
+        return { id, ...(await this.put(id, messages, metadata, null)) };
+      } catch (error) {
+        there = has_code(error, "conflict") ? await this.load(id) : undefined;
+        if (there === undefined) {
+          throw error;
+        }
       }
-      const stale = Object.fromEntries(LINEAGE_KEYS.filter((key) => stored.metadata[key]).map((key) => [key, null]));
-      return this.put(id, messages, { ...stale, ...metadata }, stored.revision ?? null);
     }
+    const ours = this.as_stored(messages);
+    const is_same_line = same_lineage(there.metadata, metadata);
+    if (is_same_line && begins_with(there.messages, ours)) {
+      return { id, revision: there.revision, is_certain: false };
+    }
+    if (is_same_line && begins_with(ours, there.messages)) {
+      return { id, ...(await this.put(id, messages, metadata, there.revision ?? null)) };
+    }
+    return this.create(randomUUID(), messages, metadata);
   }
 
   /**
-   * Adds messages and metadata to what is stored at a revision. Returns the new revision, or `undefined` where the store
-   * cannot append.
+   * Adds messages and metadata to what is stored at a revision. Returns `undefined` where the store cannot append.
    */
-  async extend(id: string, added: Messages, metadata: Metadata, revision: string): Promise<string | undefined> {
+  async extend(
+    id: string,
+    added: Messages,
+    metadata: Metadata,
+    revision: string | undefined,
+  ): Promise<Written | undefined> {
     if (added.length === 0 && Object.keys(metadata).length === 0) {
-      return revision;
+      return { revision, is_certain: true };
     }
     if (added.length === 0 && has_capability(this.store, "update")) {
       await this.update(id, metadata);
-      return revision;
+      return { revision, is_certain: true };
     }
-    if (!has_capability(this.store, "append")) {
+    if (revision === undefined || !has_capability(this.store, "append")) {
       return undefined;
     }
-    return (await this.store.append(id, added as Message[], { revision, metadata })).revision;
+    const appended = await this.store.append(id, added as Message[], { revision, metadata });
+    return { revision: appended.revision, is_certain: true };
   }
 
   /**
@@ -184,9 +218,9 @@ export class StoreAccess {
       return undefined;
     }
     const revisions = await until_settled(id, async () => {
-      const record = await this.store.load(id);
+      const record = await this.load(id);
       const revision = record?.revision;
-      const after = record && (await this.put(id, record.messages, metadata, revision ?? null));
+      const after = record && (await this.put(id, record.messages, metadata, revision ?? null)).revision;
       return record && { ...(revision !== undefined && { before: revision }), after };
     });
     if (revisions === undefined) {

@@ -219,7 +219,9 @@ each_store((backend) => {
     conversation.turn("two");
     await manager.flush();
     expect(await history_of(store, id)).toEqual(said("one", "two"));
-    expect(errors).toEqual([]);
+    expect(errors).toMatchObject([
+      { operation: "save", error: { code: "invalid_state" }, context: { session_id: child_id } },
+    ]);
   });
 
   test.each(["keeps", "", null, 1])("rule 11: forks: %j is invalid_input, and nothing is deleted", async (forks) => {

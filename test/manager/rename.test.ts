@@ -36,7 +36,7 @@ each_backend((backend) => {
       const { manager } = open_plain(store);
       store.forget_calls();
       await manager.rename("other", "new");
-      const expected = store.update ? ["update"] : ["load", "save"];
+      const expected = store.update ? ["update"] : ["load", store.replace ? "replace" : "save"];
       expect(store.calls.map(({ method }) => method)).toEqual(expected);
       expect(store.writes()[0]?.metadata).toEqual({ label: "new", label_source: "user" });
     });

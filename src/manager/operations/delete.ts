@@ -3,9 +3,9 @@ import { has_code, SessionError } from "../../errors.js";
 import type { SessionMetadata, StoredSession } from "../../types.js";
 import type { Epoch } from "../conversation.js";
 import type { ManagerParts } from "../current-session.js";
-import { keep_forks_of_deleted, materialize, type Materialized } from "../fork-protection.js";
+import { keep_forks_of_deleted, materialize } from "../fork-protection.js";
 import type { StoredState } from "../session-state.js";
-import type { StoreAccess } from "../store-access.js";
+import type { StoreAccess, Written } from "../store-access.js";
 import type { DeleteOptions } from "../types.js";
 
 type ForkPolicy = NonNullable<DeleteOptions["forks"]>;
@@ -108,8 +108,8 @@ async function require_no_forks(store: StoreAccess, id: string): Promise<void> {
 }
 
 /** Writes the messages that forks inherit from a session into the forks. Returns the forks that hold them now. */
-async function release_forks(store: StoreAccess, id: string): Promise<Map<string, Materialized>> {
-  const released = new Map<string, Materialized>();
+async function release_forks(store: StoreAccess, id: string): Promise<Map<string, Written>> {
+  const released = new Map<string, Written>();
   for (const fork of await other_forks_of(store, id)) {
     const whole = await materialize(store, fork.id, id);
     if (whole !== undefined) {
@@ -153,7 +153,7 @@ async function delete_all(parts: ManagerParts, ids: readonly string[], require_u
   } catch (error) {
     if (session?.stored !== undefined) {
       session.shared.may_be_gone = true;
-      session.expect_revision(undefined);
+      session.doubt();
       current.want(); // stores the session again where the deletion took effect, though it failed
     }
     throw error;
@@ -174,9 +174,9 @@ async function delete_all(parts: ManagerParts, ids: readonly string[], require_u
 }
 
 async function restore({ store, family }: ManagerParts, { metadata, messages, draft }: StoredSession): Promise<void> {
-  const revision = await store.put(metadata.id, messages, metadata, null);
+  const written = await store.put(metadata.id, messages, metadata, null);
   const state = family.state_of(metadata.id);
-  state.stored &&= { ...state.stored, revision };
+  state.stored &&= { ...state.stored, ...written };
   if (draft !== undefined && has_capability(store.store, "set_draft")) {
     await store.store.set_draft(metadata.id, draft);
   }

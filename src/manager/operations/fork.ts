@@ -30,7 +30,7 @@ export async function fork_session(
   const fork = current.create(metadata, inherited);
   const messages = attached ? parent.messages.slice(0, inherited) : conversation.messages;
   if (!attached) {
-    fork.note_checkpoint(conversation.checkpoint_state, messages);
+    current.note(fork, messages);
   }
   require_unmoved();
   try {
@@ -43,7 +43,8 @@ export async function fork_session(
     require_unmoved();
     tell();
     if (attached) {
-      const from = { inherited: fork.history.inherited, revision: fork.stored?.revision };
+      const { revision, is_certain = false } = fork.stored ?? {};
+      const from = { inherited: fork.history.inherited, revision, is_certain };
       current.show(fork, fork.metadata, parent.messages.slice(0, inherited), from);
       report_missing(events, parent, fork.id);
     } else {

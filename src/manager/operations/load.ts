@@ -7,6 +7,7 @@ import type { ManagerParts } from "../current-session.js";
 import type { ManagerEvents } from "../events.js";
 import { History } from "../history.js";
 import { SessionState } from "../session-state.js";
+import { stored_at } from "../store-access.js";
 
 /**
  * Puts a stored session into the conversation and goes on in it. Without an id: the newest session, or a new one. Where
@@ -27,10 +28,10 @@ export async function load_session(parts: ManagerParts, id: string | undefined, 
     return;
   }
   const { record, messages, inherited } = resolved;
-  const { metadata, revision, draft } = record;
+  const { metadata, draft } = record;
   const is_current = current.session?.id === metadata.id;
   const session = is_current && current.session ? current.session : empty_state(parts, metadata.id);
-  current.show(session, metadata, messages, { inherited, revision, draft });
+  current.show(session, metadata, messages, { inherited, ...stored_at(record), draft });
   report_missing(events, resolved, session.id);
 }
 

@@ -14,7 +14,7 @@ import {
   stranded_forks,
 } from "../fork-protection.js";
 import { begins_with } from "../history.js";
-import type { Metadata, StoreAccess } from "../store-access.js";
+import { stored_at, type Metadata, type StoreAccess, type Written } from "../store-access.js";
 import { delete_keeping_forks } from "./delete.js";
 
 const ATTEMPTS = 8;
@@ -42,11 +42,11 @@ export async function rewind_current(
     try {
       rewound = await rewind_latest(store, session.id, message_id);
     } catch (error) {
-      session.expect_revision(undefined); // the cut may have taken effect, though it failed
+      session.doubt(); // the cut may have taken effect, though it failed
       current.want();
       throw error;
     }
-    const { metadata, messages, inherited, revision, fork_id } = rewound;
+    const { metadata, messages, inherited, written, fork_id } = rewound;
     if (fork_id === undefined && messages.length >= live.length) {
       return undefined;
     }
@@ -55,9 +55,9 @@ export async function rewind_current(
       if (session.is_dirty) {
         throw again(session.id);
       }
-      current.show(session, metadata, messages, { inherited, revision });
+      current.show(session, metadata, messages, { inherited, ...written });
     } catch (error) {
-      session.expect_revision(undefined);
+      session.doubt();
       await rewound.undo().catch(() => undefined); // the first error says more, and the tail lives on
       if (session.is_dirty && attempt < ATTEMPTS && has_code(error, "conflict")) {
         continue; // save() was called meanwhile
@@ -88,7 +88,7 @@ export interface Rewound {
   messages: Message[];
   inherited: number;
   metadata: SessionMetadata;
-  revision: string | undefined;
+  written: Written;
   /** Takes the cut back. */
   undo: () => Promise<void>;
   /** Protects forks that were made while the session was being cut. */
@@ -115,7 +115,7 @@ async function rewind_session(
   const rewound = { messages, inherited: Math.min(inherited, count), metadata };
   if (count === history.length) {
     const nothing = () => Promise.resolve();
-    return { ...rewound, fork_id: undefined, revision: record.revision, undo: nothing, keep_late_forks: nothing };
+    return { ...rewound, fork_id: undefined, written: stored_at(record), undo: nothing, keep_late_forks: nothing };
   }
   const cuts_inherited = count < inherited;
   const fork_point: Metadata = { fork_message_id: message_id, fork_message_count: count };
@@ -128,20 +128,20 @@ async function rewind_session(
   } as Metadata;
 
   const take_back = () => remove_tail(store, resolved, fork_id, count);
-  let revision: string | undefined;
+  let written: Written;
   try {
     if (cuts_inherited) {
-      await store_version(store, fork_id, metadata, record.messages, "rewound");
+      await store_version(store, { id: fork_id, suffix: "rewound" }, metadata, record.messages);
       const parent = parent_record(resolved);
       await (parent && secure_fork(store, fork_id, parent, history));
     } else {
       const { detached: _detached, ...as_fork } = metadata;
       const tail = record.messages.slice(count - inherited);
-      await store_version(store, fork_id, as_fork, tail, "rewound", { parent_id: id, ...fork_point });
+      await store_version(store, { id: fork_id, suffix: "rewound" }, as_fork, tail, { parent_id: id, ...fork_point });
     }
     await move_forks(store, await stranded_forks(store, id, history, count), id, fork_id);
     const kept = record.messages.slice(0, Math.max(0, count - inherited));
-    revision = await store.put(id, kept, change, record.revision ?? null);
+    written = await store.put(id, kept, change, record.revision ?? null);
   } catch (error) {
     await take_back().catch(() => undefined); // the first error says more
     throw error;
@@ -150,11 +150,11 @@ async function rewind_session(
     ...rewound,
     metadata: { ...metadata, ...change },
     fork_id,
-    revision,
+    written,
     undo: async () => {
       const before = new Map<string, unknown>(Object.entries(metadata));
       const changed = [...Object.keys(change), "updated_at"].map((key) => [key, before.get(key) ?? null]);
-      await store.put(id, record.messages, Object.fromEntries(changed) as Metadata, revision ?? null);
+      await store.put(id, record.messages, Object.fromEntries(changed) as Metadata, written.revision ?? null);
       await take_back();
     },
     keep_late_forks: () => keep_forks_of_cut(store, id, { history, common: count, kept_as: fork_id }),
