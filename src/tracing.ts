@@ -1,5 +1,6 @@
 import { AsyncLocalStorage } from "node:async_hooks";
 import diagnostics from "node:diagnostics_channel";
+import { timers } from "./async/timers.js";
 import type { SessionStore } from "./types.js";
 
 /** What a tracing channel of this package publishes: of one operation always the same object. Never any content. */
@@ -61,9 +62,9 @@ function traced<T>(
   if (!is_heard(heard)) {
     return task();
   }
-  const began = performance.now();
+  const began = timers.now();
   const ended = () => {
-    trace.duration_ms = performance.now() - began;
+    trace.duration_ms = timers.now() - began;
     heard.asyncStart.publish(trace);
     heard.asyncEnd.publish(trace);
   };

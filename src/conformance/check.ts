@@ -139,7 +139,3 @@ export function seeded(seed: number) {
   const below = (limit: number) => Math.floor(next() * limit);
   return { below, pick: <T>(from: readonly T[]): T => from[below(from.length)] as T };
 }
-
-export function later(ms: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, ms));
-}

@@ -1,3 +1,4 @@
+import { timers } from "../../async/timers.js";
 import type { SessionStore } from "../../types.js";
 import type { ConformanceCase, ConformanceKills } from "../types.js";
 import { check, seeded } from "../check.js";
@@ -112,14 +113,14 @@ async function killed_after(ms: number, url: string, place: string, options: Con
   const args = [...node_options, "--input-type=module", "-e", PROGRAM, url, place, String(SESSIONS)];
   const child = spawn(process.execPath, args, { stdio: ["ignore", "pipe", "pipe"] });
   let [said, complained] = ["", ""];
-  let timer: ReturnType<typeof setTimeout> | undefined;
+  let timer: NodeJS.Timeout | undefined;
   child.stderr.setEncoding("utf8").on("data", (text: string) => (complained += text));
   child.stdout.setEncoding("utf8").on("data", (text: string) => {
     said += text;
-    timer ??= setTimeout(() => child.kill("SIGKILL"), ms);
+    timer ??= timers.set_timeout(() => child.kill("SIGKILL"), ms);
   });
   await new Promise((resolve, reject) => child.on("close", resolve).on("error", reject));
-  clearTimeout(timer);
+  timers.clear_timeout(timer);
   check(child.signalCode === "SIGKILL", `the process ended by itself: ${complained.trim().slice(-300)}`);
   return said.slice(0, said.lastIndexOf("\n") + 1).split("\n");
 }

@@ -1,7 +1,8 @@
+import { sleep } from "../../async/timers.js";
 import { apply_query } from "../../metadata.js";
 import type { SessionKind, SessionMetadata, SessionQuery, SessionStore } from "../../types.js";
 import type { ConformanceCase } from "../types.js";
-import { check, check_same, later, messages, new_id, NotClaimed, same, seeded } from "../check.js";
+import { check, check_same, messages, new_id, NotClaimed, same, seeded } from "../check.js";
 
 const group = "listing";
 
@@ -41,7 +42,7 @@ export const LISTING: readonly ConformanceCase[] = [
       const ids = [new_id(), new_id(), new_id()];
       for (const id of [...ids, ids[0] as string]) {
         await store.save(id, []);
-        await later(4);
+        await sleep(4);
       }
       check_same(
         (await store.list()).map(({ id }) => id),

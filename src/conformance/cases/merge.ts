@@ -1,7 +1,8 @@
+import { sleep } from "../../async/timers.js";
 import type { SessionMetadata } from "../../types.js";
 import { InMemorySessionStore } from "../../stores/in-memory-session-store.js";
 import type { ConformanceCase } from "../types.js";
-import { check, check_same, later, loaded, messages, new_id, seeded } from "../check.js";
+import { check, check_same, loaded, messages, new_id, seeded } from "../check.js";
 
 const group = "metadata merge";
 const needs = ["rules"] as const;
@@ -98,7 +99,7 @@ export const MERGE: readonly ConformanceCase[] = [
       };
       check_same(await dates(), [OLD, NEWER], "given dates");
       const before = new Date().toISOString();
-      await later(2);
+      await sleep(2);
       await store.save(id, []);
       const [created_at, updated_at = ""] = await dates();
       check_same(created_at, OLD, "created_at");

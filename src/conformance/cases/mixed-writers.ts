@@ -1,3 +1,4 @@
+import { next_turn } from "../../async/timers.js";
 import type { SessionMetadata, SessionStore } from "../../types.js";
 import type { ConformanceCase } from "../types.js";
 import {
@@ -138,7 +139,7 @@ export const MIXED_WRITERS: readonly ConformanceCase[] = [
           const { messages: found, metadata } = await loaded(store, id);
           const [content] = found[0]?.content ?? [];
           check_same([found.length, content?.type === "text" && content.text], [1, metadata.label], "what is read");
-          await new Promise((resolve) => setImmediate(resolve));
+          await next_turn();
         }
       })();
       await Promise.all([saving, reading]);

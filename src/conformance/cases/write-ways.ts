@@ -1,10 +1,10 @@
+import { sleep } from "../../async/timers.js";
 import type { Message } from "@simulacra-ai/core";
 import type { SessionMetadata } from "../../types.js";
 import type { ConformanceCase } from "../types.js";
 import {
   check,
   check_same,
-  later,
   loaded,
   message,
   messages,
@@ -66,7 +66,7 @@ const merge_cases = (way: Way): ConformanceCase[] => [
       const id = new_id();
       await store.save(id, messages("one"), { updated_at: OLD });
       const before = new Date().toISOString();
-      await later(2);
+      await sleep(2);
       await write_by(store as Capable, way, id, { model: "m" });
       const { updated_at = "" } = await metadata_of(store as Capable, id);
       check(updated_at >= before && updated_at <= new Date().toISOString(), `updated_at is ${updated_at}, not now`);

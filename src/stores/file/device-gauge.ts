@@ -1,3 +1,5 @@
+import { timers } from "../../async/timers.js";
+
 /** A call in place that took longer had to wait for the device, or was interrupted. */
 const SLOW_MS = 0.06;
 /** So many slow calls more than quick ones: it was no interruption. */
@@ -24,7 +26,7 @@ export class DeviceGauge {
 
   /** One was made in place, and began then. */
   made_in_place(began: number): void {
-    if (performance.now() - began <= SLOW_MS) {
+    if (timers.now() - began <= SLOW_MS) {
       this.#slow = Math.max(this.#slow - 1, 0);
       this.#next_to_pool = FEWEST_TO_POOL;
       return;

@@ -1,3 +1,4 @@
+import { timers } from "../../async/timers.js";
 import { SessionError } from "../../errors.js";
 import { remove_if_there, type FilePolicy } from "./durable-files.js";
 import type { FileLayer } from "./file-layer.js";
@@ -60,7 +61,7 @@ export class FoldScheduler {
     }
     const waiting = {};
     this.#waiting.set(id, waiting);
-    setTimeout(() => {
+    timers.set_timeout(() => {
       if (this.#waiting.get(id) === waiting) {
         this.#begin(paths, state, finish);
       }

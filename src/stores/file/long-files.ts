@@ -1,4 +1,5 @@
 import fs from "node:fs";
+import { timers } from "../../async/timers.js";
 import { is_errno } from "./file-layer.js";
 
 const { O_NOFOLLOW = 0, O_NONBLOCK = 0, O_RDONLY } = fs.constants;
@@ -69,7 +70,7 @@ function close(fd: number): void {
 }
 
 function set_timer(): NodeJS.Timeout {
-  return setTimeout(free_next, GAP_MS).unref(); // a process that ends frees them all
+  return timers.set_timeout(free_next, GAP_MS).unref(); // a process that ends frees them all
 }
 
 function free_next(): void {
@@ -77,7 +78,7 @@ function free_next(): void {
   if (fd !== undefined) {
     close(fd);
   }
-  clearTimeout(timer);
+  timers.clear_timeout(timer);
   timer = waiting.length > 0 ? set_timer() : undefined;
 }
 

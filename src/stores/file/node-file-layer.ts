@@ -1,5 +1,6 @@
 import fs from "node:fs";
 import { promisify } from "node:util";
+import { timers } from "../../async/timers.js";
 import { DeviceGauge } from "./device-gauge.js";
 import { change_name, free_all, with_room } from "./long-files.js";
 import { is_errno, type FileLayer, type FileStamp, type OpenFile, type PeekedFile } from "./file-layer.js";
@@ -153,7 +154,7 @@ function peek_in_place(path: string, length: number): PeekedFile | undefined {
 }
 
 function open_in_place(path: string): number {
-  const began = performance.now();
+  const began = timers.now();
   const fd = fs.openSync(path, PEEK_FLAGS);
   opening.made_in_place(began);
   return fd;
@@ -165,7 +166,7 @@ function open_on_pool(path: string): Promise<number> {
 }
 
 function read_in_place(fd: number, buffer: Buffer, length: number): number {
-  const began = performance.now();
+  const began = timers.now();
   const count = fs.readSync(fd, buffer, 0, length, 0);
   reading.made_in_place(began);
   return count;

@@ -1,3 +1,5 @@
+import { next_turn, timers } from "../../async/timers.js";
+
 /** How long work that could be long may keep the event loop at a time. */
 const SLICE_MS = 2;
 
@@ -9,21 +11,16 @@ export type Pause = () => Promise<void> | undefined;
  * together, and have one slice together.
  */
 export function pauses(): Pause {
-  let slice_began = performance.now();
+  let slice_began = timers.now();
   let pausing: Promise<void> | undefined;
   const go_on = () => {
-    slice_began = performance.now();
+    slice_began = timers.now();
     pausing = undefined;
   };
   return () => {
-    if (pausing === undefined && performance.now() - slice_began > SLICE_MS) {
+    if (pausing === undefined && timers.now() - slice_began > SLICE_MS) {
       pausing = next_turn().then(go_on);
     }
     return pausing;
   };
-}
-
-/** Resolves when others have had their turn. */
-export function next_turn(): Promise<void> {
-  return new Promise((resolve) => setImmediate(resolve));
 }

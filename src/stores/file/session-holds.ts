@@ -1,3 +1,4 @@
+import { timers } from "../../async/timers.js";
 import type { SessionFiles } from "./session-files.js";
 
 /** When a store holds on to a session's lock between two changes. */
@@ -18,9 +19,6 @@ export interface HoldPolicy {
   in_a_pause(task: () => void): () => void;
 }
 
-// As they are now: whoever replaces them later, in tests of his own, does not keep locks locked.
-const { setTimeout: set_timer, clearTimeout: clear_timer } = globalThis;
-const now = performance.now.bind(performance);
 /** A change that comes later does not follow at once. */
 const PAUSE_MS = 5;
 
@@ -31,10 +29,10 @@ export const HOLD_POLICY: HoldPolicy = {
   rest: 24,
   rest_if_contended: 1_000,
   sure_ms: 1_000,
-  now,
+  now: () => timers.now(),
   in_a_pause(task) {
-    const timer = set_timer(task, PAUSE_MS);
-    return () => clear_timer(timer);
+    const timer = timers.set_timeout(task, PAUSE_MS);
+    return () => timers.clear_timeout(timer);
   },
 };
 

@@ -1,3 +1,4 @@
+import { sleep, timers } from "../../async/timers.js";
 import { SessionError } from "../../errors.js";
 import { checksum } from "./checksum.js";
 import { remove_if_there, rename_if_there } from "./durable-files.js";
@@ -159,7 +160,7 @@ async function take(layer: FileLayer, paths: LockPlace, target: string): Promise
     if (holder === undefined) {
       continue;
     }
-    const now = performance.now();
+    const now = timers.now();
     if (holder !== seen.target) {
       seen = { target: holder, since: now };
     }
@@ -170,7 +171,7 @@ async function take(layer: FileLayer, paths: LockPlace, target: string): Promise
     if (is_dead && (await take_over(layer, paths, { path: paths.lock, dead: holder, target, waited }))) {
       return { former: identity && { token: identity.token, life }, was_contended };
     }
-    await new Promise((resolve) => setTimeout(resolve, wait * (0.5 + Math.random())));
+    await sleep(wait * (0.5 + Math.random()));
   }
 }
 

@@ -1,4 +1,5 @@
 import type { Message } from "@simulacra-ai/core";
+import { sleep } from "../../async/timers.js";
 import { has_code } from "../../errors.js";
 import type { SessionMetadata } from "../../types.js";
 import { checksum } from "./checksum.js";
@@ -56,7 +57,7 @@ export async function read_session(layer: FileLayer, paths: SessionPaths): Promi
         throw error;
       }
       if (!(await has_moved())) {
-        await new Promise((resolve) => setTimeout(resolve, SETTLE_MS));
+        await sleep(SETTLE_MS);
         if (!(await has_moved())) {
           throw error;
         }

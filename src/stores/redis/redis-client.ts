@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { setTimeout as pause } from "node:timers/promises";
+import { sleep } from "../../async/timers.js";
 import { is_error, SessionError } from "../../errors.js";
 
 interface ScriptCall {
@@ -123,7 +123,7 @@ async function with_attempts<T>(run: () => Promise<T>): Promise<T> {
         throw error;
       }
     }
-    await pause(Math.random() * Math.min(LONGEST_MS, 4 * 2 ** attempt));
+    await sleep(Math.random() * Math.min(LONGEST_MS, 4 * 2 ** attempt));
   }
 }
 

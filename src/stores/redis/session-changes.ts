@@ -1,4 +1,4 @@
-import { setTimeout as pause } from "node:timers/promises";
+import { sleep } from "../../async/timers.js";
 import { has_code, SessionError } from "../../errors.js";
 import { new_token } from "../../token.js";
 import type { Decide, Decision, SessionChange } from "../session-decisions.js";
@@ -47,7 +47,7 @@ export class SessionChanges {
       if (write === undefined || (await this.#write(id, { state, is_remembered: false }, write))) {
         return result;
       }
-      await pause(Math.random() * Math.min(LONGEST_MS, 2 ** attempt));
+      await sleep(Math.random() * Math.min(LONGEST_MS, 2 ** attempt));
     }
     const message = `session ${id} is changed by others faster than it can be written`;
     throw new SessionError("storage", message, { session_id: id });

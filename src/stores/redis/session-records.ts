@@ -1,4 +1,5 @@
 import type { Message } from "@simulacra-ai/core";
+import { timers } from "../../async/timers.js";
 import { holds_prompt, prompt_mark } from "../../draft.js";
 import { reason_of, SessionError } from "../../errors.js";
 import { complete_metadata, type MetadataPatch } from "../../metadata.js";
@@ -157,7 +158,7 @@ export class SessionRecords {
     random: string,
   ): Promise<{ entry: string; expired: string[] } | "apart" | undefined> {
     const keys = [this.#key(id), index_key(this.#prefix)];
-    const looks = this.#ttl_ms > 0 || performance.now() >= this.#look_again;
+    const looks = this.#ttl_ms > 0 || timers.now() >= this.#look_again;
     const own = [position, random, kind, parent, looks ? "1" : ""];
     const reply = await this.#together(WRITE_AND_ENTER, keys, () => this.#arguments(ground, change, own));
     if (reply === undefined) {
@@ -168,7 +169,7 @@ export class SessionRecords {
       return undefined;
     }
     if (looks && expired.length === 0) {
-      this.#look_again = performance.now() + LOOK_AGAIN_MS;
+      this.#look_again = timers.now() + LOOK_AGAIN_MS;
     }
     return { entry, expired: expired.filter((member) => member !== undefined) };
   }

@@ -1,5 +1,5 @@
-import { setTimeout as pause } from "node:timers/promises";
 import type { Kysely, Transaction } from "kysely";
+import { sleep } from "../../async/timers.js";
 import type { SqlTables } from "./sql-tables.js";
 
 /** Another writer came between what was read and what was to be written: read again. */
@@ -72,7 +72,7 @@ export async function with_retries<T>(
         throw error;
       }
     }
-    await pause(Math.random() * Math.min(longest_ms, 4 * 2 ** attempt));
+    await sleep(Math.random() * Math.min(longest_ms, 4 * 2 ** attempt));
   }
 }
 

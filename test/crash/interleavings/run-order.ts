@@ -1,3 +1,4 @@
+import { timers } from "../../../src/async/timers.js";
 import { FileSessionStore } from "../../../src/stores/file/file-session-store.js";
 import type { HoldPolicy } from "../../../src/stores/file/session-holds.js";
 import type { FileSessionFormat } from "../../../src/stores/file/snapshot-form.js";
@@ -152,7 +153,7 @@ function actor_of_world(world: World, number: number): { actor: Actor; layer: Ac
     scheduler.is_dead(actor) ? "gone" : (scenario.seen_as?.[actor] ?? "alive");
   const view = { actor: number, seen_as };
   const layer = new ActorLayer(place_of(world), scheduler, view);
-  const holding = scenario.keepers?.includes(number) === true ? KEEPING : undefined;
+  const holding = scenario.keepers?.includes(number) === true ? KEEPING : HOLDING_NOTHING;
   return { layer, actor: new Actor(number, new FileSessionStore(ROOT, { format }, layer, holding), world) };
 }
 
@@ -167,14 +168,16 @@ const KEEPING: HoldPolicy = {
   now: () => 0,
   in_a_pause(task) {
     let is_off = false;
-    globalThis.setTimeout(() => {
+    timers.set_timeout(() => {
       if (!is_off) {
         task();
       }
-    });
+    }, 0);
     return () => (is_off = true);
   },
 };
+
+const HOLDING_NOTHING: HoldPolicy = { ...KEEPING, after: Infinity, in_a_pause: () => () => undefined };
 
 /** A process that comes when all others are gone. */
 export function observer_of(world: Omit<World, "scenario">): Actor {

@@ -1,4 +1,5 @@
 import process from "node:process";
+import { timers } from "../../../src/async/timers.js";
 import { hear, say } from "./child-io.js";
 import { contend, type ContendTask } from "./contend.js";
 import { hold, type HoldTask } from "./hold.js";
@@ -20,8 +21,8 @@ export type Task = { clock_rate?: number } & (
 
 /** What ages by the clock of the process ages faster. */
 function speed_up(rate: number): void {
-  const now = performance.now.bind(performance);
-  performance.now = () => now() * rate;
+  const { now } = timers;
+  timers.now = () => now() * rate;
 }
 
 async function run(task: Task): Promise<void> {

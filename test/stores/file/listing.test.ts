@@ -2,6 +2,7 @@ import fs from "node:fs";
 import { join } from "node:path";
 import { afterEach, expect, test, vi } from "vitest";
 import { FileSessionStore, type FileSessionFormat } from "@simulacra-ai/session";
+import { timers } from "../../../src/async/timers.js";
 import { DeviceGauge } from "../../../src/stores/file/device-gauge.js";
 import { sort_in_steps } from "../../../src/stores/file/sort-in-steps.js";
 import { message, temporary_directory } from "../helpers.js";
@@ -61,7 +62,7 @@ test("rule 35: list says the same, however the layer answers, and as often as it
   expect(await store.list()).toEqual(expected);
   expect(await store.list()).toEqual(expected);
   let now = 0;
-  vi.spyOn(performance, "now").mockImplementation(() => (now += 1)); // as if every call waited for the device
+  vi.spyOn(timers, "now").mockImplementation(() => (now += 1)); // as if every call waited for the device
   expect(await new FileSessionStore(root).list()).toEqual(expected);
   expect(await store.list()).toEqual(expected);
 });
@@ -103,7 +104,7 @@ test.each(["json", "ndjson"] as const)("rule 35: a file that has changed is read
 
 test("a single slow call is no cold device; several are, until one in place is quick again", () => {
   const now = 1_000;
-  vi.spyOn(performance, "now").mockReturnValue(now); // nothing else takes time
+  vi.spyOn(timers, "now").mockReturnValue(now); // nothing else takes time
   const gauge = new DeviceGauge();
   const made = (ms: number) => gauge.made_in_place(now - ms);
   for (let n = 0; n < 100; n += 1) {

@@ -1,17 +1,14 @@
 import fs from "node:fs";
 import { join } from "node:path";
 import { FileSessionStore } from "@simulacra-ai/session";
-import { afterEach, expect, test, vi } from "vitest";
+import { expect, test, vi } from "vitest";
+import { use_fake_timers } from "../../support/fake-timers.js";
 import { loaded, message, outcome_of, temporary_directory, texts_of } from "../helpers.js";
 import { use_children } from "./children.js";
 import { append, texts_in, tree } from "./files.js";
 import { HookedLayer } from "./hooked-layer.js";
 
 const start_child = use_children();
-
-afterEach(() => {
-  vi.useRealTimers();
-});
 
 /** Resolves when an operation of this kind was asked for so many times. */
 function asked_for(layer: HookedLayer, name: string, times: number): Promise<void> {
@@ -51,7 +48,7 @@ test("rule 31: the lock of a living process is waited for, however long", async 
   await first.save("s", [message("one")]);
   const second = new FileSessionStore(root, { durable: false });
   await second.save("other", []); // so that nothing but the lock is left to wait for
-  vi.useFakeTimers({ toFake: ["setTimeout", "performance"] });
+  use_fake_timers();
   let go_on: () => void = () => undefined;
   const held = new Promise<void>((holds) => {
     slow.hook = ({ name }) => {
@@ -111,7 +108,7 @@ test.each<[string, (target: string) => string]>([
   const { root, store, target } = await with_lock_seen();
   const lock = join(root, "s.lock");
   fs.symlinkSync(change(target), lock);
-  vi.useFakeTimers({ toFake: ["setTimeout", "performance"] });
+  use_fake_timers();
   const saved = store.save("s", [message("two")]);
   await vi.advanceTimersByTimeAsync(9_000);
   expect(await texts_in(root)).toEqual(["one"]);
