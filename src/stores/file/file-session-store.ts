@@ -1,5 +1,6 @@
 import { resolve as resolve_path } from "node:path";
 import type { Message } from "@simulacra-ai/core";
+import { pauses } from "../../async/time-slicer.js";
 import { next_turn } from "../../async/timers.js";
 import { draft_to_json, holds_prompt } from "../../draft.js";
 import { SessionError } from "../../errors.js";
@@ -20,7 +21,6 @@ import type { FileLayer } from "./file-layer.js";
 import { find_form, FORMS } from "./forms.js";
 import { ListingCache } from "./listing-cache.js";
 import { NODE_FILE_LAYER } from "./node-file-layer.js";
-import { pauses } from "./pauses.js";
 import { repair_session, type FileSessionRepair } from "./repair-session.js";
 import { guarded, SessionChanges } from "./session-changes.js";
 import { SessionDrafts } from "./session-drafts.js";

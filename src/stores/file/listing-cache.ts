@@ -1,3 +1,4 @@
+import type { Pause } from "../../async/time-slicer.js";
 import type { SessionMetadata } from "../../types.js";
 import type { FileLayer } from "./file-layer.js";
 import {
@@ -8,7 +9,6 @@ import {
   type ListedSession,
   type SessionName,
 } from "./session-listing.js";
-import type { Pause } from "./pauses.js";
 import { SessionPaths } from "./session-paths.js";
 import type { SnapshotStamp } from "./snapshot-form.js";
 

@@ -1,9 +1,9 @@
+import type { Pause } from "../../async/time-slicer.js";
 import type { SessionMetadata } from "../../types.js";
 import { has_code, reason_of } from "../../errors.js";
 import { is_errno, read_range, type FileLayer } from "./file-layer.js";
 import { find_form } from "./forms.js";
 import { apply_patch, decode_last_record, type RecordHead } from "./journal.js";
-import type { Pause } from "./pauses.js";
 import { read_regular } from "./regular-file.js";
 import { salvage_session } from "./salvage.js";
 import { DRAFT_ENDING, DRAFT_LOCK_ENDING, is_valid_id, JOURNAL_ENDING, type SessionPaths } from "./session-paths.js";

@@ -1,14 +1,14 @@
-import { next_turn, timers } from "../../async/timers.js";
+import { next_turn, timers } from "./timers.js";
 
-/** How long work that could be long may keep the event loop at a time. */
+/** The longest time that long work may keep the event loop. */
 const SLICE_MS = 2;
 
-/** Called between the steps of long work; what it returns is waited for. */
+/** Called between the steps of long work. The caller waits for what the function returns. */
 export type Pause = () => Promise<void> | undefined;
 
 /**
- * To be asked between steps of such work: what it returns, if anything, is to be waited for. Several that ask wait
- * together, and have one slice together.
+ * Returns a function that interrupts long work when its slice of time is used up. Tasks that share the function share one
+ * slice, and wait together.
  */
 export function pauses(): Pause {
   let slice_began = timers.now();
