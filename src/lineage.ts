@@ -102,11 +102,11 @@ export function fork_point(
 }
 
 /**
- * The number of messages up to and including `message_id`.
+ * Returns the number of messages up to and including `message_id`, or the last of them where the id occurs more than once.
  * @throws {SessionError} `invalid_input` where there is no such message.
  */
 export function count_through(messages: readonly Message[], message_id: string, session_id: string): number {
-  const index = messages.findIndex((message) => message.id === message_id);
+  const index = messages.findLastIndex((message) => message.id === message_id);
   if (index < 0) {
     throw new SessionError("invalid_input", `session ${session_id} has no message ${message_id}`, { session_id });
   }

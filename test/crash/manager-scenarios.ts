@@ -1,13 +1,14 @@
 import { Conversation, deferred, next_reply, StreamingProvider } from "@simulacra-ai/core";
 import { resolve_session } from "../../src/lineage.js";
 import { SessionManager } from "../../src/manager/session-manager.js";
+import { echo } from "../support/echo.js";
 import { user } from "../support/messages.js";
 import type { Scenario, Step, World } from "./record.js";
 
 /** A conversation that saves itself. */
 class Talk {
   readonly #world: World;
-  readonly provider = new StreamingProvider(() => ({ text: "yes" }));
+  readonly provider = new StreamingProvider(echo);
   readonly conversation = new Conversation(this.provider);
   readonly manager: SessionManager;
   readonly #problems: string[] = [];

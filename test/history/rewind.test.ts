@@ -1,6 +1,7 @@
 import { deferred, type ModelRequest, type ScriptedStep } from "@simulacra-ai/core";
 import { describe, expect, test } from "vitest";
 import { ask, PROVIDERS } from "../core/helpers.js";
+import { echo } from "../support/echo.js";
 import { ids, turns } from "../support/messages.js";
 import {
   contents_of,
@@ -179,7 +180,7 @@ each_store((backend) => {
     const script = (request: ModelRequest): ScriptedStep => {
       const last = request.messages.at(-1)?.content.at(-1);
       if (last?.type !== "text" || !last.text.includes("Summarize")) {
-        return {};
+        return echo(request);
       }
       asked.resolve();
       return { text: "summary", gate: gate.promise };
@@ -204,7 +205,7 @@ each_store((backend) => {
     async function open_engine(options = {}) {
       const store = await open_recording(backend);
       const gate = deferred();
-      const script = [{}, {}, { gate: gate.promise }, {}];
+      const script = [{ text: "first" }, { text: "second" }, { text: "third", gate: gate.promise }, { text: "fourth" }];
       const opened = open_session(store, { provider_class, script, ...options });
       const id = opened.manager.start_new("mine");
       await ask(opened.conversation, "one");

@@ -2,10 +2,11 @@ import { AwaitingProvider, Conversation, StreamingProvider, type ScriptedProvide
 import { SessionManager, type SessionStore } from "@simulacra-ai/session";
 import { expect, test } from "vitest";
 import { ask } from "../core/helpers.js";
+import { echo } from "../support/echo.js";
 import type { RowBackend } from "./row-backends.js";
 import { open_store } from "./row-contract.js";
 
-function open(store: SessionStore, provider: ScriptedProvider = new AwaitingProvider(() => ({ text: "answer" }))) {
+function open(store: SessionStore, provider: ScriptedProvider = new AwaitingProvider(echo)) {
   const conversation = new Conversation(provider);
   const manager = new SessionManager(store, conversation);
   const errors: unknown[] = [];

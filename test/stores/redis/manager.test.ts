@@ -1,5 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { ask } from "../../core/helpers.js";
+import { echo } from "../../support/echo.js";
 import { user } from "../../support/messages.js";
 import { open_session } from "../../support/open-session.js";
 import { HAS_SHARED, use_shared } from "./servers.js";
@@ -31,7 +32,7 @@ describe.skipIf(!HAS_SHARED)("a session manager over Redis", () => {
 
   test("rules 4, 8, 9 and 11: forks, children, another writer, and deletion", async () => {
     const { store } = open();
-    const { conversation, manager, errors } = open_session(store);
+    const { conversation, manager, errors } = open_session(store, { script: echo });
     const root = manager.start_new();
     await ask(conversation, "one");
     await ask(conversation, "two");

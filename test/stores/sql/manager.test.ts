@@ -2,11 +2,12 @@ import { AwaitingProvider, Conversation } from "@simulacra-ai/core";
 import { SessionManager, type SessionStore } from "@simulacra-ai/session";
 import { expect, test } from "vitest";
 import { ask } from "../../core/helpers.js";
+import { echo } from "../../support/echo.js";
 import { loaded } from "../helpers.js";
 import { each_database, use_tables } from "./databases.js";
 
 function open_manager(store: SessionStore) {
-  const conversation = new Conversation(new AwaitingProvider(() => ({ text: "answer" })));
+  const conversation = new Conversation(new AwaitingProvider(echo));
   const manager = new SessionManager(store, conversation);
   const errors: unknown[] = [];
   manager.on("lifecycle_error", ({ error }) => errors.push(error));
