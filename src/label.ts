@@ -56,6 +56,17 @@ function last_grapheme_boundary(line: string): number {
   return code >= 0xd800 && code <= 0xdbff ? MAX_LABEL_UNITS - 1 : MAX_LABEL_UNITS;
 }
 
+/** Returns the label of a session that was made of another one: `Plan (fork)`. */
+export function derived_label(label: string | null | undefined, suffix: string): DerivedLabel {
+  const text = label?.replaceAll(/\p{Cc}/gu, "") ?? "";
+  return text === "" ? {} : { label: `${text} (${suffix})`, label_source: "auto" };
+}
+
+interface DerivedLabel {
+  label?: string;
+  label_source?: "auto";
+}
+
 /** Returns the label of a session: from the first text of the user that is not blank. Passes over malformed messages. */
 export function label_from_messages(messages: readonly Readonly<Message>[]): string | undefined {
   for (const message of messages as readonly ({ role?: unknown; content?: unknown } | null | undefined)[]) {

@@ -1,4 +1,5 @@
 import { randomUUID } from "node:crypto";
+import { derived_label } from "../label.js";
 import { session_kind, type MetadataPatch } from "../metadata.js";
 import type { StoredSession } from "../types.js";
 import type { Family } from "./family.js";
@@ -59,14 +60,13 @@ function own_metadata(state: SessionState, pending: Metadata): MetadataPatch {
 }
 
 function fork_lineage(state: SessionState, messages: Messages, common: number): MetadataPatch {
-  const { label } = state.metadata;
   const last_id = messages[common - 1]?.id;
   return {
     kind: kind_of_fork(state),
     parent_id: state.id,
     ...(last_id !== undefined && { fork_message_id: last_id }),
     ...(common > 0 ? { fork_message_count: common } : { detached: true }),
-    ...(label && { label: `${label} (fork)`, label_source: "auto" }),
+    ...derived_label(state.metadata.label, "fork"),
   };
 }
 

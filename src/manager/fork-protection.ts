@@ -1,6 +1,7 @@
 import { randomUUID } from "node:crypto";
 import type { Message } from "@simulacra-ai/core";
 import { sleep } from "../async/timers.js";
+import { derived_label } from "../label.js";
 import { fork_point, inherits, same_lineage, type ResolvedSession } from "../lineage.js";
 import { session_kind } from "../metadata.js";
 import type { SessionMetadata, StoredSession } from "../types.js";
@@ -247,7 +248,6 @@ export async function store_version(
   changes: Metadata = {},
 ): Promise<string> {
   const { id: _id, message_count: _count, label_source: _source, label, ...kept } = metadata;
-  const labelled = label === undefined ? {} : { label: `${label} (${suffix})`, label_source: "auto" as const };
-  const version = { ...kept, ...labelled, ...changes, kind: "fork" as const };
+  const version = { ...kept, ...derived_label(label, suffix), ...changes, kind: "fork" as const };
   return (await store.create(id, messages, version, tried)).id;
 }

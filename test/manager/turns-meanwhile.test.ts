@@ -5,6 +5,7 @@ import { ask, PROVIDERS, round } from "../core/helpers.js";
 import { others_than } from "../history/stores.js";
 import { conflicts_of } from "../support/faulty-store.js";
 import { outcome_in_time } from "../support/in-time.js";
+import { echo } from "../support/echo.js";
 import { ids, texts, turns } from "../support/messages.js";
 import {
   contents_of,
@@ -23,7 +24,7 @@ async function open_with_others(backend: Backend, options: OpenOptions = {}) {
   for (const id of ["a", "b"]) {
     await store.save(id, turns(2, id), { kind: "root", label: id });
   }
-  const opened = open_session(store, options);
+  const opened = open_session(store, { script: echo, ...options });
   const { manager, conversation } = opened;
   const id = manager.start_new("mine");
   await ask(conversation, "one");

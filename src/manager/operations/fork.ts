@@ -1,4 +1,5 @@
 import { has_code, session_not_found } from "../../errors.js";
+import { derived_label } from "../../label.js";
 import { count_through, type ResolvedSession } from "../../lineage.js";
 import type { MetadataPatch } from "../../metadata.js";
 import type { Epoch } from "../conversation.js";
@@ -95,7 +96,7 @@ function plan_fork(
       parent_id: id,
       ...(last_id !== undefined && { fork_message_id: last_id }),
       ...(inherited > 0 ? { fork_message_count: inherited } : { detached: true }),
-      ...(takes_label && !detached && label !== undefined && { label: `${label} (fork)`, label_source: "auto" }),
+      ...(takes_label && !detached && derived_label(label, "fork")),
       ...(checkpoint_state &&
         messages.some((message) => message.id === checkpoint_state.message_id) && { checkpoint_state }),
     },
