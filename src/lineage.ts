@@ -1,5 +1,5 @@
 import type { Message } from "@simulacra-ai/core";
-import { SessionError } from "./errors.js";
+import { has_code, SessionError } from "./errors.js";
 import type { SessionMetadata, StoredSession } from "./types.js";
 
 /** A session with all that it inherits. */
@@ -23,13 +23,19 @@ export function same_lineage(a: Partial<SessionMetadata>, b: Partial<SessionMeta
   return LINEAGE_KEYS.every((key) => (a[key] ?? undefined) === (b[key] ?? undefined));
 }
 
-/** True where a session takes messages from its parent. */
+/** True where a session takes messages from its parent. A parent whose id is no text, or an empty one, has none. */
 export function inherits(metadata: SessionMetadata): metadata is SessionMetadata & { parent_id: string } {
-  return (metadata.parent_id ?? undefined) !== undefined && !metadata.detached && metadata.fork_message_count !== 0;
+  return typeof metadata.parent_id === "string" && metadata.parent_id !== "" && is_attached(metadata);
+}
+
+/** True where a session is meant to take messages from its parent, whatever that may be. */
+function is_attached({ parent_id, detached, fork_message_count }: SessionMetadata): boolean {
+  return (parent_id ?? undefined) !== undefined && !detached && fork_message_count !== 0;
 }
 
 /**
- * Loads a session and its parents in one pass, each record once.
+ * Loads a session and its parents in one pass, each record once. Other programs may have written a `parent_id` that is no
+ * valid id: such a parent is missing.
  * Returns `undefined` where there is no such session.
  * @throws {SessionError} `lineage` for a cycle, unless it is to be cut; whatever `load` throws, for a damaged
  *   parent too.
@@ -50,16 +56,30 @@ export async function resolve_session(
       throw new SessionError("lineage", `the parents of session ${id} form a cycle at ${next}`, { session_id: id });
     }
     seen.add(next);
-    const record = await load(next);
+    const child = chain.at(-1)?.metadata;
+    let record: StoredSession | undefined;
+    try {
+      record = await load(next);
+    } catch (error) {
+      if (child === undefined || !has_code(error, "invalid_id")) {
+        throw error;
+      }
+      missing.push(invalid_parent(child));
+      break;
+    }
     if (record === undefined) {
-      if (chain.length === 0) {
+      if (child === undefined) {
         return undefined;
       }
-      missing.push(`session ${next}, the parent of ${chain.at(-1)?.metadata.id ?? id}, is gone`);
+      missing.push(`session ${next}, the parent of ${child.id}, is gone`);
       break;
     }
     chain.push(record);
-    next = inherits(record.metadata) ? record.metadata.parent_id : undefined;
+    const { metadata } = record;
+    next = inherits(metadata) ? metadata.parent_id : undefined;
+    if (next === undefined && is_attached(metadata)) {
+      missing.push(invalid_parent(metadata));
+    }
   }
   let messages: Message[] = [];
   let inherited = 0;
@@ -72,6 +92,10 @@ export async function resolve_session(
     messages = [...messages.slice(0, cut.count), ...record.messages];
   }
   return { record: chain[0] as StoredSession, messages, inherited, missing, chain };
+}
+
+function invalid_parent({ id, parent_id }: SessionMetadata): string {
+  return `the parent of session ${id} has no valid id: ${JSON.stringify(parent_id)}`;
 }
 
 /** How many of the parent's messages a session inherits, and what of its fork point the parent no longer holds. */

@@ -1,6 +1,6 @@
-import { SessionError, type SessionMetadata } from "@simulacra-ai/session";
-import { expect, test } from "vitest";
-import { count_through, fork_point } from "../src/lineage.js";
+import { SessionError, type SessionMetadata, type StoredSession } from "@simulacra-ai/session";
+import { describe, expect, test } from "vitest";
+import { count_through, fork_point, inherits, resolve_session } from "../src/lineage.js";
 import { each_backend } from "./backends.js";
 import { assistant, texts, user } from "./support/messages.js";
 import { metadata_of, open_plain, open_recording, record_of } from "./support/open-session.js";
@@ -23,6 +23,63 @@ test("rule 8: a fork point that is stored is the message at its count, where tha
   for (const fork_message_count of [1, 3, 5]) {
     expect(fork_point(metadata({ fork_message_id: "u", fork_message_count }), REPEATED).count).toBe(fork_message_count);
   }
+});
+
+describe.each(["../x", "", 5, true, { id: "p" }, ["p"]])("below %j, which is no valid id", (parent_id) => {
+  const own = [user("one", "u1")];
+  const child = [user("two", "u2")];
+  const sessions = new Map([
+    ["s", { metadata: metadata({ parent_id, fork_message_id: "m" }), messages: own }],
+    ["child", { metadata: metadata({ id: "child", parent_id: "s", fork_message_id: "u1" }), messages: child }],
+    ["detached", { metadata: metadata({ id: "detached", parent_id, detached: true }), messages: own }],
+    ["empty", { metadata: metadata({ id: "empty", parent_id, fork_message_count: 0 }), messages: own }],
+  ]);
+  const load = async (id: string): Promise<StoredSession | undefined> => {
+    if (typeof id !== "string" || id === "" || id.includes("/")) {
+      throw new SessionError("invalid_id", "no valid id");
+    }
+    return sessions.get(id);
+  };
+
+  test("rule 8: the parent is missing, and the session resolves to its own messages", async () => {
+    const resolved = await resolve_session("s", load);
+    expect(resolved).toMatchObject({ messages: own, inherited: 0, chain: [sessions.get("s")] });
+    expect(resolved?.missing[0]).toBe(`the parent of session s has no valid id: ${JSON.stringify(parent_id)}`);
+  });
+
+  test("rule 8: a fork of the session inherits what the session holds", async () => {
+    const resolved = await resolve_session("child", load);
+    expect(resolved).toMatchObject({ messages: [...own, ...child], inherited: 1 });
+    expect(resolved?.missing[0]).toContain("the parent of session s has no valid id");
+  });
+
+  test.each(["detached", "empty"])("rule 8: where nothing is to be inherited, nothing is missing: %s", async (id) => {
+    expect(await resolve_session(id, load)).toMatchObject({ messages: own, inherited: 0, missing: [] });
+  });
+
+  test("rule 8: a session that is itself asked for by no valid id is an error", async () => {
+    const id = parent_id as string;
+    await expect(resolve_session(id, load)).rejects.toMatchObject({ code: "invalid_id" });
+  });
+});
+
+test("rule 8: another error of the parent stays an error", async () => {
+  const load = async (id: string): Promise<StoredSession | undefined> => {
+    if (id === "p") {
+      throw new SessionError("corrupt", "damaged");
+    }
+    return { metadata: metadata({}), messages: [] };
+  };
+  await expect(resolve_session("s", load)).rejects.toMatchObject({ code: "corrupt" });
+});
+
+test("rule 8: a session inherits where its parent's id is a text that is not empty", () => {
+  expect(["p", "../x"].map((parent_id) => inherits(metadata({ parent_id })))).toEqual([true, true]);
+  for (const parent_id of [undefined, null, "", 5, true, {}, ["p"]]) {
+    expect(inherits(metadata({ parent_id }))).toBe(false);
+  }
+  expect(inherits(metadata({ detached: true }))).toBe(false);
+  expect(inherits(metadata({ fork_message_count: 0 }))).toBe(false);
 });
 
 each_backend((backend) => {
