@@ -18,6 +18,8 @@ export interface Plan {
   /** The log with something changed; and from where on it is. */
   mutated?: { log: readonly LogEntry[]; from: number };
   stop_at_first?: boolean;
+  /** Only moments whose number leaves this remainder, so that a few passes look at all of them. */
+  moments?: { every: number; remainder: number };
   /** Called for every state that differs from those before. */
   on_new?: (state: Holdings, verdict: Verdict, allowed: Allowed) => void;
 }
@@ -70,7 +72,7 @@ export async function enumerate(recording: Recording, plan: Plan): Promise<Enume
 
 function* states_of(
   recording: Recording,
-  { modes, depth, seed, mutated }: Plan,
+  { modes, depth, seed, mutated, moments = { every: 1, remainder: 0 } }: Plan,
 ): Generator<{ state: Holdings; allowed: Allowed }> {
   const { initial, log: original, options } = recording;
   const { log, from } = mutated ?? { log: original, from: 0 };
@@ -78,12 +80,15 @@ function* states_of(
   const number = () => random.below(2 ** 30) / 2 ** 30;
   const [strict, ordered] = [new StrictDevice(initial), new OrderedDevice(initial)];
   const acknowledged = new Acknowledged(recording);
+  let moment = -1;
   for (let at = 0; at <= log.length; at += 1) {
     const next = log[at];
     const is_mark = next?.kind === "begin" || next?.kind === "end";
     const [last] = log.slice(Math.max(0, at - 1), at);
     // Between marks nothing happens: one look before the first of them, and one behind the last.
-    if (at >= from && !(is_mark && last?.kind === next.kind)) {
+    const is_moment = at >= from && !(is_mark && last?.kind === next.kind);
+    moment += is_moment ? 1 : 0;
+    if (is_moment && moment % moments.every === moments.remainder) {
       const allowed = acknowledged.allowed(next);
       for (const mode of modes) {
         const states = {

@@ -41,6 +41,8 @@ const NEXT: { name: string; next: Next }[] = [
   { name: "flush", next: ({ store }, id) => store.flush(id) },
 ];
 
+export const KINDS_OF_OPENERS = NEXT.length;
+
 /** Crash states of a recording, of which the next opener's own crashes are to be looked at: one of each kind. */
 export class Starts {
   readonly #recording: Recording;
@@ -61,20 +63,15 @@ export class Starts {
     }
   }
 
-  /** What the next opener does, recorded from so many states; each time something else. */
-  async recordings(count: number, turn: number): Promise<Recording[]> {
+  /** The next openers of so many states, each of whom does something else; recorded when they are called. */
+  openers(count: number, turn: number): (() => Promise<Recording>)[] {
     const all = [...this.#found.values()];
     const step = Math.max(1, all.length / count);
-    const recordings: Recording[] = [];
-    for (let at = 0; at < all.length && recordings.length < count; at = Math.ceil(recordings.length * step)) {
-      const start = all[at];
-      const next = NEXT[(turn + recordings.length) % NEXT.length];
-      if (start === undefined || next === undefined) {
-        break;
-      }
-      recordings.push(await this.#record(start.state.disk(this.#recording.live), start.ids, next));
-    }
-    return recordings;
+    const starts = Array.from({ length: Math.min(count, all.length) }, (_, n) => all[Math.ceil(n * step)]);
+    return starts.flatMap((start, n) => {
+      const next = NEXT[(turn + n) % NEXT.length];
+      return start && next ? [() => this.#record(start.state.disk(this.#recording.live), start.ids, next)] : [];
+    });
   }
 
   async #record(disk: MemoryDisk, ids: string[], { name, next }: (typeof NEXT)[number]): Promise<Recording> {

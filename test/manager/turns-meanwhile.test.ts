@@ -65,7 +65,7 @@ each_backend((backend) => {
       await ask(conversation, "afterwards");
       await manager.flush();
       expect(texts((await record_of(store, id)).messages)).toEqual(
-        ["one", "two", "meanwhile", "afterwards"].flatMap((text) => [text, "ok"]),
+        ["one", "two", "meanwhile", "afterwards"].flatMap((text) => [text, `re: ${text}`]),
       );
       expect((await others_than(store, id)).sort()).toEqual(["a", "b"]);
       expect([conflicts, errors]).toEqual([[], []]);

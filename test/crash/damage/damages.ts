@@ -9,6 +9,9 @@ export interface Damage {
   bytes: Buffer;
 }
 
+/** Damages are made when they are looked at: all of them together take gigabytes. */
+export type Damages = Generator<() => Damage>;
+
 /** Which of many are taken: every nth, from a place that the seed decides. */
 export interface Choice {
   every: number;
@@ -24,58 +27,58 @@ function* places(count: number, { every, seed }: Choice): Generator<number> {
 const name_of = (path: string) => path.slice(path.lastIndexOf("/") + 1);
 
 /** Cut at every byte. */
-export function* truncations({ disk }: Sample, path: string, choice: Choice): Generator<Damage> {
+export function* truncations({ disk }: Sample, path: string, choice: Choice): Damages {
   const bytes = bytes_at(disk, path);
   for (const length of places(bytes.length, choice)) {
-    yield { what: `${name_of(path)} cut at ${length}`, path, bytes: bytes.subarray(0, length) };
+    yield () => ({ what: `${name_of(path)} cut at ${length}`, path, bytes: bytes.subarray(0, length) });
   }
 }
 
-function flipped(bytes: Buffer, at: number, mask: number): Buffer {
+function flipped(path: string, bytes: Buffer, at: number, mask: number): Damage {
   const copy = Buffer.from(bytes);
   copy[at] = (copy[at] ?? 0) ^ mask;
-  return copy;
+  return { what: `${name_of(path)} byte ${at} flipped by ${mask}`, path, bytes: copy };
 }
 
 /** Every byte flipped: in its lowest bit, its highest, and bits that the seed decides. */
-export function* flips({ disk }: Sample, path: string, choice: Choice): Generator<Damage> {
+export function* flips({ disk }: Sample, path: string, choice: Choice): Damages {
   const bytes = bytes_at(disk, path);
   const random = seeded(choice.seed);
   const masks = [() => 0x01, () => 0x80, () => 1 + Math.floor(random() * 255)];
   for (const [n, mask_of] of masks.entries()) {
     for (const at of places(bytes.length, { ...choice, seed: choice.seed + n })) {
       const mask = mask_of();
-      yield { what: `${name_of(path)} byte ${at} flipped by ${mask}`, path, bytes: flipped(bytes, at, mask) };
+      yield () => flipped(path, bytes, at, mask);
     }
   }
 }
 
 /** Single bytes anywhere flipped by anything. */
-export function* random_flips({ disk }: Sample, path: string, count: number, seed: number): Generator<Damage> {
+export function* random_flips({ disk }: Sample, path: string, count: number, seed: number): Damages {
   const bytes = bytes_at(disk, path);
   const random = seeded(seed);
   for (let n = 0; n < count; n += 1) {
     const [at, mask] = [Math.floor(random() * bytes.length), 1 + Math.floor(random() * 255)];
-    yield { what: `${name_of(path)} byte ${at} flipped by ${mask}`, path, bytes: flipped(bytes, at, mask) };
+    yield () => flipped(path, bytes, at, mask);
   }
 }
 
 /** Whole blocks that read as zeros, and everything from a block on. */
-export function* zeros({ disk }: Sample, path: string, choice: Choice): Generator<Damage> {
+export function* zeros({ disk }: Sample, path: string, choice: Choice): Damages {
   const bytes = bytes_at(disk, path);
   for (const size of [512, 4096]) {
     for (const block of places(Math.ceil(bytes.length / size), choice)) {
       const begin = block * size;
       for (const end of [Math.min(begin + size, bytes.length), bytes.length]) {
         const what = `${name_of(path)} zeros from ${begin} to ${end}`;
-        yield { what, path, bytes: Buffer.from(bytes).fill(0, begin, end) };
+        yield () => ({ what, path, bytes: Buffer.from(bytes).fill(0, begin, end) });
       }
     }
   }
 }
 
 /** Records that are missing, there twice, in another order, or another journal's. */
-export function* shuffled({ records, twin }: Sample, others: readonly Buffer[][]): Generator<Damage> {
+export function* shuffled({ records, twin }: Sample, others: readonly Buffer[][]): Damages {
   const strangers = [twin.records, ...others];
   const made = function* (): Generator<[string, Buffer[]]> {
     for (const [n, record] of records.entries()) {
@@ -104,6 +107,6 @@ export function* shuffled({ records, twin }: Sample, others: readonly Buffer[][]
     yield ["nothing in it", []];
   };
   for (const [what, parts] of made()) {
-    yield { what: `journal with ${what}`, path: JOURNAL, bytes: Buffer.concat(parts) };
+    yield () => ({ what: `journal with ${what}`, path: JOURNAL, bytes: Buffer.concat(parts) });
   }
 }

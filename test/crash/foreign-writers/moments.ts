@@ -30,33 +30,43 @@ export interface Moments {
   losses: string[];
 }
 
-/**
- * Another program rewrites a session, in one step, before each operation of a change of ours. Both are there in the
- * end, whatever is not taken back or replaced knowingly. One moment cannot be closed: between our last look at the
- * file and the rename that replaces it. `stride`: one moment of so many.
- */
-export async function rewritten_at_every_moment(make_root: () => string, stride = 1): Promise<Moments> {
-  const moments: Moments = { count: 0, losses: [] };
-  for (const [ours, act] of Object.entries(OURS)) {
-    for (const [theirs, change] of Object.entries(THEIRS)) {
-      for (const has_journal of [true, false]) {
-        const what = `${ours}${has_journal ? " beside a journal" : ""}, and they ${theirs}`;
-        for (let at = 1 + (moments.count % stride), last = at; at <= last; at += stride) {
-          const found = await rewritten_at(make_root(), at, { act, change, has_journal });
-          moments.count += 1;
-          moments.losses.push(...found.losses.map((loss) => `${what} before ${at}, ${found.before}: ${loss}`));
-          last = found.operations;
-        }
-      }
-    }
-  }
-  return moments;
-}
-
+/** What both do to the session, and whether it has a journal. */
 interface Case {
+  what: string;
   act: (store: FileSessionStore, revision: string) => Promise<unknown>;
   change: (messages: Message[]) => Message[];
   has_journal: boolean;
+}
+
+export const CASES: readonly Case[] = Object.entries(OURS).flatMap(([ours, act]) =>
+  Object.entries(THEIRS).flatMap(([theirs, change]) =>
+    [true, false].map((has_journal) => ({
+      what: `${ours}${has_journal ? " beside a journal" : ""}, and they ${theirs}`,
+      act,
+      change,
+      has_journal,
+    })),
+  ),
+);
+
+/**
+ * Another program rewrites a session, in one step, before an operation of a change of ours. Both are there in the end,
+ * whatever is not taken back or replaced knowingly. One moment cannot be closed: between our last look at the file and
+ * the rename that replaces it. Looks at every moment of the case from the `first` on, `stride` operations apart.
+ */
+export async function rewritten_at_moments(
+  make_root: () => string,
+  one: Case,
+  { first, stride }: { first: number; stride: number },
+): Promise<Moments> {
+  const moments: Moments = { count: 0, losses: [] };
+  for (let at = first, last = at; at <= last; at += stride) {
+    const found = await rewritten_at(make_root(), at, one);
+    moments.count += 1;
+    moments.losses.push(...found.losses.map((loss) => `${one.what} before ${at}, ${found.before}: ${loss}`));
+    last = found.operations;
+  }
+  return moments;
 }
 
 async function rewritten_at(

@@ -13,8 +13,8 @@ export const PAIRS: readonly { scenario: Scenario; format: FileSessionFormat }[]
   FORMATS.map((format) => ({ scenario, format })),
 );
 
-/** How far a pair has come. */
-export interface Progress {
+/** How far a pair has come, and what was lost. */
+export interface Found {
   pair: number;
   /** With how many interruptions all orders were looked at: none, up to one … */
   complete: boolean[];
@@ -27,8 +27,13 @@ export interface Progress {
   losses: string[];
 }
 
-export function is_complete({ complete }: Progress): boolean {
+export function is_complete({ complete }: Found): boolean {
   return complete.every((one) => one);
+}
+
+/** How many numbers of interruptions are done with. */
+export function completed({ complete }: Found): number {
+  return complete.filter((one) => one).length;
 }
 
 export interface Crashes {
@@ -38,13 +43,7 @@ export interface Crashes {
   losses: string[];
 }
 
-/** Of the processor: what is looked at is not to depend on what else runs on the machine. */
-export function spent_ms(): number {
-  const { user, system } = process.cpuUsage();
-  return (user + system) / 1000;
-}
-
-/** To ask for the time is dear: it is done before one order of so many. */
+/** To ask for the memory is dear: it is done before one order of so many. */
 const ASKED = 16;
 
 /** Of the memory that the process may have: from 0.8 on, a few sweeps that free little end it. */
@@ -72,18 +71,20 @@ export class Share {
     this.#settings = settings;
   }
 
-  /** Goes on with a pair, fewer interruptions first, for so long or so many orders. */
+  /** Goes on with a pair, fewer interruptions first, for so long or so many orders; at least one is followed. */
   async explore(
     pair: number,
     { preemptions, time_ms, orders: most = Infinity }: { preemptions: number; time_ms: number; orders?: number },
-  ): Promise<Progress> {
+  ): Promise<Found> {
     const explorer = this.#explorer(pair);
-    const end = spent_ms() + time_ms;
+    const end = performance.now() + time_ms;
     let asked = 0;
-    const is_late = () => (asked += 1) % ASKED === 1 && (spent_ms() > end || !this.#has_room(pair));
+    const is_late = () => performance.now() > end || ((asked += 1) % ASKED === 1 && !this.#has_room(pair));
     const complete: boolean[] = [];
     for (let allowed = 0; allowed <= preemptions; allowed += 1) {
-      complete.push(await explorer.explore(allowed, () => explorer.followed >= most || is_late()));
+      complete.push(
+        await explorer.explore(allowed, () => explorer.followed > 0 && (explorer.followed >= most || is_late())),
+      );
     }
     const left = complete.reduce((sum, _, at) => sum + explorer.left(at + 1), explorer.left(0));
     const { orders, cut_short, runs, losses } = explorer;

@@ -1,7 +1,7 @@
 /** A process that explores the pairs it is told to. */
 import process from "node:process";
 import type { Settings } from "./explorer.js";
-import { is_complete, Share, spent_ms } from "./share.js";
+import { is_complete, Share } from "./share.js";
 
 export type Task =
   | { kind: "explore"; pair: number; preemptions: number; time_ms: number; is_last: boolean }
@@ -11,7 +11,7 @@ const share = new Share(JSON.parse(process.argv[2] ?? "{}") as Settings);
 
 process.on("message", (task: Task) => {
   perform(task).then(
-    (result) => process.send?.({ result, spent_ms: spent_ms() }),
+    (result) => process.send?.({ result }),
     (error: unknown) => process.send?.({ error: error instanceof Error ? error.stack : String(error) }),
   );
 });

@@ -3,18 +3,25 @@ import fs from "node:fs";
 import os from "node:os";
 import { join } from "node:path";
 import type { Settings } from "./explorer.js";
-import { is_complete, PAIRS, to_crash, type Crashes, type Progress } from "./share.js";
+import { make_rounds, part_of, sum_of, type Budget, type Progress } from "../budget.js";
+import { completed, is_complete, PAIRS, to_crash, type Crashes, type Found } from "./share.js";
 import type { Task } from "./worker.js";
 
-/** For each process, by its own clock. */
-export interface Limits {
-  /** For all that may take long. */
-  time_ms: number;
+export interface Limits extends Budget {
   preemptions: number;
   crashed_orders: number;
+  /** An order is cut off at so many of all moments. */
   share: number;
-  /** Called when a pair was looked at, and how much of the processor's time that took. */
-  on_pair?: (progress: Progress, seconds: number) => void;
+  /** Called when a pair was looked at, and how long that took. */
+  on_pair?: (found: Found, seconds: number) => void;
+}
+
+/** Of the time, so much is for the orders; what is left is for those that are cut off by crashes. */
+const ORDERS_FIRST = 0.85;
+
+/** As a number that survives being sent to another process. */
+function ms_left({ until }: Budget): number {
+  return Math.min(Math.max(0, until - performance.now()), Number.MAX_SAFE_INTEGER);
 }
 
 /** What is known of a pair takes some hundred megabytes; each process leaves as much as it takes to others. */
@@ -25,9 +32,7 @@ function heap_megabytes(): number {
 /** One process of a few, that does one task at a time. */
 class Worker {
   readonly #child: ChildProcess;
-  /** What its clock says. */
-  spent_ms = 0;
-  readonly pairs: Progress[] = [];
+  readonly pairs: Found[] = [];
 
   constructor(program: string, settings: Settings) {
     this.#child = fork(program, [JSON.stringify(settings)], {
@@ -40,12 +45,11 @@ class Worker {
       const died = (code: number | null, signal: string | null) =>
         reject(new Error(`a process that explores died: ${code ?? signal}`));
       this.#child.once("exit", died);
-      this.#child.once("message", (answer: { result: T; spent_ms: number } | { error: string }) => {
+      this.#child.once("message", (answer: { result: T } | { error: string }) => {
         this.#child.off("exit", died);
         if ("error" in answer) {
           reject(new Error(answer.error));
         } else {
-          this.spent_ms = answer.spent_ms;
           resolve(answer.result);
         }
       });
@@ -62,7 +66,7 @@ class Worker {
 export async function explore_in_processes(
   seed: number,
   limits: Limits,
-): Promise<{ pairs: Progress[]; crashes: Crashes[] }> {
+): Promise<{ pairs: Found[]; crashes: Crashes[]; crashed: Progress }> {
   const directory = fs.mkdtempSync(join(os.tmpdir(), "interleavings-"));
   const workers: Worker[] = [];
   try {
@@ -70,10 +74,12 @@ export async function explore_in_processes(
     for (let n = 0; n < os.availableParallelism(); n += 1) {
       workers.push(new Worker(program, { seed, most: limits.preemptions }));
     }
-    await explore_first(workers, limits);
-    const pairs = await Promise.all(workers.map((worker) => explore_on(worker, limits)));
-    const crashes = await Promise.all(workers.map((worker) => crash_some(worker, seed, limits)));
-    return { pairs: pairs.flat(), crashes: crashes.flat() };
+    const orders_first = { ...limits, ...part_of(limits, ORDERS_FIRST) };
+    await explore_first(workers, orders_first);
+    const pairs = await Promise.all(workers.map((worker) => explore_on(worker, orders_first)));
+    const crashes: Crashes[] = [];
+    const crashed = await Promise.all(workers.map((worker) => crash_some(worker, seed, limits, crashes)));
+    return { pairs: pairs.flat(), crashes, crashed: sum_of(crashed) };
   } finally {
     workers.forEach((worker) => worker.end());
     fs.rmSync(directory, { recursive: true, force: true });
@@ -81,53 +87,52 @@ export async function explore_in_processes(
 }
 
 /** Every pair, by whoever is free: for up to twice its share of the time, since most of them need less. */
-async function explore_first(workers: Worker[], { time_ms, preemptions, on_pair }: Limits): Promise<void> {
+async function explore_first(workers: Worker[], { until, preemptions, on_pair }: Limits): Promise<void> {
   const left = [...PAIRS.keys()];
   const work = async (worker: Worker) => {
     for (let pair = left.shift(); pair !== undefined; pair = left.shift()) {
-      const share = (Math.max(0, time_ms - worker.spent_ms) / (left.length + 1)) * workers.length;
+      const rest_ms = ms_left({ until });
+      const share = (rest_ms / (left.length + 1)) * workers.length;
       const task = {
         kind: "explore",
         pair,
         preemptions,
-        time_ms: Math.min(2 * share, time_ms / 2),
+        time_ms: Math.min(2 * share, rest_ms / 2),
         is_last: false,
       } as const;
-      const before_ms = worker.spent_ms;
-      const progress = await worker.do<Progress>(task);
-      worker.pairs.push(progress);
-      on_pair?.(progress, (worker.spent_ms - before_ms) / 1000);
+      const began = performance.now();
+      const found = await worker.do<Found>(task);
+      worker.pairs.push(found);
+      on_pair?.(found, (performance.now() - began) / 1000);
     }
   };
   await Promise.all(workers.map(work));
 }
 
 /** What a process has begun it goes on with, where least is left first: in its share of the time, with what others left of theirs. */
-async function explore_on(worker: Worker, { time_ms, preemptions }: Limits): Promise<Progress[]> {
+async function explore_on(worker: Worker, { until, preemptions }: Limits): Promise<Found[]> {
   const results = worker.pairs.filter(is_complete);
   const pairs = worker.pairs.filter((one) => !is_complete(one)).sort((a, b) => a.left - b.left || a.pair - b.pair);
   for (const [done, { pair }] of pairs.entries()) {
-    const share = Math.max(0, time_ms - worker.spent_ms) / (pairs.length - done);
+    const time_ms = ms_left({ until }) / (pairs.length - done);
     const before = worker.pairs.find((one) => one.pair === pair);
-    const after = await worker.do<Progress>({ kind: "explore", pair, preemptions, time_ms: share, is_last: true });
+    const after = await worker.do<Found>({ kind: "explore", pair, preemptions, time_ms, is_last: true });
     results.push(before && completed(before) > completed(after) ? before : after); // it may have been begun anew
   }
   return results;
 }
 
-function completed({ complete }: Progress): number {
-  return complete.filter((one) => one).length;
-}
-
 /** Of the orders that are cut off, those of the pairs that a process has explored. */
-async function crash_some(worker: Worker, seed: number, { crashed_orders, share }: Limits): Promise<Crashes[]> {
-  const crashes: Crashes[] = [];
-  for (const one of to_crash(crashed_orders, seed).filter(({ pair }) =>
-    worker.pairs.some((own) => own.pair === pair),
-  )) {
+async function crash_some(
+  worker: Worker,
+  seed: number,
+  { until, crashed_orders, share }: Limits,
+  crashes: Crashes[],
+): Promise<Progress> {
+  const own = to_crash(crashed_orders, seed).filter(({ pair }) => worker.pairs.some((one) => one.pair === pair));
+  return make_rounds(own, { until }, async (one) => {
     crashes.push(await worker.do<Crashes>({ kind: "crash", share, ...one }));
-  }
-  return crashes;
+  });
 }
 
 /** In one file, so that a process starts in no time and runs as it would in use. */

@@ -3,12 +3,14 @@ import fs from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { FileSessionStore } from "../../../src/stores/file/file-session-store.js";
+import { in_proportion, make_rounds } from "../budget.js";
 import type { Method } from "../method.js";
 import { losses_of_appends } from "../processes/check-writers.js";
 import { leftovers_after_next_writer } from "../processes/kill-check.js";
 import { stop_holders } from "../processes/stopped-holders.js";
 import { with_processes, type StartProcess } from "../processes/worker-process.js";
 
+const FORMATS = ["json", "ndjson"] as const;
 const CLOCKS = ["+0d", "+1d", "-1d"];
 
 /** A command that runs a process with a clock of its own. How long something takes it measures as before. */
@@ -22,30 +24,33 @@ export const CLOCKS_APART: Method = {
   unavailable() {
     return spawnSync("faketime", ["--version"]).error === undefined ? undefined : "faketime is not installed";
   },
-  async run({ full, seed }) {
+  async run({ full, seed, until }) {
     const losses: string[] = [];
     let rounds = 0;
-    await with_processes(async (directory, start) => {
-      for (const format of ["json", "ndjson"] as const) {
-        const writing = write_with_clocks(join(directory, format), start, { full, seed, format });
-        const stopping = (full ? ["+1d", "-1d"] : ["+1d"]).map((clock, n) =>
-          stop_holders(join(directory, `${format}-${n}`), start, {
+    const progress = await with_processes((directory, start) => {
+      const kinds = FORMATS.flatMap((format) => {
+        const write = async () => {
+          const written = await write_with_clocks(join(directory, format), start, { full, seed, format });
+          losses.push(...written.losses.map((loss) => `${format}: ${loss}`));
+          rounds += written.count;
+        };
+        const stops = (full ? ["+1d", "-1d"] : ["+1d"]).map((clock, n) => async () => {
+          const result = await stop_holders(join(directory, `${format}-${n}`), start, {
             ...(full ? { step: 5, clock_rate: 1, stopped_ms: 11_000 } : { step: 25, clock_rate: 20, stopped_ms: 1000 }),
             format,
             is_judged: false,
             others: at(clock),
-          }),
-        );
-        const written = await writing;
-        losses.push(...written.losses.map((loss) => `${format}: ${loss}`));
-        rounds += written.count;
-        for (const result of await Promise.all(stopping)) {
+          });
           losses.push(...result.losses.map((loss) => `${format}, a holder that is stopped: ${loss}`));
           rounds += result.stopped;
-        }
-      }
+        });
+        return [[write], stops];
+      });
+      const limits = { until, least: kinds.length, lanes: kinds.length };
+      return make_rounds(in_proportion(kinds), limits, (make) => make());
     });
-    return { rounds, unit: "writes and stops", losses, note: `clocks ${CLOCKS.join(", ")}, and one that jumps` };
+    const note = `clocks ${CLOCKS.join(", ")}, and one that jumps`;
+    return { rounds, unit: "writes and stops", progress: { ...progress, of: "runs" }, losses, note };
   },
 };
 

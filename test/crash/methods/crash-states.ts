@@ -1,10 +1,11 @@
+import { in_proportion, make_rounds, part_of, reordered, sum_of } from "../budget.js";
 import type { Depth } from "../crash-model.js";
 import { enumerate, type Mode, type Plan } from "../enumerate.js";
 import { thorough, type Verdict } from "../judge.js";
 import type { Method, Outcome, Scale } from "../method.js";
 import { with_other_reader, type OtherReader } from "../other-reader.js";
 import type { Recording } from "../record.js";
-import { Starts } from "../recoveries.js";
+import { KINDS_OF_OPENERS, Starts } from "../recoveries.js";
 import { recorded, recordings } from "../scenarios.js";
 
 const DEEP: Depth = { changes: 4, fates: 27, samples: 3 };
@@ -15,6 +16,10 @@ const SHALLOW: Depth = { changes: 2, fates: 3, samples: 1 };
 const SHORT_SHARE = 14;
 /** So many crashed directories of a scenario are opened, and the opener crashed in turn. */
 const RECOVERIES = { full: 3, short: 1 };
+/** So many passes over a scenario look at all its moments, each pass at others. */
+const PASSES = 12;
+/** Of the time, so much is for the scenarios; what is left is for the recoveries. */
+const SCENARIOS_FIRST = 0.7;
 
 function depth_for({ live }: Recording): Depth {
   const is_long = [...live.nodes.values()].some((node) => node.kind === "file" && node.data.length > LONG_FILE);
@@ -28,35 +33,64 @@ class Tally {
   readonly losses: string[] = [];
 
   async add(recording: Recording, plan: Plan): Promise<void> {
-    const { states, distinct, violations } = await enumerate(recording, plan);
+    const before = recording.known.size;
+    const { states, violations } = await enumerate(recording, plan);
     this.states += states;
-    this.distinct += distinct;
+    this.distinct += recording.known.size - before;
     this.losses.push(...[...violations].map(([where, what]) => `${where}: ${what}`));
   }
 }
 
+/** A scenario, and the states of it from which the next opener is to go on. */
+interface Subject {
+  recording: Recording;
+  starts: Starts;
+}
+
+async function subject_of(one: ReturnType<typeof recordings>[number]): Promise<Subject> {
+  const recording = { ...(await recorded(one)), known: new Map<string, Verdict>() };
+  return { recording, starts: new Starts(recording) };
+}
+
 /** Scenarios, the crashes of each, and the crashes of those who open what these leave. */
-async function run({ full, seed }: Scale, durable: boolean, other_reader: OtherReader | undefined): Promise<Outcome> {
+async function run(scale: Scale, durable: boolean, other_reader: OtherReader | undefined): Promise<Outcome> {
+  const { full, seed } = scale;
   const modes: Mode[] = durable ? ["strict", "ordered"] : ["killed"];
   const [scenarios, recoveries] = [new Tally(), new Tally()];
   const chosen = recordings(durable).filter((_, index) => full || index % SHORT_SHARE === seed % SHORT_SHARE);
-  for (const [turn, one] of chosen.entries()) {
-    const recording = await recorded(one);
-    const starts = new Starts(recording);
-    const judge = thorough({ ...recording, other_reader });
-    const fresh = { ...recording, known: new Map<string, Verdict>() };
-    const depth = full ? depth_for(recording) : SHALLOW;
-    await scenarios.add(fresh, { modes, depth, seed, judge, on_new: (state, verdict) => starts.offer(state, verdict) });
-    for (const next of await starts.recordings(full ? RECOVERIES.full : RECOVERIES.short, turn)) {
-      await recoveries.add(next, { modes, depth: SHALLOW, seed, judge: thorough({ ...next, other_reader }) });
-    }
+  const subjects: Subject[] = [];
+  for (const one of reordered(chosen, seed)) {
+    subjects.push(await subject_of(one));
   }
+  const passes = reordered(Array(full ? PASSES : 1).keys(), seed).flatMap((remainder, _, { length: every }) =>
+    subjects.map((subject) => ({ ...subject, moments: { every, remainder } })),
+  );
+  const budget = { ...part_of(scale, SCENARIOS_FIRST), least: subjects.length };
+  const passed = await make_rounds(passes, budget, ({ recording, starts, moments }) =>
+    scenarios.add(recording, {
+      modes,
+      depth: full ? depth_for(recording) : SHALLOW,
+      seed: seed * PASSES + moments.remainder,
+      moments,
+      judge: thorough({ ...recording, other_reader }),
+      on_new: (state, verdict) => starts.offer(state, verdict),
+    }),
+  );
+  const openers = in_proportion(
+    subjects.map(({ starts }, turn) => starts.openers(full ? RECOVERIES.full : RECOVERIES.short, turn)),
+  );
+  const opened = await make_rounds(openers, { until: scale.until, least: KINDS_OF_OPENERS }, async (open) => {
+    const recording = await open();
+    const judge = thorough({ ...recording, other_reader });
+    await recoveries.add(recording, { modes, depth: SHALLOW, seed, judge });
+  });
   const distinct = scenarios.distinct + recoveries.distinct;
   const asked =
     other_reader === undefined ? "no other reader" : `${other_reader.asked.toLocaleString("en")} read by Python too`;
   return {
     rounds: scenarios.states + recoveries.states,
     unit: "states",
+    progress: sum_of([passed, opened], "passes"),
     losses: [...scenarios.losses, ...recoveries.losses],
     note: `${distinct.toLocaleString("en")} distinct, ${recoveries.states.toLocaleString("en")} in recoveries, ${asked}`,
   };

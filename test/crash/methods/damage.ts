@@ -1,3 +1,4 @@
+import { in_proportion, make_rounds, reordered } from "../budget.js";
 import { type Damage, flips, random_flips, shuffled, truncations, zeros } from "../damage/damages.js";
 import { Judge, type Verdict } from "../damage/judge.js";
 import {
@@ -18,11 +19,15 @@ const FORMATS = ["json", "ndjson"] as const;
 const LANES = 200;
 const MAX_MS = 30_000;
 
-type Case = [Sample, Damage];
+interface Case {
+  sample: Sample;
+  damage_of: () => Damage;
+}
 
-const cases_of = (sample: Sample, damages: Iterable<Damage>): Case[] =>
-  Array.from(damages, (damage): Case => [sample, damage]);
+const cases_of = (sample: Sample, damages: Iterable<() => Damage>): Case[] =>
+  Array.from(damages, (damage_of) => ({ sample, damage_of }));
 
+/** All cases, one list for each kind. */
 async function* cases({ full, seed }: Scale): AsyncGenerator<Case[]> {
   const some = (every: number) => ({ every: full ? 1 : every, seed });
   for (const format of FORMATS) {
@@ -51,7 +56,8 @@ async function* cases({ full, seed }: Scale): AsyncGenerator<Case[]> {
   }
 }
 
-async function judge([sample, damage]: Case, other_reader: OtherReader | undefined): Promise<Verdict> {
+async function judge({ sample, damage_of }: Case, other_reader: OtherReader | undefined): Promise<Verdict> {
+  const damage = damage_of();
   let timer: NodeJS.Timeout | undefined;
   const hang = new Promise<never>((_, reject) => {
     timer = setTimeout(() => reject(new Error("it hangs")), MAX_MS);
@@ -68,22 +74,26 @@ async function judge([sample, damage]: Case, other_reader: OtherReader | undefin
 }
 
 async function run(scale: Scale, other_reader: OtherReader | undefined): Promise<Outcome> {
-  const outcome: Outcome = { rounds: 0, unit: "damaged files", losses: [] };
+  const losses: string[] = [];
   let cut_back = 0;
-  for await (const batch of cases(scale)) {
-    const left = batch.values();
-    const lane = async () => {
-      for (const one of left) {
-        const { wrong, is_cut_back } = await judge(one, other_reader);
-        outcome.rounds += 1;
-        outcome.losses.push(...wrong);
-        cut_back += is_cut_back ? 1 : 0;
-      }
-    };
-    await Promise.all(Array.from({ length: LANES }, lane));
+  const kinds: Case[][] = [];
+  for await (const kind of cases(scale)) {
+    kinds.push(reordered(kind, scale.seed));
   }
+  const limits = { until: scale.until, least: kinds.length, lanes: LANES };
+  const progress = await make_rounds(in_proportion(kinds), limits, async (one) => {
+    const { wrong, is_cut_back } = await judge(one, other_reader);
+    losses.push(...wrong);
+    cut_back += is_cut_back ? 1 : 0;
+  });
   const read = other_reader ? `; ${other_reader.asked.toLocaleString("en")} read by Python too` : "";
-  return { ...outcome, note: `${cut_back.toLocaleString("en")} look like a torn last write${read}` };
+  return {
+    rounds: progress.done,
+    unit: "damaged files",
+    progress,
+    losses,
+    note: `${cut_back.toLocaleString("en")} look like a torn last write${read}`,
+  };
 }
 
 /** Files that are cut, flipped, zeroed or mixed up: an error, or a state that was acknowledged. */

@@ -8,6 +8,7 @@ import { judge, moment_of, story_of, type Held } from "../drafts/judge.js";
 import type { DraftTask } from "../drafts/program.js";
 import { answer_of, text_of, turn_of } from "../drafts/turns.js";
 import { with_program, type Start } from "../drafts/with-program.js";
+import { is_over } from "../budget.js";
 import type { Method } from "../method.js";
 import { leftovers_in } from "../processes/kill-check.js";
 
@@ -19,7 +20,9 @@ const INTERVALS_MS = [1, 5, 20];
 const PLACES = { prompt: ["before the draft", "before the answer"], answer: ["in the answer"] } as const;
 
 interface Tally {
+  /** Of kills before an answer, and of kills in one. */
   wanted: number;
+  until: number;
   losses: string[];
   kills: number;
   /** How many died where. */
@@ -34,9 +37,10 @@ interface Tally {
  */
 export const DRAFT_KILLS: Method = {
   name: "draft kills",
-  async run({ full, seed }) {
+  async run({ full, seed, until }) {
     const tally: Tally = {
       wanted: full ? FULL_KILLS : SHORT_KILLS,
+      until,
       losses: [],
       kills: 0,
       places: new Map(),
@@ -46,7 +50,7 @@ export const DRAFT_KILLS: Method = {
     await with_program(async (in_memory, start, on_device) => {
       let next = 0;
       const one_after_another = async () => {
-        while (least_killed(tally) < tally.wanted && tally.kills < 6 * tally.wanted) {
+        while (is_wanting(tally)) {
           const life = next;
           next += 1;
           const directory = life % 4 < 2 ? in_memory : on_device;
@@ -58,9 +62,19 @@ export const DRAFT_KILLS: Method = {
     const places = [...tally.places].map(([place, count]) => `${count} ${place}`).sort();
     const overtaken = tally.overtaken > 0 ? [`${tally.overtaken} not yet saved gave way to the next prompt`] : [];
     const note = [...places, `${tally.resumed} resumed`, ...overtaken].join(", ");
-    return { rounds: tally.kills, unit: "kills", losses: tally.losses, note };
+    const progress = { done: Math.min(least_killed(tally), tally.wanted), planned: tally.wanted, of: "of each kind" };
+    if (least_killed(tally) === 0) {
+      tally.losses.push("no process died before an answer, or none in one");
+    }
+    return { rounds: tally.kills, unit: "kills", progress, losses: tally.losses, note };
   },
 };
+
+/** Whether there are to be more kills: after the deadline, only until there is one of each kind. */
+function is_wanting(tally: Tally): boolean {
+  const least = least_killed(tally);
+  return least < tally.wanted && tally.kills < 6 * tally.wanted && (least === 0 || !is_over(tally));
+}
 
 function killed_in(tally: Tally, where: keyof typeof PLACES): number {
   return PLACES[where].reduce((sum, place) => sum + (tally.places.get(place) ?? 0), 0);
@@ -87,7 +101,7 @@ async function live({ directory, start, life, seed }: Life, tally: Tally): Promi
   let id: string | undefined;
   let first = 1;
   let worker = start();
-  for (let kill = 0; kill < KILLS_PER_LIFE && least_killed(tally) < tally.wanted; kill += 1) {
+  for (let kill = 0; kill < KILLS_PER_LIFE && is_wanting(tally); kill += 1) {
     const where = killed_in(tally, "prompt") < killed_in(tally, "answer") ? "prompt" : "answer";
     const after_steps = 1 + random.below(where === "prompt" ? 6 : 30);
     const killed = { after_steps, delay_ms: random.below(where === "prompt" ? 6_000 : 5_000) / 1000 };

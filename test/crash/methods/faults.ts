@@ -1,4 +1,5 @@
 import { seeded_random } from "../../support/random.js";
+import { in_proportion, make_rounds, reordered } from "../budget.js";
 import { can_fail, FAULTS, type Extent, type Fault } from "../faults/kinds.js";
 import { DEEDS, disturbed_manager, operations_of } from "../faults/manager-round.js";
 import { disturbed, SEQUELS, undisturbed } from "../faults/round.js";
@@ -8,7 +9,7 @@ import type { Method, Outcome } from "../method.js";
 /** Of the rounds that there are, `npm test` makes about so many. */
 const SHORT = 300;
 /** So many at a time: some of them wait now and then. */
-const BATCH = 32;
+const LANES = 32;
 const FORMATS = ["json", "ndjson"] as const;
 
 /** A round, and what goes wrong in it; `undefined`: the fault did not happen. */
@@ -27,51 +28,53 @@ interface Strike {
 export const FAULTS_METHOD: Method = {
   name: "faults",
 
-  async run({ full, seed }): Promise<Outcome> {
+  async run({ full, seed, until }): Promise<Outcome> {
     const { below } = seeded_random(seed);
     const all = [...(await cases_of_store(seed)), ...(await cases_of_manager())];
-    const chosen = full ? all : all.filter(() => below(all.length) < SHORT);
+    const count = all.reduce((sum, { length }) => sum + length, 0);
+    const kinds = full
+      ? all.map((cases) => reordered(cases, seed))
+      : all.map((cases) => cases.filter(() => below(count) < SHORT)).filter(({ length }) => length > 0);
     const losses: string[] = [];
     let rounds = 0;
-    for (let begin = 0; begin < chosen.length; begin += BATCH) {
-      const batch = chosen.slice(begin, begin + BATCH);
-      const found = await Promise.all(
-        batch.map(async ({ name, run }) => ({ name, wrong: await run().catch((error: unknown) => [String(error)]) })),
-      );
-      for (const { name, wrong } of found) {
-        rounds += wrong === undefined ? 0 : 1;
-        losses.push(...(wrong ?? []).map((what) => `${name}: ${what}`));
-      }
-    }
-    return { rounds, unit: "faults", losses };
+    const limits = { until, least: kinds.length, lanes: LANES };
+    const progress = await make_rounds(in_proportion(kinds), limits, async ({ name, run }) => {
+      const wrong = await run().catch((error: unknown) => [String(error)]);
+      rounds += wrong === undefined ? 0 : 1;
+      losses.push(...(wrong ?? []).map((what) => `${name}: ${what}`));
+    });
+    return { rounds, unit: "faults", progress, losses };
   },
 };
 
-async function cases_of_store(seed: number): Promise<Case[]> {
-  const all: Case[] = [];
+/** One list for each scenario in each format. */
+async function cases_of_store(seed: number): Promise<Case[][]> {
+  const all: Case[][] = [];
+  let count = 0;
   for (const scenario of SCENARIOS) {
     for (const format of FORMATS) {
       const course = await undisturbed({ scenario, format });
-      for (const strike of strikes(course.operations)) {
-        const sequel = SEQUELS[(all.length + seed) % SEQUELS.length] ?? "save"; // they take turns
+      const cases = strikes(course.operations).map((strike, n) => {
+        const sequel = SEQUELS[(count + n + seed) % SEQUELS.length] ?? "save"; // they take turns
         const run = () => disturbed({ scenario, format, sequel, ...strike }, course);
-        all.push({ name: name_of(format, scenario.name, strike), run });
-      }
+        return { name: name_of(format, scenario.name, strike), run };
+      });
+      count += cases.length;
+      all.push(cases);
     }
   }
   return all;
 }
 
-async function cases_of_manager(): Promise<Case[]> {
-  const all: Case[] = [];
+async function cases_of_manager(): Promise<Case[][]> {
+  const all: Case[][] = [];
   for (const deed of DEEDS) {
     for (const format of FORMATS) {
-      for (const strike of strikes(await operations_of(deed, format))) {
-        all.push({
-          name: name_of(format, `a manager, ${deed.name}`, strike),
-          run: () => disturbed_manager({ deed, format, ...strike }),
-        });
-      }
+      const cases = strikes(await operations_of(deed, format)).map((strike) => ({
+        name: name_of(format, `a manager, ${deed.name}`, strike),
+        run: () => disturbed_manager({ deed, format, ...strike }),
+      }));
+      all.push(cases);
     }
   }
   return all;

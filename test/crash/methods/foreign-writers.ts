@@ -1,36 +1,56 @@
 import fs from "node:fs";
 import os from "node:os";
 import { join } from "node:path";
-import { rewritten_at_every_moment } from "../foreign-writers/moments.js";
+import { in_proportion, make_rounds, reordered } from "../budget.js";
+import { CASES, rewritten_at_moments } from "../foreign-writers/moments.js";
 import { Round } from "../foreign-writers/round.js";
 import type { Method } from "../method.js";
 
 /** What another program knows is `json`; beside a session in `ndjson` it makes one of its own, which is not read. */
 const FORMATS = ["json", "json", "json", "ndjson"] as const;
 const MEMORY = "/dev/shm";
+/** A series looks at the moments of a case that are so many operations apart. */
+const STRIDE = 7;
 
 /** Another program rewrites, truncates and deletes the same files, as the published package does. */
 export const FOREIGN_WRITERS: Method = {
   name: "foreign-writers",
-  async run({ full, seed }) {
-    const rounds = full ? 1000 : 40;
+  async run({ full, seed, until }) {
     const losses: string[] = [];
     const top = fs.mkdtempSync(join(fs.existsSync(MEMORY) ? MEMORY : os.tmpdir(), "foreign-"));
-    try {
-      for (let n = 0; n < rounds && losses.length < 20; n += 1) {
-        const format = FORMATS[n % FORMATS.length] ?? "json";
-        const round = new Round(join(top, `round ${n}`), format, seed * 1_000_003 + n);
-        const wrong = await round.run();
-        if (wrong.length > 0) {
-          losses.push([`${format}, round ${n}: ${wrong.join("\n    ")}`, ...round.log].join("\n    "));
-        }
-        fs.rmSync(join(top, `round ${n}`), { recursive: true, force: true });
+    let [whole, moments, made] = [0, 0, 0];
+    const run_round = async (n: number) => {
+      const format = FORMATS[n % FORMATS.length] ?? "json";
+      const round = new Round(join(top, `round ${n}`), format, seed * 1_000_003 + n);
+      const wrong = await round.run();
+      whole += 1;
+      if (wrong.length > 0) {
+        losses.push([`${format}, round ${n}: ${wrong.join("\n    ")}`, ...round.log].join("\n    "));
       }
-      let made = 0;
-      const moments = await rewritten_at_every_moment(() => join(top, `moment ${made++}`), full ? 1 : 7);
-      losses.push(...moments.losses);
-      const note = `${rounds} of whole operations, ${moments.count} before an operation on a file`;
-      return { rounds: rounds + moments.count, unit: "interleavings", losses, note };
+      fs.rmSync(join(top, `round ${n}`), { recursive: true, force: true });
+    };
+    const rewrite = async (one: (typeof CASES)[number], first: number) => {
+      const found = await rewritten_at_moments(() => join(top, `moment ${made++}`), one, { first, stride: STRIDE });
+      moments += found.count;
+      losses.push(...found.losses);
+    };
+    const rounds = Array.from({ length: full ? 1000 : 40 }, (_, n) => () => run_round(n));
+    const firsts = Array.from({ length: STRIDE }, (_, n) => n + 1);
+    const rewrites = CASES.map((one, n) =>
+      (full ? reordered(firsts, seed + n) : [1 + (n % STRIDE)]).map((first) => () => rewrite(one, first)),
+    );
+    try {
+      const kinds = [rounds, ...rewrites];
+      const progress = await make_rounds(in_proportion(kinds), { until, least: kinds.length }, (make) => make());
+      const note = `${whole} of whole operations, ${moments} before an operation on a file`;
+      const { done, planned } = progress;
+      return {
+        rounds: whole + moments,
+        unit: "interleavings",
+        progress: { done, planned, of: "series" },
+        losses,
+        note,
+      };
     } finally {
       fs.rmSync(top, { recursive: true, force: true });
     }

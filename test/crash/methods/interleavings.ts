@@ -1,20 +1,22 @@
-import { PAIRS, Share, to_crash, type Crashes, type Progress } from "../interleavings/share.js";
+import { sum_of, type Progress } from "../budget.js";
+import { completed, PAIRS, Share, to_crash, type Crashes, type Found } from "../interleavings/share.js";
 import { explore_in_processes } from "../interleavings/workers.js";
 import type { Method } from "../method.js";
 
-/** The time is the processor's, for each process. */
-const FULL = { time_ms: 320_000, preemptions: 3, crashed_orders: 120, share: 0.15 } as const;
-/** So long that nothing is left; a number that survives being sent to another process. */
-const NO_LIMIT_MS = Number.MAX_SAFE_INTEGER;
+const FULL = { preemptions: 3, crashed_orders: 120, share: 0.15 } as const;
 /** How many orders are followed in each scenario; and how many are then cut off by crashes. */
 const SHORT = { time_ms: Infinity, preemptions: 1, orders: 4, crashed_orders: 4, share: 0.05 };
 
 /** Several processes at the same session: one operation at a time, in every order with few interruptions. */
 export const INTERLEAVINGS: Method = {
   name: "interleavings",
-  async run({ full, to_the_end, seed, tell }) {
-    const limits = to_the_end === true ? { ...FULL, time_ms: NO_LIMIT_MS, on_pair: told(tell) } : FULL;
-    const { pairs, crashes } = full ? await explore_in_processes(seed, limits) : await explore_here(seed);
+  async run({ full, seed, until, tell }) {
+    const limits = { ...FULL, until, on_pair: told(until === Infinity ? tell : undefined) };
+    const { pairs, crashes, crashed } = full ? await explore_in_processes(seed, limits) : await explore_here(seed);
+    const bounds = {
+      done: pairs.reduce((total, pair) => total + completed(pair), 0),
+      planned: PAIRS.length * (1 + (full ? FULL : SHORT).preemptions),
+    };
     const sum = <T>(all: readonly T[], count: (one: T) => number) => all.reduce((total, one) => total + count(one), 0);
     const deaths = sum(crashes, (one) => one.deaths);
     const kills = sum(crashes, (one) => one.kills);
@@ -25,6 +27,7 @@ export const INTERLEAVINGS: Method = {
     return {
       rounds: orders + deaths + kills + cuts,
       unit: "orders",
+      progress: sum_of([bounds, crashed], "bounds and crashes"),
       losses: [...pairs, ...crashes].flatMap(({ losses }) => losses),
       note:
         `${PAIRS.length} scenarios, all orders with so many interruptions: ${bounds_of(pairs)}; ${orders} orders to ` +
@@ -37,7 +40,7 @@ export const INTERLEAVINGS: Method = {
 
 function told(tell: ((line: string) => void) | undefined) {
   let pairs = 0;
-  return ({ pair, complete, orders, cut_short, losses }: Progress, seconds: number) => {
+  return ({ pair, complete, orders, cut_short, losses }: Found, seconds: number) => {
     const { scenario, format } = PAIRS[pair] ?? {};
     pairs += 1;
     const bound = complete.lastIndexOf(true);
@@ -49,7 +52,7 @@ function told(tell: ((line: string) => void) | undefined) {
 }
 
 /** In how many pairs the orders with so many interruptions are complete. */
-function bounds_of(pairs: readonly Progress[]): string {
+function bounds_of(pairs: readonly Found[]): string {
   const most = Math.max(...pairs.map(({ complete }) => complete.length));
   return [...Array(most).keys()]
     .map((preemptions) => `${preemptions} in ${pairs.filter(({ complete }) => complete[preemptions]).length}`)
@@ -57,9 +60,9 @@ function bounds_of(pairs: readonly Progress[]): string {
 }
 
 /** A few orders of each, in this process. */
-async function explore_here(seed: number): Promise<{ pairs: Progress[]; crashes: Crashes[] }> {
+async function explore_here(seed: number): Promise<{ pairs: Found[]; crashes: Crashes[]; crashed: Progress }> {
   const share = new Share({ seed, most: SHORT.preemptions, at_a_time: 1 });
-  const pairs: Progress[] = [];
+  const pairs: Found[] = [];
   for (const pair of PAIRS.keys()) {
     pairs.push(await share.explore(pair, SHORT));
   }
@@ -67,5 +70,5 @@ async function explore_here(seed: number): Promise<{ pairs: Progress[]; crashes:
   for (const one of to_crash(SHORT.crashed_orders, seed)) {
     crashes.push(await share.crash(one.pair, { share: SHORT.share, seed: one.seed }));
   }
-  return { pairs, crashes };
+  return { pairs, crashes, crashed: { done: crashes.length, planned: crashes.length } };
 }

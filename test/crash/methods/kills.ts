@@ -2,6 +2,7 @@ import fs from "node:fs";
 import { join } from "node:path";
 import { FileSessionStore } from "../../../src/stores/file/file-session-store.js";
 import { seeded_random } from "../../support/random.js";
+import { is_over, make_rounds, type Budget } from "../budget.js";
 import type { Method } from "../method.js";
 import { acknowledged_in, invalid_files, leftovers_after_next_writer, losses_in } from "../processes/kill-check.js";
 import type { KillMoment } from "../processes/kill-switch.js";
@@ -12,6 +13,8 @@ import { with_processes, type StartProcess } from "../processes/worker-process.j
 
 const STEPS = 24;
 const KILLS_PER_DIRECTORY = 25;
+/** So many lives in a row have every format, and both a store and a manager. */
+const KINDS_OF_LIVES = 4;
 
 interface Tally {
   losses: string[];
@@ -27,30 +30,25 @@ interface Tally {
  */
 export const KILLS: Method = {
   name: "kills",
-  async run({ full, seed }) {
-    const lives = full ? 40 : 4;
+  async run({ full, seed, until }) {
+    const lives = full ? 40 : KINDS_OF_LIVES;
     const kills = full ? KILLS_PER_DIRECTORY : 5;
     const tally: Tally = { losses: [], kills: 0, locks: 0, temporary_files: 0, torn: 0 };
     await with_processes(async (in_memory, start, on_device) => {
-      let next = 0;
-      const one_after_another = async () => {
-        while (next < lives) {
-          const life = next;
-          next += 1;
-          const directory = life % 4 === 0 || life % 4 === 3 ? on_device : in_memory;
-          const random = seeded_random(seed * 1000 + life);
-          await kill_again_and_again({ directory, start, life, kills, random }, tally);
-        }
-      };
-      await Promise.all([one_after_another(), one_after_another()]);
+      await make_rounds([...Array(lives).keys()], { until, least: KINDS_OF_LIVES, lanes: 2 }, async (life) => {
+        const directory = life % 4 === 0 || life % 4 === 3 ? on_device : in_memory;
+        const random = seeded_random(seed * 1000 + life);
+        await kill_again_and_again({ directory, start, life, kills, until, random }, tally);
+      });
     });
     const { losses, locks, temporary_files, torn } = tally;
     const note = `left behind by the killed: ${locks} locks, ${temporary_files} temporary files, ${torn} torn journals`;
-    return { rounds: tally.kills, unit: "kills", losses, note };
+    const progress = { done: tally.kills, planned: lives * kills };
+    return { rounds: tally.kills, unit: "kills", progress, losses, note };
   },
 };
 
-interface Life {
+interface Life extends Budget {
   directory: string;
   start: StartProcess;
   /** Which of the forms and sizes it is. */
@@ -59,7 +57,10 @@ interface Life {
   random: Random;
 }
 
-async function kill_again_and_again({ directory, start, life, kills, random }: Life, tally: Tally): Promise<void> {
+async function kill_again_and_again(
+  { directory, start, life, kills, until, random }: Life,
+  tally: Tally,
+): Promise<void> {
   const root = join(directory, `life-${life}`);
   fs.mkdirSync(root);
   const format = life % 2 === 0 ? "json" : "ndjson";
@@ -68,7 +69,7 @@ async function kill_again_and_again({ directory, start, life, kills, random }: L
   const long_lived = new FileSessionStore(root);
   let facts: Facts = new Map();
   let worker = start();
-  for (let kill = 0; kill < kills; kill += 1) {
+  for (let kill = 0; kill < kills && (kill === 0 || !is_over({ until })); kill += 1) {
     const plan = new Plan(random, facts, `${life}-${kill}`, sizes);
     let current: string | undefined;
     while (plan.steps.length < STEPS) {

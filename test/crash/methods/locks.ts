@@ -2,23 +2,27 @@ import fs from "node:fs";
 import { NODE_FILE_LAYER } from "../../../src/stores/file/node-file-layer.js";
 import { SessionLock } from "../../../src/stores/file/session-lock.js";
 import { SessionPaths } from "../../../src/stores/file/session-paths.js";
+import { make_rounds, sum_of, type Progress } from "../budget.js";
 import type { Method } from "../method.js";
 import { AGING_LOCKS, DEAD_LOCKS } from "../processes/dead-locks.js";
 import { with_processes } from "../processes/worker-process.js";
 
 const CONTENDERS = 8;
+/** So many locks of the dead are contended for, however little time there is. */
+const LEAST_DEAD = 20;
 
 /**
  * Several processes want a lock whose holder is dead, all at once: there are never two that have it, and each gets it in
- * the end. At last the same with locks that have to age first.
+ * the end. The first round is about many locks that have to age.
  */
 export const LOCKS: Method = {
   name: "stale locks",
-  async run({ full }) {
+  async run({ full, until }) {
     const dead = repeated(DEAD_LOCKS, full ? 200 : 30);
     const aging = repeated(AGING_LOCKS, full ? 24 : 3);
     const contenders = full ? CONTENDERS : 4;
     const losses: string[] = [];
+    let takeovers: Progress[] = [];
     await with_processes(async (root, start) => {
       const lock = await SessionLock.acquire(NODE_FILE_LAYER, new SessionPaths(root, "own"));
       const own = fs.readlinkSync(`${root}/own.lock`);
@@ -37,12 +41,13 @@ export const LOCKS: Method = {
           await Promise.all(workers.map((worker) => worker.kill()));
         }
       };
-      for (const [n, kind] of dead.entries()) {
-        kind.leave(root, `s${n}`, own, 2 * n);
-        await contend([`s${n}`]);
-      }
       aging.forEach((kind, n) => kind.leave(root, `t${n}`, own, 2 * n));
       await contend(aging.map((_, n) => `t${n}`));
+      const made = await make_rounds([...dead.entries()], { until, least: LEAST_DEAD }, ([n, kind]) => {
+        kind.leave(root, `s${n}`, own, 2 * n);
+        return contend([`s${n}`]);
+      });
+      takeovers = [{ done: aging.length, planned: aging.length }, made];
       for (const worker of workers) {
         losses.push(...worker.lines.filter((line) => /^(both|error)/.test(line)).map((line) => named(line)));
       }
@@ -54,7 +59,8 @@ export const LOCKS: Method = {
       );
     });
     const named_rounds = `${contenders} contenders, ${aging.length} locks that had to age`;
-    return { rounds: dead.length + aging.length, unit: "takeovers", losses, note: named_rounds };
+    const progress = sum_of(takeovers);
+    return { rounds: progress.done, unit: "takeovers", progress, losses, note: named_rounds };
 
     function named(line: string): string {
       const [, kind = "s", n = "0"] = /\b([st])(\d+)\b/.exec(line) ?? [];

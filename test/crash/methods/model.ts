@@ -1,5 +1,6 @@
 import fc from "fast-check";
 import type { FileSessionFormat } from "../../../src/stores/file/snapshot-form.js";
+import { in_proportion, make_rounds } from "../budget.js";
 import { ACTIONS, MANAGER_OPTIONS } from "../model/manager-actions.js";
 import { run_manager } from "../model/manager-run.js";
 import { COMMANDS } from "../model/store-commands.js";
@@ -56,25 +57,58 @@ async function without_stacks<T>(task: () => Promise<T>): Promise<T> {
   }
 }
 
-async function in_both_formats(find: (format: FileSessionFormat) => Promise<Found>): Promise<Outcome> {
-  const found: Found[] = [];
-  for (const format of FORMATS) {
-    found.push(await find(format));
-  }
-  const rounds = found.reduce((sum, one) => sum + one.rounds, 0);
-  return { rounds, unit: "sequences", losses: found.flatMap(({ losses }) => losses) };
+/** How many sequences in each format, and how many of them are one round. */
+interface Counts {
+  sequences: number;
+  at_a_time: number;
+}
+
+/** Each round has random numbers of its own; a format in which something went wrong is left. */
+async function in_both_formats(
+  { until, seed }: Scale,
+  { sequences, at_a_time }: Counts,
+  find: (format: FileSessionFormat, parameters: fc.Parameters<[never]>) => Promise<Found>,
+): Promise<Outcome> {
+  const losses = new Map<FileSessionFormat, string[]>();
+  let rounds = 0;
+  const kinds = FORMATS.map((format) =>
+    Array.from({ length: Math.ceil(sequences / at_a_time) }, (_, n) => ({ format, seed: seed * 1000 + n })),
+  );
+  const { planned } = await make_rounds(
+    in_proportion(kinds),
+    { until, least: kinds.length },
+    async ({ format, seed }) => {
+      if (!losses.has(format)) {
+        const found = await find(format, { seed, numRuns: at_a_time });
+        rounds += found.rounds;
+        if (found.losses.length > 0) {
+          losses.set(format, found.losses);
+        }
+      }
+    },
+  );
+  const progress = { done: rounds, planned: planned * at_a_time };
+  return { rounds, unit: "sequences", progress, losses: [...losses.values()].flat() };
 }
 
 /** A file store, with crashes, against the one in memory. */
 export const STORE_MODEL: Method = {
   name: "model-store",
-  run: ({ full, seed }: Scale) =>
-    in_both_formats((format) => check_stores(format, { seed, numRuns: full ? 5000 : 60 })),
+  run: (scale) =>
+    in_both_formats(
+      scale,
+      scale.full ? { sequences: 5000, at_a_time: 50 } : { sequences: 60, at_a_time: 60 },
+      check_stores,
+    ),
 };
 
 /** A manager over files against one over the store in memory. */
 export const MANAGER_MODEL: Method = {
   name: "model-manager",
-  run: ({ full, seed }: Scale) =>
-    in_both_formats((format) => check_managers(format, { seed, numRuns: full ? 1000 : 30 })),
+  run: (scale) =>
+    in_both_formats(
+      scale,
+      scale.full ? { sequences: 1000, at_a_time: 25 } : { sequences: 30, at_a_time: 30 },
+      check_managers,
+    ),
 };

@@ -2,12 +2,14 @@ import { spawnSync } from "node:child_process";
 import { join } from "node:path";
 import { FileSessionStore } from "../../../src/stores/file/file-session-store.js";
 import type { FileSessionFormat } from "../../../src/stores/file/snapshot-form.js";
+import { in_proportion, make_rounds } from "../budget.js";
 import type { Method } from "../method.js";
 import { losses_of_appends } from "../processes/check-writers.js";
 import { leftovers_after_next_writer } from "../processes/kill-check.js";
 import { stop_holders } from "../processes/stopped-holders.js";
 import { with_processes, type StartProcess } from "../processes/worker-process.js";
 
+const FORMATS = ["json", "ndjson"] as const;
 /** As a container runs its processes: with numbers of their own. */
 const ELSEWHERE = ["unshare", "--pid", "--fork", "--kill-child", "--mount-proc"];
 
@@ -22,25 +24,33 @@ export const PID_NAMESPACES: Method = {
     const { status, error } = spawnSync(command, [...rest, "true"]);
     return error === undefined && status === 0 ? undefined : "pid namespaces cannot be made here (root, Linux)";
   },
-  async run({ full, seed }) {
+  async run({ full, seed, until }) {
     const losses: string[] = [];
     let rounds = 0;
-    await with_processes(async (directory, start) => {
-      for (const format of ["json", "ndjson"] as const) {
-        const [written, stopped] = await Promise.all([
-          write_side_by_side(join(directory, `${format}-written`), start, { full, seed, format }),
-          stop_holders(join(directory, format), start, {
-            ...(full ? { step: 2, clock_rate: 1, stopped_ms: 11_000 } : { step: 20, clock_rate: 20, stopped_ms: 1000 }),
+    const progress = await with_processes((directory, start) => {
+      const kinds = FORMATS.flatMap((format) => {
+        const write = async () => {
+          const written = await write_side_by_side(join(directory, `${format}-written`), start, { full, seed, format });
+          losses.push(...written.losses.map((loss) => `${format}: ${loss}`));
+          rounds += written.count;
+        };
+        const stops = (full ? [1, 3] : [1]).map((first) => async () => {
+          const stopped = await stop_holders(join(directory, `${format}-${first}`), start, {
+            ...(full ? { step: 4, clock_rate: 1, stopped_ms: 11_000 } : { step: 20, clock_rate: 20, stopped_ms: 1000 }),
+            first,
             format,
             is_judged: false,
             wrapper: ELSEWHERE,
-          }),
-        ]);
-        losses.push(...[...written.losses, ...stopped.losses].map((loss) => `${format}: ${loss}`));
-        rounds += written.count + stopped.stopped;
-      }
+          });
+          losses.push(...stopped.losses.map((loss) => `${format}: ${loss}`));
+          rounds += stopped.stopped;
+        });
+        return [[write], stops];
+      });
+      const limits = { until, least: kinds.length, lanes: kinds.length };
+      return make_rounds(in_proportion(kinds), limits, (make) => make());
     });
-    return { rounds, unit: "writes and stops", losses };
+    return { rounds, unit: "writes and stops", progress: { ...progress, of: "runs" }, losses };
   },
 };
 

@@ -1,5 +1,6 @@
 import { NODE_FILE_LAYER } from "../../../src/stores/file/node-file-layer.js";
 import { seeded_random } from "../../support/random.js";
+import { in_proportion, make_rounds, reordered } from "../budget.js";
 import type { Method, Outcome } from "../method.js";
 import { bundle } from "../power/bundle.js";
 import { cut_power, type Run } from "../power/cuts.js";
@@ -37,31 +38,49 @@ export const POWER_CUTS: Method = {
   name: "power cuts",
   unavailable: no_disks,
 
-  async run({ full, seed }): Promise<Outcome> {
+  async run({ full, seed, until }): Promise<Outcome> {
     using disks = new Disks();
     const { program } = await bundle(new URL("../power/writer.ts", import.meta.url), disks.directory);
     const losses_of = laboratory(disks, program);
-    const runs = Array.from({ length: full ? 48 : 2 }, (_, n) => run_of(seed, n));
     const [synced, unsynced]: [Found, Found] = [none(), none()];
-    for (const run of runs) {
-      add(run.durable ? synced : unsynced, await losses_of(run));
-    }
     const blind: string[] = [];
-    for (const without of full ? SYNCS : SYNCS.slice(0, 1)) {
+    const cut = async (run: Run) => add(run.durable ? synced : unsynced, await losses_of(run));
+    const break_and_cut = async (without: Sync) => {
       const { losses } = await losses_of({ ...run_of(seed, 0), ...BROKEN, without: [without] });
       if (losses.length === 0) {
         blind.push(`a store that leaves out ${without} loses nothing: these cuts would not notice`);
       }
-    }
+    };
+    const runs = Array.from({ length: full ? 48 : 2 }, (_, n) => run_of(seed, n));
+    const kinds = [
+      ...(full ? SYNCS : SYNCS.slice(0, 1)).map((without) => [() => break_and_cut(without)]),
+      ...kinds_of(runs).map((some) => reordered(some, seed).map((run) => () => cut(run))),
+    ];
+    const progress = await make_rounds(in_proportion(kinds), { until, least: kinds.length }, (make) => make());
     const losses = [...synced.losses, ...unsynced.losses, ...blind];
     const damaged = synced.damaged + unsynced.damaged;
     if (damaged > 0) {
       losses.push(`${damaged} cuts leave a damaged session`);
     }
-    const note = `${unsynced.cuts} of them with durable: false`;
-    return { rounds: synced.cuts + unsynced.cuts, unit: "cuts", losses, ...(unsynced.cuts > 0 && { note }) };
+    return {
+      rounds: synced.cuts + unsynced.cuts,
+      unit: "cuts",
+      progress: { ...progress, of: "writers" },
+      losses,
+      ...(unsynced.cuts > 0 && { note: `${unsynced.cuts} of them with durable: false` }),
+    };
   },
 };
+
+/** Stores, managers, and stores that sync nothing. */
+function kinds_of(runs: readonly Run[]): Run[][] {
+  const kinds = new Map<string, Run[]>();
+  for (const run of runs) {
+    const kind = `${run.program}, ${run.durable}`;
+    kinds.set(kind, [...(kinds.get(kind) ?? []), run]);
+  }
+  return [...kinds.values()];
+}
 
 function run_of(seed: number, n: number): Run {
   const { below } = seeded_random(seed * 1000 + n);

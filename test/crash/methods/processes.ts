@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { FileSessionStore } from "../../../src/stores/file/file-session-store.js";
 import type { FileSessionFormat } from "../../../src/stores/file/snapshot-form.js";
 import { seeded_random } from "../../support/random.js";
+import { make_rounds } from "../budget.js";
 import type { Method } from "../method.js";
 import { losses_of_appends, losses_of_conversations } from "../processes/check-writers.js";
 import { leftovers_after_next_writer } from "../processes/kill-check.js";
@@ -30,6 +31,9 @@ const RUNS: Run[] = [
   { how: "converse", format: "json", sessions: 1, ...FULL, kills: 250 },
 ];
 
+/** To end in time each run is made in parts, so much of it in each, in a directory of its own; the first is quick. */
+const PARTS = [0.04, 0.16, 0.2, 0.2, 0.2, 0.2];
+
 const SHORT_RUNS: Run[] = [
   { how: "append", format: "ndjson", sessions: 1, writers: 4, count: 12, kills: 4 },
   { how: "converse", format: "json", sessions: 3, writers: 4, count: 12, kills: 4 },
@@ -41,11 +45,14 @@ const SHORT_RUNS: Run[] = [
  */
 export const PROCESSES: Method = {
   name: "processes",
-  async run({ full, seed }) {
+  async run({ full, seed, until }) {
     const losses: string[] = [];
     let [rounds, kills, conflicts, reads] = [0, 0, 0, 0];
+    const parts = until === Infinity ? [1] : PARTS;
+    const runs = full ? parts.flatMap((part) => RUNS.map((run) => part_of_run(run, part))) : SHORT_RUNS;
+    const limits = { until, least: full ? RUNS.length : SHORT_RUNS.length };
     await with_processes(async (directory, start) => {
-      for (const [n, run] of (full ? RUNS : SHORT_RUNS).entries()) {
+      await make_rounds([...runs.entries()], limits, async ([n, run]) => {
         const root = join(directory, `run-${n}`);
         const result = await run_all(root, start, run, seed * 1000 + n);
         const name = `${run.writers} × ${run.count} ${run.how} to ${run.sessions} in ${run.format}, ${run.kills} kills`;
@@ -54,16 +61,21 @@ export const PROCESSES: Method = {
         kills += result.kills;
         conflicts += result.conflicts;
         reads += result.reads;
-      }
+      });
     });
     return {
       rounds,
       unit: "writes",
+      progress: { done: rounds, planned: runs.reduce((sum, { writers, count }) => sum + writers * count, 0) },
       losses,
       note: `${kills} kills, ${conflicts} conflict forks, ${reads} reads beside`,
     };
   },
 };
+
+function part_of_run(run: Run, part: number): Run {
+  return { ...run, count: run.count * part, kills: run.kills * part };
+}
 
 async function run_all(root: string, start: StartProcess, run: Run, seed: number) {
   const sessions = Array.from({ length: run.sessions }, (_, n) => `s${n}`);

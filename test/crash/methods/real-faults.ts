@@ -3,7 +3,8 @@ import fs from "node:fs";
 import os from "node:os";
 import { join } from "node:path";
 import type { FileSessionFormat } from "@simulacra-ai/session";
-import type { Method, Outcome } from "../method.js";
+import { in_proportion, make_rounds, reordered } from "../budget.js";
+import type { Method, Outcome, Scale } from "../method.js";
 import { bundle } from "../power/bundle.js";
 import { Disks, no_small_disks } from "../power/disk.js";
 import { fill_up, PAGE_BYTES, WORK } from "../real/full-disk.js";
@@ -13,7 +14,8 @@ const FORMATS: readonly FileSessionFormat[] = ["json", "ndjson"];
 
 /** So many pages are more than anything here needs. */
 const MAX_PAGES = 100;
-/** How many of the steps `npm test` takes: every so manieth. */
+/** A series of fillings leaves so many pages more each time. `npm test` makes one series of each kind. */
+const FULL_STRIDE = 4;
 const SHORT_STRIDE = 9;
 
 /** A disk that is full at every 4 KiB in the course of a fold, a flush, a save. */
@@ -21,29 +23,32 @@ export const FULL_DISK: Method = {
   name: "full disk",
   unavailable: no_small_disks,
 
-  async run({ full, seed }): Promise<Outcome> {
+  async run({ full, seed, until }): Promise<Outcome> {
     using disks = new Disks();
     const losses: string[] = [];
+    const failed = new Set<string>();
     let rounds = 0;
-    for (const format of FORMATS) {
-      for (const work of Object.keys(WORK) as (keyof typeof WORK)[]) {
-        const stride = full ? 1 : SHORT_STRIDE;
-        let has_failed = false;
-        for (let pages = full ? 0 : seed % stride; pages < MAX_PAGES; pages += stride) {
-          const found = await fill_up(disks, work, format, pages * PAGE_BYTES);
-          rounds += 1;
-          has_failed ||= found.has_run_out;
-          losses.push(...found.losses.map((loss) => `${format}, ${work}, ${pages} pages free: ${loss}`));
-          if (!found.has_run_out && pages > stride) {
-            break;
-          }
-        }
-        if (!has_failed) {
-          losses.push(`${format}, ${work}: the disk was never full`);
+    const stride = full ? FULL_STRIDE : SHORT_STRIDE;
+    const firsts = full ? reordered(Array(stride).keys(), seed) : [seed % stride];
+    const kinds = FORMATS.flatMap((format) =>
+      (Object.keys(WORK) as (keyof typeof WORK)[]).map((work) => firsts.map((first) => ({ format, work, first }))),
+    );
+    const limits = { until, least: kinds.length };
+    const progress = await make_rounds(in_proportion(kinds), limits, async ({ format, work, first }) => {
+      for (let pages = first; pages < MAX_PAGES; pages += stride) {
+        const found = await fill_up(disks, work, format, pages * PAGE_BYTES);
+        rounds += 1;
+        losses.push(...found.losses.map((loss) => `${format}, ${work}, ${pages} pages free: ${loss}`));
+        if (found.has_run_out) {
+          failed.add(`${format}, ${work}`);
+        } else if (pages > stride) {
+          break;
         }
       }
-    }
-    return { rounds, unit: "fillings", losses };
+    });
+    const never = kinds.flatMap(([one]) => (one ? [`${one.format}, ${one.work}`] : [])).filter((of) => !failed.has(of));
+    losses.push(...never.map((of) => `${of}: the disk was never full`));
+    return { rounds, unit: "fillings", progress: { ...progress, of: "series" }, losses };
   },
 };
 
@@ -53,17 +58,17 @@ export const LIMITS: Method = {
   unavailable: () => (can_run("bash", "-c", "ulimit -f 100 -n 100") ? undefined : "needs bash, and its ulimit"),
 
   run: (scale) =>
-    in_children((format) => {
+    in_children(scale, (format) => {
       const sizes = scale.full ? Array.from({ length: 20 }, (_, n) => 8 * n + 1) : [9, 70];
       const free = scale.full ? [0, 1, 2, 3, 4, 5, 6] : [0, 2];
       return [
-        ...sizes.map((kilobytes) => ({
+        sizes.map((kilobytes) => ({
           name: `files of ${kilobytes} KiB`,
           command: under(`ulimit -f ${kilobytes}`),
           task: { format },
           causes: ["EFBIG"],
         })),
-        ...free.map((free_descriptors) => ({
+        free.map((free_descriptors) => ({
           name: `${free_descriptors} more files`,
           command: under("ulimit -n 80"),
           task: { format, free_descriptors },
@@ -84,23 +89,21 @@ export const FAILED_SYNCS: Method = {
   async run(scale) {
     const directory = fs.mkdtempSync(join(os.tmpdir(), "syncs-"));
     const trace = join(directory, "trace");
-    const all = Array.from({ length: 24 }, (_, n) => ({
-      call: n % 2 === 0 ? "fsync" : "fdatasync",
-      when: `${1 + (n >> 1)}${n % 6 > 3 ? "+" : ""}`,
-    }));
-    const some = [
-      { call: "fsync", when: `${3 + (scale.seed % 4)}` },
-      { call: "fdatasync", when: `${1 + (scale.seed % 4)}` },
-    ];
+    const all = Array.from({ length: 12 }, (_, n) => n);
     try {
-      return await in_children((format) =>
-        (scale.full ? all : some).map(({ call, when }) => ({
-          name: `${call} ${when}`,
-          command: strace(trace, call, when),
-          task: { format },
-          causes: ["EIO"],
-          least_failures: () => injected_into_journals(trace),
-        })),
+      return await in_children(scale, (format) =>
+        ["fsync", "fdatasync"].map((call, kind) =>
+          (scale.full
+            ? all.map((n) => `${1 + n}${(2 * n + kind) % 6 > 3 ? "+" : ""}`)
+            : [`${(call === "fsync" ? 3 : 1) + (scale.seed % 4)}`]
+          ).map((when) => ({
+            name: `${call} ${when}`,
+            command: strace(trace, call, when),
+            task: { format },
+            causes: ["EIO"],
+            least_failures: () => injected_into_journals(trace),
+          })),
+        ),
       );
     } finally {
       fs.rmSync(directory, { recursive: true, force: true });
@@ -123,13 +126,18 @@ interface Run {
   least_failures?: () => number;
 }
 
-async function in_children(runs_of: (format: FileSessionFormat) => Run[]): Promise<Outcome> {
+/** `kinds_of`: what is run in a format, one list for each kind. */
+async function in_children({ seed, until }: Scale, kinds_of: (format: FileSessionFormat) => Run[][]): Promise<Outcome> {
   const { program, remove } = await bundle(new URL("../real/child.ts", import.meta.url));
   try {
-    const runs = FORMATS.flatMap((format) => runs_of(format).map((run) => ({ ...run, format })));
+    const kinds = FORMATS.flatMap((format) =>
+      kinds_of(format).map((runs) => reordered(runs, seed).map((run) => ({ ...run, format }))),
+    );
     const losses: string[] = [];
     let failures = 0;
-    for (const { name, format, command, task, causes, least_failures } of runs) {
+    const limits = { until, least: kinds.length };
+    const progress = await make_rounds(in_proportion(kinds), limits, async (run) => {
+      const { name, format, command, task, causes, least_failures } = run;
       const found: Limited = await run_limited(program, command, task, causes);
       const least = least_failures?.() ?? 0;
       if (found.failures < least) {
@@ -137,11 +145,11 @@ async function in_children(runs_of: (format: FileSessionFormat) => Run[]): Promi
       }
       failures += found.failures;
       losses.push(...found.losses.map((loss) => `${format}, ${name}: ${loss}`));
-    }
+    });
     if (failures === 0) {
       losses.push("nothing failed in any of the processes");
     }
-    return { rounds: runs.length, unit: "processes", losses, note: `${failures} steps failed` };
+    return { rounds: progress.done, unit: "processes", progress, losses, note: `${failures} steps failed` };
   } finally {
     remove();
   }

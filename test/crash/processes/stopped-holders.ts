@@ -18,8 +18,9 @@ const THEIRS = name_of("theirs", 0);
 
 export interface Stop {
   format: FileSessionFormat;
-  /** Every so many operations of an act the holder is stopped. */
+  /** Every so many operations of an act the holder is stopped, from the `first` on; the first of all is 1. */
   step: number;
+  first?: number;
   /** Whether others can tell that the holder lives: then they wait for it, however long. */
   is_judged: boolean;
   stopped_ms: number;
@@ -35,9 +36,9 @@ export interface Stop {
  * sessions; then it goes on. Returns what was lost, and how many changes were stopped.
  */
 export async function stop_holders(root: string, start: StartProcess, stop: Stop) {
-  const { format, is_judged, clock_rate, wrapper } = stop;
+  const { format, is_judged, clock_rate, wrapper, step, first = 1 } = stop;
   const held: Held[] = ACTS.flatMap((act) =>
-    Array.from({ length: Math.ceil(OPERATIONS / stop.step) }, (_, n) => 1 + n * stop.step).map((before) => ({
+    Array.from({ length: Math.ceil(OPERATIONS / step) }, (_, n) => first + n * step).map((before) => ({
       id: `${act.replace(" ", "-")}-${before}`,
       act,
       before,
