@@ -37,7 +37,7 @@ const SHARES: readonly (readonly [method: Method, seconds: number])[] = [
   [CRASH_STATES, 42],
   [CRASH_STATES_NOT_DURABLE, 14],
   [MANAGER_CALLS, 120],
-  [INTERLEAVINGS, 82],
+  [INTERLEAVINGS, 78],
 ];
 
 export const METHODS: readonly Method[] = SHARES.map(([method]) => method);
