@@ -63,7 +63,9 @@ export class ManagedConversation {
         this.#turn_begins();
         return event?.message && handlers.prompt_send(event.message);
       }),
-      this.#listener("state_change", () => (this.#is_at_rest ? this.#comes_to_rest() : this.#turn_begins())),
+      this.#listener("state_change", (event?: { previous?: string }) => {
+        return this.#is_at_rest ? this.#comes_to_rest(event?.previous === "stopping") : this.#turn_begins();
+      }),
       this.#listener("request_error", () => this.#turn_ends()),
       this.#listener("message_update", (event?: { message?: Partial<AssistantMessage> }) => {
         return event?.message && handlers.message_update(event.message);
@@ -211,9 +213,9 @@ export class ManagedConversation {
   }
 
   /** Whoever calls before `message_complete` is heard would not see the turn among the saved ones. */
-  #comes_to_rest(): void {
+  #comes_to_rest(is_cancelled: boolean): void {
     this.#turn_ends();
-    this.#is_ending = true;
+    this.#is_ending = !is_cancelled;
     queueMicrotask(() => (this.#is_ending = false));
   }
 

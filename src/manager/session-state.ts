@@ -289,6 +289,13 @@ export class SessionState {
     }
   }
 
+  /** Another call has written the same messages again. */
+  wrote(written: Written): void {
+    if (this.#shared.stored !== undefined) {
+      Object.assign(this.#shared.stored, written);
+    }
+  }
+
   /** A write may have taken effect, though it failed. */
   doubt(): void {
     if (this.#shared.stored !== undefined) {

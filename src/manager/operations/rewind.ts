@@ -58,7 +58,10 @@ export async function rewind_current(
       current.show(session, metadata, messages, { inherited, ...written });
     } catch (error) {
       session.doubt();
-      await rewound.undo().catch(() => undefined); // the first error says more, and the tail lives on
+      await rewound.undo().then(
+        (restored) => session.wrote(restored),
+        () => undefined, // the first error says more, and the tail lives on
+      );
       if (session.is_dirty && attempt < ATTEMPTS && has_code(error, "conflict")) {
         continue; // save() was called meanwhile
       }
@@ -90,7 +93,7 @@ export interface Rewound {
   metadata: SessionMetadata;
   written: Written;
   /** Takes the cut back. */
-  undo: () => Promise<void>;
+  undo: () => Promise<Written>;
   /** Protects forks that were made while the session was being cut. */
   keep_late_forks: () => Promise<void>;
 }
@@ -114,8 +117,9 @@ async function rewind_session(
   const messages = history.slice(0, count);
   const rewound = { messages, inherited: Math.min(inherited, count), metadata };
   if (count === history.length) {
-    const nothing = () => Promise.resolve();
-    return { ...rewound, fork_id: undefined, written: stored_at(record), undo: nothing, keep_late_forks: nothing };
+    const written = stored_at(record);
+    const nothing = { undo: async () => written, keep_late_forks: () => Promise.resolve() };
+    return { ...rewound, fork_id: undefined, written, ...nothing };
   }
   const cuts_inherited = count < inherited;
   const fork_point: Metadata = { fork_message_id: message_id, fork_message_count: count };
@@ -154,8 +158,10 @@ async function rewind_session(
     undo: async () => {
       const before = new Map<string, unknown>(Object.entries(metadata));
       const changed = [...Object.keys(change), "updated_at"].map((key) => [key, before.get(key) ?? null]);
-      await store.put(id, record.messages, Object.fromEntries(changed) as Metadata, written.revision ?? null);
+      const before_cut = Object.fromEntries(changed) as Metadata;
+      const restored = await store.put(id, record.messages, before_cut, written.revision ?? null);
       await take_back();
+      return restored;
     },
     keep_late_forks: () => keep_forks_of_cut(store, id, { history, common: count, kept_as: fork_id }),
   };

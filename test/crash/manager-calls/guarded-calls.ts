@@ -11,24 +11,49 @@ export class GuardedCall {
   readonly #what: string;
   readonly #user: User;
   readonly #ledger: Ledger;
-  readonly #before: { talk: Talk; id: string | undefined; texts: string; loads: number; conflicts: number };
+  readonly #before: {
+    talk: Talk;
+    id: string | undefined;
+    texts: string;
+    loads: number;
+    conflicts: number;
+    activity: number;
+  };
+  readonly #needs_only_rest: boolean;
   #is_alone = true;
   /** `start_new()` was called before this call acted. */
   #is_overtaken = false;
+  #is_edited = false;
   /** The turn that completed before this call acted. */
   #turn_between: string | undefined;
 
-  constructor(what: string, user: User, ledger: Ledger) {
+  /** `needs_only_rest`: unless there is a turn, the call is not refused. */
+  constructor(what: string, user: User, ledger: Ledger, needs_only_rest: boolean) {
     const { life, talk } = user;
+    this.#needs_only_rest =
+      needs_only_rest && talk.conversation.state === "idle" && !life.is_disposed && !life.is_ending;
     this.#what = what;
     this.#user = user;
     this.#ledger = ledger;
     const texts = texts_of(talk.conversation.messages).join();
-    this.#before = { talk, id: life.session_id, texts, loads: life.loads, conflicts: life.conflicts };
+    this.#before = {
+      talk,
+      id: life.session_id,
+      texts,
+      loads: life.loads,
+      conflicts: life.conflicts,
+      activity: talk.activity,
+    };
   }
 
   /** Something else changes the conversation or the session. */
   disturb(): void {
+    this.#is_alone = false;
+  }
+
+  /** The application changes the conversation itself. */
+  edit(): void {
+    this.#is_edited = true;
     this.#is_alone = false;
   }
 
@@ -60,8 +85,12 @@ export class GuardedCall {
   }
 
   rejected(error: unknown): void {
-    const { talk, id, texts, conflicts } = this.#before;
+    const { talk, id, texts, conflicts, activity } = this.#before;
     const { life } = this.#user;
+    const may_be_refused = this.#is_overtaken || this.#is_edited || talk.activity > activity || talk.life !== life;
+    if (this.#needs_only_rest && !may_be_refused && !life.is_disposed && has_code(error, "invalid_state")) {
+      this.#ledger.find("refused-without-reason", `${this.#what} rejected with ${(error as Error).message}`);
+    }
     if (!this.#is_alone || this.#is_overtaken || life.conflicts !== conflicts || !has_code(error, "invalid_state")) {
       return;
     }

@@ -19,6 +19,7 @@ export const KINDS = {
   "changed-by-rejected": "a call that rejected with invalid_state changed the conversation or the session",
   "acted-after-turn": "a call went on although a turn completed between the call and its action",
   "acted-after-start": "a call went on although start_new() was called while it waited",
+  "refused-without-reason": "a call rejected with invalid_state although no turn and no start_new() came between",
   "started-while-busy": "start_new() was accepted in the middle of a turn",
   "unreported-turn": "a turn without a session was not reported",
   "reported-twice": "turns without a session were reported more than once",
@@ -36,7 +37,7 @@ export interface Finding {
 /** A turn that has to be stored at rest. */
 export interface Promised {
   reply: string;
-  /** The replies that the conversation held then, this one the last; undefined: they need not be stored together. */
+  /** The replies that the conversation held then, this one the last; undefined: they need not be together any more. */
   history: string[] | undefined;
   /** The session that it belongs to; undefined: not known yet, or a child's, which nobody tells. */
   home: string | undefined;
@@ -55,9 +56,9 @@ export interface Deletion {
   id: string;
   manager: unknown;
   is_cascade: boolean;
+  is_of_child: boolean;
   at: number;
   has_settled: boolean;
-  is_done: boolean;
 }
 
 /** What has been promised in a run, what was given up since, and what is wrong. */
@@ -96,9 +97,6 @@ export class Ledger {
   promise(made: Omit<Promised, "at">): Promised {
     const promised = { ...made, at: this.now() };
     this.promised.push(promised);
-    if (made.is_child && this.#deletions.some((deletion) => deletion.is_done && this.#may_take_child(deletion))) {
-      this.give_up([made.reply]); // the child's session may be deleted, and then the turn is only reported
-    }
     this.trace(() => `promised: ${made.reply} ${made.why}, ${made.home}, with ${made.history?.join()}`);
     return promised;
   }
@@ -114,8 +112,16 @@ export class Ledger {
     this.trace(() => `given up: ${replies.join()}`);
   }
 
-  begin_deletion(deletion: Omit<Deletion, "at" | "has_settled" | "is_done">): Deletion {
-    const begun = { ...deletion, at: this.now(), has_settled: false, is_done: false };
+  /** What led to these turns need not be stored with them any more. */
+  release_history(is_released: (promised: Promised) => boolean): void {
+    for (const promised of this.promised.filter(is_released)) {
+      promised.history = undefined;
+    }
+  }
+
+  begin_deletion(deletion: Pick<Deletion, "id" | "manager" | "is_cascade">): Deletion {
+    const is_of_child = this.shadows.sessions.get(deletion.id)?.kind === "child";
+    const begun = { ...deletion, is_of_child, at: this.now(), has_settled: false };
     this.#deletions.push(begun);
     return begun;
   }
@@ -123,7 +129,6 @@ export class Ledger {
   /** `is_done`: the call resolved, so that what was still to be written of the session is given up, too. */
   settle_deletion(deletion: Deletion, is_done: boolean): void {
     deletion.has_settled = true;
-    deletion.is_done = is_done;
     if (is_done) {
       this.#give_up_unwritten(deletion.id, deletion);
     }
@@ -132,6 +137,11 @@ export class Ledger {
   /** True where a user has asked for this session to be deleted. */
   was_deletion_asked(id: string): boolean {
     return this.#deletions.some((deletion) => deletion.is_cascade || deletion.id === id);
+  }
+
+  /** True where the session of a child that began then may have been deleted since: which one it is, nobody tells. */
+  may_child_be_deleted(since: number): boolean {
+    return this.#deletions.some(({ at, is_cascade, is_of_child }) => at > since && (is_cascade || is_of_child));
   }
 
   /** Before a call of a store takes effect. */
@@ -145,7 +155,7 @@ export class Ledger {
   }
 
   after_effect(method: Method, args: readonly unknown[], writer: unknown): void {
-    for (const reply of this.shadows.apply(method, args, writer)) {
+    for (const reply of this.shadows.apply(method, args, { writer, at: this.now() })) {
       if (this.acknowledged.has(reply) && !this.given_up.has(reply)) {
         this.find("lost-for-a-while", `${method} of ${String(args[0])} removed the last copy of ${reply}`);
       }
@@ -155,29 +165,20 @@ export class Ledger {
   /** Of the turns of a deleted session those that no other one holds: stored ones, and those that were still to be. */
   #give_up_deleted(id: string, cause: Deletion): void {
     const stored = this.shadows.sessions.get(id)?.replies ?? [];
-    const gone = stored.filter((reply) => !this.#is_behind(reply, cause));
-    this.give_up(gone.filter((reply) => !this.shadows.is_elsewhere(reply, id)));
-    for (const promised of this.promised) {
-      if (promised.home === id && gone.includes(promised.reply)) {
-        promised.history = undefined; // what is elsewhere need not be there together
-      }
-    }
+    this.give_up(stored.filter((reply) => !this.shadows.is_elsewhere(reply, id) && !this.#is_behind(reply, cause)));
     this.#give_up_unwritten(id, cause);
+    this.release_history(({ reply, home }) => home === id || stored.includes(reply));
   }
 
   #give_up_unwritten(id: string, cause: Deletion): void {
-    const may_be_of_child = this.#may_take_child(cause);
+    const kind = this.shadows.sessions.get(id)?.kind;
+    const may_be_of_child = cause.is_cascade || kind === "child";
     for (const { reply, home, is_child } of this.promised) {
       const is_of_session = home === id || (is_child && may_be_of_child);
       if (is_of_session && !this.shadows.is_elsewhere(reply, id) && !this.#is_behind(reply, cause)) {
         this.give_up([reply]);
       }
     }
-  }
-
-  #may_take_child({ id, is_cascade }: Deletion): boolean {
-    const kind = this.shadows.sessions.get(id)?.kind;
-    return is_cascade || kind === undefined || kind === "child";
   }
 
   /** A turn of the conversation itself that completed behind the call: the call has to fail then. */

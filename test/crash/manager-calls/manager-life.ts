@@ -19,6 +19,8 @@ export class ManagerLife {
   readonly manager: SessionManager;
   readonly store: FaultyStore;
   readonly options: Options;
+  /** When the manager was made. */
+  readonly began: number;
   is_disposed = false;
   /** Somebody waits for its disposal. */
   is_ending = false;
@@ -36,9 +38,9 @@ export class ManagerLife {
   readonly thrown: { error: Error; event: ManagerEvent }[] = [];
   readonly gaps: Gap[] = [new_gap()];
   readonly #ledger: Ledger;
+  #seen_id: string | undefined;
   /** Every session that was the active one. */
   readonly #seen = new Set<string>();
-  #seen_id: string | undefined;
   readonly #homeless: Promised[] = [];
   /** Called when a session was put into the conversation. */
   on_load: () => void = () => undefined;
@@ -53,6 +55,7 @@ export class ManagerLife {
     this.store = store;
     this.options = options;
     this.#ledger = ledger;
+    this.began = ledger.now();
     this.manager = new SessionManager(store, conversation, options);
     this.manager.on("lifecycle_error", (event) => this.#lifecycle_error(event));
     this.manager.on("save", ({ id, messages }) => this.#saved(id, replies_of(messages)));
@@ -122,6 +125,17 @@ export class ManagerLife {
     if (on_replace === "keep") {
       this.gap.unsaved.push(reply);
     }
+  }
+
+  /** A turn completed in a child that has a session. */
+  child_turn_completed(reply: string, history: string[], child_began: number): void {
+    if (this.options.auto_save && !this.#ledger.may_child_be_deleted(child_began)) {
+      this.promise(reply, history, undefined, "completed in a child", true);
+    }
+  }
+
+  now(): number {
+    return this.#ledger.now();
   }
 
   promise(reply: string, history: string[], home: string | undefined, why: string, is_child = false): Promised {

@@ -58,7 +58,7 @@ export async function judge(store: SessionStore, users: readonly User[], ledger:
   }
 }
 
-/** Turns are numbered in the order of their prompts; in one conversation they complete in that order. */
+/** Along a chain of parents every turn is there once, its reply behind its prompt. */
 function judge_histories(sessions: ReadonlyMap<string, Resolved>, ledger: Ledger): void {
   for (const [id, { messages }] of sessions) {
     const texts = texts_of(messages);
@@ -112,7 +112,7 @@ function judge_current({ life, talk, children }: User, sessions: ReadonlyMap<str
   }
   const session = sessions.get(id);
   const shadow = ledger.shadows.sessions.get(id);
-  const is_foreign = shadow !== undefined && shadow.writer !== life.store;
+  const is_foreign = [...(shadow?.changed ?? [])].some(([writer, at]) => writer !== life.store && at > life.began);
   const is_childs = shadow?.kind === "child" && children.some(({ has_session }) => has_session);
   if (is_foreign || is_childs || (session === undefined && ledger.was_deletion_asked(id))) {
     return; // another writer changed or deleted it, which a manager hears of with its next write

@@ -1,15 +1,15 @@
 import type { Message } from "@simulacra-ai/core";
 import { SessionError } from "@simulacra-ai/session";
-import { describe_call, type Action, type Call, type MessageRef, type SessionRef } from "./calls.js";
+import { describe_call, type Action, type Call, type SessionRef } from "./calls.js";
 import { GuardedCall } from "./guarded-calls.js";
 import type { Ledger } from "./ledger.js";
 import { has_code, type ManagerLife } from "./manager-life.js";
+import { Named, UNKNOWN } from "./named.js";
 import type { Script } from "./script.js";
 import { replies_of, texts_of } from "./texts.js";
 import type { Child, User } from "./user.js";
 import type { Begun, Waits } from "./waits.js";
 
-const UNKNOWN = "00000000-0000-4000-8000-000000000000";
 /** Rounds for which a call that is awaited is waited for; what takes longer goes on unattended. */
 const PATIENCE = 150;
 
@@ -28,6 +28,8 @@ export interface PerformParts {
 interface Ending<T> {
   /** As a manager tells its failure. */
   operation?: string;
+  /** Where the conversation is at rest and its manager is not disposed, the call has no other reason to be refused. */
+  needs_only_rest?: boolean;
   resolved?: (value: T) => void;
   rejected?: (error: unknown) => void;
 }
@@ -35,11 +37,13 @@ interface Ending<T> {
 /** Makes the calls of a plan, and notes what they promise. */
 export class Performer {
   readonly #parts: PerformParts;
+  readonly #named: Named;
   #messages = 0;
   #errors = 0;
 
   constructor(parts: PerformParts) {
     this.#parts = parts;
+    this.#named = new Named(parts.ledger.shadows, parts);
   }
 
   async perform(call: Call, n: number): Promise<void> {
@@ -60,6 +64,7 @@ export class Performer {
     const { manager } = life;
     switch (action.op) {
       case "turn":
+        user.talk.activity += 1;
         return this.#engine(what, conversation.prompt(this.#parts.script.add_prompt(action.answer)));
       case "cancel":
         return cancel(user.talk);
@@ -70,16 +75,17 @@ export class Performer {
       case "fork":
         return this.#fork(user, action, what);
       case "rewind": {
-        const message_id = this.#message_of(user, life.session_id, action.message);
-        return this.#guarded(
-          user,
-          what,
-          () => manager.rewind(message_id),
-          (fork_id) => fork_id !== undefined,
-        );
+        const message_id = this.#named.message(user, life.session_id, action.message);
+        const { talk } = user;
+        return this.#guarded(user, what, () => manager.rewind(message_id), {
+          has_changed: (fork_id) => fork_id !== undefined,
+          rejected: (error) => {
+            talk.is_edited ||= has_code(error, "storage"); // the store may have made the change all the same
+          },
+        });
       }
       case "rename":
-        return this.#call(life, what, manager.rename(this.#session(user, action.session), action.label));
+        return this.#call(life, what, manager.rename(this.#named.session(user, action.session), action.label));
       case "delete":
         return this.#delete(user, action, what);
       case "save":
@@ -167,10 +173,10 @@ export class Performer {
     }
   }
 
-  /** Nobody else has ever written to the sessions of this manager. */
+  /** Nobody else has ever written to the sessions of this manager: no other one, and no child of its own. */
   writes_alone(life: ManagerLife): boolean {
     const { users } = this.#parts;
-    return users.every((user) => user.lives.every((other) => other === life));
+    return users.every(({ lives, children }) => children.length === 0 && lives.every((other) => other === life));
   }
 
   /** A call that changes the conversation. */
@@ -178,11 +184,10 @@ export class Performer {
     user: User,
     what: string,
     begin: () => Promise<T>,
-    has_changed: (value: T) => boolean,
-    ending: Ending<T> = {},
+    { has_changed = () => true, ...ending }: Ending<T> & { has_changed?: (value: T) => boolean },
   ): Begun {
     const { life } = user;
-    const guarded = new GuardedCall(what, user, this.#parts.ledger);
+    const guarded = new GuardedCall(what, user, this.#parts.ledger, ending.needs_only_rest === true);
     user.guard(guarded);
     return this.#call(life, what, begin(), {
       resolved: (value) => {
@@ -239,30 +244,24 @@ export class Performer {
 
   #load(user: User, ref: SessionRef | undefined, what: string): Begun | undefined {
     const { manager } = user.life;
+    const needs_only_rest = true;
     if (ref === undefined) {
-      return this.#may_load_any(user)
-        ? this.#guarded(
-            user,
-            what,
-            () => manager.load(),
-            () => true,
-          )
+      return this.#named.may_load_any(user)
+        ? this.#guarded(user, what, () => manager.load(), { needs_only_rest })
         : undefined;
     }
-    const id = this.#session(user, ref);
-    return this.#guarded(
-      user,
-      what,
-      () => manager.load(id),
-      () => true,
-      { resolved: () => this.#check_known(id, what) },
-    );
+    const id = this.#named.session(user, ref);
+    if (user.life.options.on_replace === "overwrite" && this.#named.is_child(id)) {
+      return undefined; // its conversation and this one would overwrite each other's turns, as they are told to
+    }
+    const resolved = () => this.#check_known(id, what);
+    return this.#guarded(user, what, () => manager.load(id), { needs_only_rest, resolved });
   }
 
   #fork(user: User, { session, detached, message }: Extract<Action, { op: "fork" }>, what: string): Begun {
     const { life } = user;
-    const parent_id = this.#session(user, session);
-    const message_id = message === undefined ? undefined : this.#message_of(user, parent_id, message);
+    const parent_id = this.#named.session(user, session);
+    const message_id = message === undefined ? undefined : this.#named.message(user, parent_id, message);
     const fork = () => life.manager.fork(parent_id, { detached, ...(message_id !== undefined && { message_id }) });
     const resolved = (id: string) => {
       user.own(id);
@@ -272,7 +271,7 @@ export class Performer {
       }
     };
     if (!detached) {
-      return this.#guarded(user, what, fork, () => true, { resolved });
+      return this.#guarded(user, what, fork, { resolved, needs_only_rest: true });
     }
     const { talk } = user;
     return this.#disturbing(user, what, fork(), {
@@ -286,7 +285,7 @@ export class Performer {
   #delete(user: User, { session, forks }: Extract<Action, { op: "delete" }>, what: string): Begun {
     const { life } = user;
     const { ledger } = this.#parts;
-    const id = this.#session(user, session);
+    const id = this.#named.session(user, session);
     const deletion = ledger.begin_deletion({ id, manager: life, is_cascade: forks === "cascade" });
     const remove = () => life.manager.delete(id, { forks });
     const ending = {
@@ -294,7 +293,7 @@ export class Performer {
       rejected: () => ledger.settle_deletion(deletion, false),
     };
     if (id === life.session_id) {
-      return this.#guarded(user, what, remove, () => true, ending);
+      return this.#guarded(user, what, remove, ending);
     }
     return this.#disturbing(user, what, remove(), ending);
   }
@@ -364,16 +363,17 @@ export class Performer {
     } else {
       conversation.load(after);
     }
-    user.disturb();
+    user.guarded.forEach((guarded) => guarded.edit());
     talk.is_edited = true;
     talk.changes += 1;
     const id = life.look();
     life.gap.unsaved.length = 0;
     const { ledger } = this.#parts;
     const kind = id === undefined ? undefined : ledger.shadows.sessions.get(id)?.kind;
-    if (life.options.on_replace === "overwrite" || kind === "checkpoint") {
-      const kept = new Set(replies_of(after));
-      ledger.give_up(replies_of(before).filter((reply) => !kept.has(reply)));
+    if (id !== undefined && (life.options.on_replace === "overwrite" || kind === "checkpoint")) {
+      const [held, kept] = [replies_of(before), replies_of(after)];
+      ledger.give_up(held.filter((reply) => !kept.includes(reply)));
+      ledger.release_history(({ reply }) => held.includes(reply));
     }
   }
 
@@ -417,42 +417,10 @@ export class Performer {
       user.has_others = true;
     }
     if (!has_revisions && user.children.some(({ is_disposed }) => !is_disposed)) {
-      user.own_ids = user.own_ids.filter((id) => this.#parts.ledger.shadows.sessions.get(id)?.kind !== "child");
+      user.own_ids = user.own_ids.filter((id) => !this.#named.is_child(id));
       user.has_others = true;
     }
     user.open(same_conversation && is_over);
-  }
-
-  /** Without revisions, of two writers of one session the last one wins: each keeps to its own. */
-  #may_load_any({ has_others }: User): boolean {
-    return this.#parts.has_revisions || (this.#parts.users.length === 1 && !has_others);
-  }
-
-  #session(user: User, ref: SessionRef): string {
-    const { has_revisions, ledger } = this.#parts;
-    const { shadows } = ledger;
-    const known = has_revisions ? shadows.ids : user.own_ids;
-    if (ref === "unknown") {
-      return UNKNOWN;
-    }
-    if (ref === "current" && user.life.session_id !== undefined) {
-      return user.life.session_id;
-    }
-    const children = known.filter((id) => shadows.sessions.get(id)?.kind === "child");
-    if (ref === "child" && children.length > 0) {
-      return children.at(-1) ?? UNKNOWN;
-    }
-    return known[typeof ref === "number" ? ref % Math.max(1, known.length) : 0] ?? UNKNOWN;
-  }
-
-  #message_of(user: User, session_id: string | undefined, ref: MessageRef): string {
-    if (ref === "unknown" || session_id === undefined) {
-      return UNKNOWN;
-    }
-    const { life, conversation } = user;
-    const own = this.#parts.ledger.shadows.sessions.get(session_id)?.message_ids ?? [];
-    const shown = session_id === life.session_id ? conversation.messages.flatMap(({ id }) => id ?? []) : own;
-    return shown[ref % Math.max(1, shown.length)] ?? UNKNOWN;
   }
 
   #check_known(id: string, what: string): void {

@@ -105,18 +105,19 @@ const DRAWN: { weight: number; draw: (random: Random) => Action }[] = [
       same_conversation: random.below(3) === 0,
     }),
   },
-  {
-    weight: 12,
-    draw: (random) => ({
-      op: "fault",
-      methods: random.pick(FAULTY),
-      when: random.pick(["before", "after"] as const),
-      skip: Math.max(0, random.below(7) - 3),
-      times: random.pick([1, 1, 1, 2, 3, 8]),
-    }),
-  },
+  { weight: 12, draw: draw_fault },
   { weight: 4, draw: () => NONE },
 ];
+
+function draw_fault(random: Random): Action {
+  return {
+    op: "fault",
+    methods: random.pick(FAULTY),
+    when: random.pick(["before", "after"] as const),
+    skip: Math.max(0, random.below(7) - 3),
+    times: random.pick([1, 1, 1, 2, 3, 8]),
+  };
+}
 
 function session(random: Random): SessionRef {
   const draw = random.below(12);
@@ -139,14 +140,18 @@ export function draw_plan(seed: number, stores: readonly StoreKind[] = STORE_KIN
     Array<(random: Random) => Action>(weight).fill(draw),
   );
   const awaited_of_ten = pick([0, 2, 2, 5, 8]);
-  const longest_pause = pick([1, 3, 6]);
+  const longest_pause = pick([0, 1, 3, 6]);
   const call = (action: Action): Call => ({
     ...action,
     user: users === 2 && below(2) === 0 ? 1 : 0,
     is_awaited: below(10) < awaited_of_ten,
     pause: below(2) === 0 ? 0 : below(longest_pause + 1),
   });
-  const begins = below(5) > 0 ? [call({ op: "start_new" })] : [];
+  const is_first_write_faulty = chosen.some(({ draw }) => draw === draw_fault) && below(3) === 0;
+  const begins = [
+    ...(is_first_write_faulty ? [call(draw_fault(random))] : []),
+    ...(below(5) > 0 ? [call({ op: "start_new" })] : []),
+  ];
   const length = below(3) > 0 ? 4 + below(12) : 12 + below(28);
   return {
     seed,
@@ -154,7 +159,7 @@ export function draw_plan(seed: number, stores: readonly StoreKind[] = STORE_KIN
     has_own_stores: below(3) === 0,
     without: (["update", "flush", "set_draft"] as const).filter(() => below(4) === 0),
     users,
-    latency: pick([0, 1, 1, 2, 3]),
+    latency: pick([0, 1, 1, 2, 3, 3, 6]),
     provider: pick(["awaiting", "streaming"] as const),
     options: {
       on_replace: below(4) === 0 ? "overwrite" : "keep",

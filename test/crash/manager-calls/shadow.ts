@@ -8,8 +8,8 @@ export interface Shadow {
   replies: string[];
   message_ids: string[];
   kind: string | undefined;
-  /** Wrote the messages last. */
-  writer: unknown;
+  /** When each writer last changed the messages. */
+  changed: ReadonlyMap<unknown, number>;
 }
 
 /** The sessions of a run as the calls that took effect made them: known without asking the store. */
@@ -43,7 +43,7 @@ export class Shadows {
   }
 
   /** Takes over what a call changed. Returns the replies that no session holds any more. */
-  apply(method: Method, args: readonly unknown[], writer: unknown): string[] {
+  apply(method: Method, args: readonly unknown[], { writer, at }: { writer: unknown; at: number }): string[] {
     const id = args[0] as string;
     const before = this.sessions.get(id);
     if (method === "delete") {
@@ -58,15 +58,14 @@ export class Shadows {
     const metadata = (method === "save" ? args[2] : (args[2] as { metadata?: unknown } | undefined)?.metadata) as
       Partial<SessionMetadata> | undefined;
     const kept = method === "append" ? before : undefined;
+    const message_ids = [...(kept?.message_ids ?? []), ...messages.flatMap((message) => message.id ?? [])];
+    const is_changed = message_ids.join() !== before?.message_ids.join();
     const after = {
       replies: [...(kept?.replies ?? []), ...replies_of(messages)],
-      message_ids: [...(kept?.message_ids ?? []), ...messages.flatMap((message) => message.id ?? [])],
+      message_ids,
       kind: before?.kind ?? metadata?.kind,
-      writer: before?.writer,
+      changed: is_changed ? new Map([...(before?.changed ?? []), [writer, at]]) : (before?.changed ?? new Map()),
     };
-    if (before === undefined || after.replies.join() !== before.replies.join()) {
-      after.writer = writer; // metadata alone make nobody the writer
-    }
     this.sessions.set(id, after);
     this.#kinds.set(id, after.kind);
     return this.#recount(before, after);

@@ -25,6 +25,8 @@ export interface Talk {
   is_unsaved: boolean;
   /** Grows with every change of the messages. */
   changes: number;
+  /** Grows with every sign of a turn. */
+  activity: number;
 }
 
 export interface UserParts {
@@ -133,10 +135,14 @@ export class User {
     const conversation = new Conversation(provider);
     const talk: Talk = {
       ...{ conversation, life: undefined, is_in_flight: false },
-      ...{ is_edited: false, is_unsaved: false, changes: 0 },
+      ...{ is_edited: false, is_unsaved: false, changes: 0, activity: 0 },
     };
+    conversation.on("before_request", () => (talk.activity += 1));
     conversation.on("prompt_send", () => (talk.is_in_flight = true));
-    conversation.on("state_change", ({ current }) => current === "idle" && (talk.is_in_flight = false));
+    conversation.on("state_change", ({ current }) => {
+      talk.activity += 1;
+      talk.is_in_flight &&= current !== "idle";
+    });
     conversation.on("message_complete", ({ message }) => this.#turn_completed(talk, text_of(message)));
     conversation.on("create_child", (child) => this.#child_created(talk, child));
     conversation.on("checkpoint_begin", (child) => this.#checkpoint_began(child));
@@ -164,12 +170,13 @@ export class User {
       return;
     }
     const is_kept = life !== undefined && !life.is_disposed && !life.is_ending && life.look() !== undefined;
+    const began = life?.now() ?? 0;
     const child: Child = { conversation, has_session: is_kept, is_disposed: false };
     this.children.push(child);
     conversation.on("dispose", () => (child.is_disposed = true));
     conversation.on("message_complete", ({ message }) => {
-      if (is_kept && life.options.auto_save) {
-        life.promise(text_of(message), replies_of(conversation.messages), undefined, "completed in a child", true);
+      if (is_kept) {
+        life.child_turn_completed(text_of(message), replies_of(conversation.messages), began);
       }
     });
   }
