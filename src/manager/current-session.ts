@@ -31,6 +31,8 @@ export class CurrentSession {
   #session: SessionState | undefined;
   /** Turns that completed while no session was active, and where they begin in the conversation. */
   #turns: { state: SessionState; from: number } | undefined;
+  /** Sessions of such turns that take no more turns, and are not stored yet. */
+  #ended: SessionState[] = [];
   /** The number of messages before the turn that is in flight without a session. */
   #turn_base: number | undefined;
   /** Turns without a session were reported. */
@@ -74,17 +76,13 @@ export class CurrentSession {
   /** Goes on in a session with the conversation as it is, its checkpoint included. */
   take_over(session: SessionState): void {
     this.#session = session;
-    this.#turns = undefined;
-    this.#is_reported = false;
-    this.#last_id = session.id;
+    this.#reset();
   }
 
   /** Goes on in a session, or in none. The conversation's checkpoint becomes the session's. */
   activate(session: SessionState | undefined): void {
     this.#session = session;
-    this.#turns = undefined;
-    this.#is_reported = false;
-    this.#last_id = session?.id ?? this.#last_id;
+    this.#reset();
     this.#parts.conversation.checkpoint_state = session?.checkpoint_state;
   }
 
@@ -177,9 +175,10 @@ export class CurrentSession {
   #follow_turn(live: Messages, usage: Usage | undefined): void {
     const base = this.#turn_base ?? Math.max(0, live.length - 2); // prompt and reply come together
     this.#turn_base = undefined;
-    const is_continued = this.#turns !== undefined && this.#turns.from + this.#turns.state.history.length === base;
-    const from = is_continued ? (this.#turns?.from ?? base) : base;
-    this.#turns = { state: this.#turns?.state ?? this.create({ kind: "root" }), from };
+    const before = this.#turns;
+    const is_continued = before !== undefined && before.from + before.state.history.length === base;
+    const from = is_continued ? before.from : base;
+    this.#turns = { state: before?.state ?? this.create({ kind: "root" }), from };
     if (usage !== undefined) {
       this.#turns.state.note_usage(usage);
     }
@@ -196,29 +195,32 @@ export class CurrentSession {
 
   /** Stores the turns that have no session as a session of their own, before the conversation is replaced. */
   async store_turns(): Promise<void> {
-    const turns = this.#turns_to_store();
-    if (turns !== undefined) {
-      await this.#parts.queue.save(turns);
+    for (const state of this.#end_turns()) {
+      await this.#parts.queue.save(state);
+      this.#ended = this.#ended.filter((other) => other !== state);
     }
   }
 
   /** Does the same in the background. */
   store_turns_later(): void {
-    const turns = this.#turns_to_store();
-    if (turns !== undefined) {
-      this.#parts.queue.save_in_background(turns);
-    }
+    this.#end_turns().forEach((state) => this.#parts.queue.save_in_background(state));
   }
 
-  #turns_to_store(): SessionState | undefined {
-    if (this.#turns === undefined || this.#parts.options.on_replace !== "keep") {
-      return undefined;
+  /** Turns that complete from now on become another session. Returns the sessions that are to be stored. */
+  #end_turns(): SessionState[] {
+    if (this.#turns !== undefined && this.#parts.options.on_replace === "keep") {
+      this.#ended.push(this.#turns.state);
+      this.#parts.queue.hold(this.#turns.state);
     }
-    if (this.#turns.state.shared.deletion !== undefined && this.#turns.state.is_dirty) {
-      this.#turns.state = this.create({ kind: "root" }); // a session that is deleted stays deleted
-      this.#want_turns(this.#turns);
-    }
-    return this.#turns.state;
+    this.#turns = undefined;
+    return [...this.#ended];
+  }
+
+  #reset(): void {
+    this.#turns = undefined;
+    this.#ended = [];
+    this.#is_reported = false;
+    this.#last_id = this.#session?.id ?? this.#last_id;
   }
 }
 

@@ -2,6 +2,7 @@ import { isDeepStrictEqual } from "node:util";
 import type { Message } from "@simulacra-ai/core";
 import { SessionError } from "../errors.js";
 import { problem_of_message } from "../json.js";
+import type { StoredSession } from "../types.js";
 
 export type Messages = readonly Readonly<Message>[];
 
@@ -96,6 +97,24 @@ export class History {
       left_out += at < count ? 1 : 0;
     }
     return count - left_out;
+  }
+
+  /** True where a record holds the first `count` messages of this history, and nothing else. */
+  is_held_by({ messages }: StoredSession, count: number): boolean {
+    const own: number[] = [];
+    for (let at = 0; at < count; at += 1) {
+      if (!this.#left_out.has(at)) {
+        own.push(at);
+      }
+    }
+    own.splice(0, this.inherited);
+    return (
+      own.length === messages.length &&
+      own.every((at, index) => {
+        const message = messages[index];
+        return message?.id === this.#ids[at] && same_json(message?.content, this.#contents[at]);
+      })
+    );
   }
 
   /** Returns why a turn was left out that the conversation still holds. */

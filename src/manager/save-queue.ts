@@ -83,13 +83,14 @@ export class SaveQueue {
     if (left_out.length > 0) {
       this.#family.note_unstorable(state);
     }
-    this.#mark(state);
+    this.hold(state);
     return { version, left_out };
   }
 
+
   /** Brings a session up to what is wanted, in the background. Failures are reported. */
   save_in_background(state: SessionState): void {
-    this.#mark(state);
+    this.hold(state);
     if (state.is_queued) {
       return; // the task that waits will find what is wanted then
     }
@@ -238,7 +239,8 @@ export class SaveQueue {
     this.#events.tell(error, "save", { session_id: state.id });
   }
 
-  #mark(state: SessionState): void {
+  /** Keeps a session until it is stored. `flush()` tries. */
+  hold(state: SessionState): void {
     if (state.is_dirty) {
       this.dirty.add(state);
       this.#family.at_work.add(this);

@@ -209,11 +209,12 @@ export class SaveTask {
    * True where the record is what this conversation wrote, so that the difference was made in the conversation. Without
    * revisions, another writer is noticed only where our history has not changed.
    */
-  #is_ours({ revision }: StoredSession): boolean {
+  #is_ours(record: StoredSession): boolean {
     const { stored } = this.state;
     return (
       stored?.history.conversation === this.history.conversation &&
-      (revision === undefined ? stored.history !== this.history : stored.revision === revision)
+      ((record.revision === undefined ? stored.history !== this.history : stored.revision === record.revision) ||
+        stored.history.is_held_by(record, stored.count))
     );
   }
 

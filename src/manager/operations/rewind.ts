@@ -125,7 +125,7 @@ async function rewind_session(
   const fork_point: Metadata = { fork_message_id: message_id, fork_message_count: count };
   const { checkpoint_state } = metadata;
   const loses_checkpoint =
-    checkpoint_state !== undefined && !messages.some((message) => message.id === checkpoint_state.message_id);
+    !!checkpoint_state && !messages.some((message) => message.id === checkpoint_state.message_id);
   const change = {
     ...(cuts_inherited && fork_point),
     ...(loses_checkpoint && { checkpoint_state: null }),

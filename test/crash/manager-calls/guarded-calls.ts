@@ -13,11 +13,13 @@ export class GuardedCall {
   readonly #ledger: Ledger;
   readonly #before: {
     talk: Talk;
+    life: User["life"];
     id: string | undefined;
     texts: string;
     loads: number;
     conflicts: number;
     activity: number;
+    starts: number;
   };
   readonly #needs_only_rest: boolean;
   #is_alone = true;
@@ -38,11 +40,13 @@ export class GuardedCall {
     const texts = texts_of(talk.conversation.messages).join();
     this.#before = {
       talk,
+      life,
       id: life.session_id,
       texts,
       loads: life.loads,
       conflicts: life.conflicts,
       activity: talk.activity,
+      starts: user.starts,
     };
   }
 
@@ -87,8 +91,18 @@ export class GuardedCall {
   rejected(error: unknown): void {
     const { talk, id, texts, conflicts, activity } = this.#before;
     const { life } = this.#user;
-    const may_be_refused = this.#is_overtaken || this.#is_edited || talk.activity > activity || talk.life !== life;
-    if (this.#needs_only_rest && !may_be_refused && !life.is_disposed && has_code(error, "invalid_state")) {
+    const may_be_refused =
+      this.#is_overtaken ||
+      this.#user.starts > this.#before.starts ||
+      this.#is_edited ||
+      talk.activity > activity ||
+      talk.life !== life;
+    if (
+      this.#needs_only_rest &&
+      !may_be_refused &&
+      !this.#before.life.is_disposed &&
+      has_code(error, "invalid_state")
+    ) {
       this.#ledger.find("refused-without-reason", `${this.#what} rejected with ${(error as Error).message}`);
     }
     if (!this.#is_alone || this.#is_overtaken || life.conflicts !== conflicts || !has_code(error, "invalid_state")) {

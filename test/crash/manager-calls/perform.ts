@@ -227,6 +227,7 @@ export class Performer {
     const waiting = [...user.guarded].filter((guarded) => !guarded.has_acted);
     try {
       user.own(life.manager.start_new(label));
+      user.starts += 1;
     } catch (error) {
       life.tell(error, what);
       this.#check_error(life, what, error);
@@ -307,7 +308,7 @@ export class Performer {
     return this.#call(life, what, promise, {
       operation: "save",
       resolved: () => {
-        if (talk.changes === changes && talk.life === life) {
+        if (talk.changes === changes && talk.life === life && life.session_id === session_id) {
           talk.is_edited = talk.is_unsaved = false;
         }
         const reply = history.at(-1);
