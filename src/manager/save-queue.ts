@@ -87,7 +87,6 @@ export class SaveQueue {
     return { version, left_out };
   }
 
-
   /** Brings a session up to what is wanted, in the background. Failures are reported. */
   save_in_background(state: SessionState): void {
     this.hold(state);

@@ -35,7 +35,7 @@ export class Faults {
     this.#planned = [];
   }
 
-  /** When a call fails, if it does. */
+  /** Takes the fault that is planned for this call, if one is. */
   take(method: Method): Fault["when"] | undefined {
     for (const fault of this.#planned.filter(({ methods, times }) => times > 0 && methods.includes(method))) {
       if (fault.skip > 0) {

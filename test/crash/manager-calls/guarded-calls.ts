@@ -1,5 +1,5 @@
 import type { Ledger } from "./ledger.js";
-import { has_code } from "./manager-life.js";
+import { has_code, type ManagerLife } from "./manager-life.js";
 import { texts_of } from "./texts.js";
 import type { Talk, User } from "./user.js";
 
@@ -9,11 +9,10 @@ import type { Talk, User } from "./user.js";
  */
 export class GuardedCall {
   readonly #what: string;
-  readonly #user: User;
+  readonly #life: ManagerLife;
   readonly #ledger: Ledger;
   readonly #before: {
     talk: Talk;
-    life: User["life"];
     id: string | undefined;
     texts: string;
     loads: number;
@@ -35,18 +34,17 @@ export class GuardedCall {
     this.#needs_only_rest =
       needs_only_rest && talk.conversation.state === "idle" && !life.is_disposed && !life.is_ending;
     this.#what = what;
-    this.#user = user;
+    this.#life = life;
     this.#ledger = ledger;
     const texts = texts_of(talk.conversation.messages).join();
     this.#before = {
       talk,
-      life,
       id: life.session_id,
       texts,
       loads: life.loads,
       conflicts: life.conflicts,
       activity: talk.activity,
-      starts: user.starts,
+      starts: life.starts,
     };
   }
 
@@ -90,17 +88,18 @@ export class GuardedCall {
 
   rejected(error: unknown): void {
     const { talk, id, texts, conflicts, activity } = this.#before;
-    const { life } = this.#user;
+    const life = this.#life;
     const may_be_refused =
       this.#is_overtaken ||
-      this.#user.starts > this.#before.starts ||
+      life.starts > this.#before.starts ||
       this.#is_edited ||
       talk.activity > activity ||
       talk.life !== life;
     if (
       this.#needs_only_rest &&
       !may_be_refused &&
-      !this.#before.life.is_disposed &&
+      !life.is_ending &&
+      !life.is_disposed &&
       has_code(error, "invalid_state")
     ) {
       this.#ledger.find("refused-without-reason", `${this.#what} rejected with ${(error as Error).message}`);
@@ -117,7 +116,7 @@ export class GuardedCall {
   }
 
   get has_acted(): boolean {
-    const { life } = this.#user;
+    const life = this.#life;
     const { loads, id } = this.#before; // without one, a turn may begin a session by itself
     return life.loads > loads || (id !== undefined && life.session_id !== id);
   }

@@ -58,14 +58,17 @@ export interface Deletion {
   is_cascade: boolean;
   is_of_child: boolean;
   at: number;
-  has_settled: boolean;
+  /** Infinity: it is under way. */
+  settled_at: number;
 }
 
-/** What has been promised in a run, what was given up since, and what is wrong. */
+/** Keeps the promises of a run: the turns that have to be stored, those given up since, and the findings. */
 export class Ledger {
   readonly shadows = new Shadows();
   readonly promised: Promised[] = [];
   readonly findings: Finding[] = [];
+  /** Hears of all that happens, a line at a time. */
+  readonly trace: (line: () => string) => void;
   /** Replies that need not be stored any more. */
   readonly given_up = new Set<string>();
   /** Replies that a `save` event, `save()` or `flush()` told to be stored. */
@@ -74,9 +77,6 @@ export class Ledger {
   readonly #completed = new Map<string, { at: number; manager: unknown }>();
   readonly #deletions: Deletion[] = [];
   #now = 0;
-
-  /** Hears of all that happens, a line at a time. */
-  readonly trace: (line: () => string) => void;
 
   constructor(trace?: (line: string) => void) {
     this.trace = trace === undefined ? () => undefined : (line) => trace(line());
@@ -112,7 +112,7 @@ export class Ledger {
     this.trace(() => `given up: ${replies.join()}`);
   }
 
-  /** What led to these turns need not be stored with them any more. */
+  /** Gives up the histories of these turns: each turn alone has to be stored. */
   release_history(is_released: (promised: Promised) => boolean): void {
     for (const promised of this.promised.filter(is_released)) {
       promised.history = undefined;
@@ -121,14 +121,14 @@ export class Ledger {
 
   begin_deletion(deletion: Pick<Deletion, "id" | "manager" | "is_cascade">): Deletion {
     const is_of_child = this.shadows.sessions.get(deletion.id)?.kind === "child";
-    const begun = { ...deletion, is_of_child, at: this.now(), has_settled: false };
+    const begun = { ...deletion, is_of_child, at: this.now(), settled_at: Infinity };
     this.#deletions.push(begun);
     return begun;
   }
 
   /** `is_done`: the call resolved, so that what was still to be written of the session is given up, too. */
   settle_deletion(deletion: Deletion, is_done: boolean): void {
-    deletion.has_settled = true;
+    deletion.settled_at = this.now();
     if (is_done) {
       this.#give_up_unwritten(deletion.id, deletion);
     }
@@ -141,7 +141,9 @@ export class Ledger {
 
   /** True where the session of a child that began then may have been deleted since: which one it is, nobody tells. */
   may_child_be_deleted(since: number): boolean {
-    return this.#deletions.some(({ at, is_cascade, is_of_child }) => at > since && (is_cascade || is_of_child));
+    return this.#deletions.some(({ settled_at, is_cascade, is_of_child }) => {
+      return settled_at > since && (is_cascade || is_of_child);
+    });
   }
 
   /** Before a call of a store takes effect. */
@@ -149,7 +151,7 @@ export class Ledger {
     const id = args[0] as string;
     if (method === "delete") {
       this.#deletions
-        .filter((one) => !one.has_settled && (one.is_cascade || one.id === id))
+        .filter((one) => one.settled_at === Infinity && (one.is_cascade || one.id === id))
         .forEach((cause) => this.#give_up_deleted(id, cause));
     }
   }

@@ -19,6 +19,8 @@ export class ManagerLife {
   readonly manager: SessionManager;
   readonly store: FaultyStore;
   readonly options: Options;
+  /** How often `start_new()` was accepted. */
+  starts = 0;
   /** When the manager was made. */
   readonly began: number;
   is_disposed = false;
@@ -28,13 +30,13 @@ export class ManagerLife {
   waits_for_turn = false;
   /** With `on_conflict: "error"`: a conflict was told, and what it is about is not stored. */
   has_conflict = false;
-  /** How often a session was put into the conversation. */
+  /** Counts the sessions that were put into the conversation. */
   loads = 0;
-  /** How often the session went on under another id. */
+  /** Counts the conflicts after which the session went on under another id. */
   conflicts = 0;
   /** Errors that were told, and with which operations. */
   readonly told = new Map<unknown, Set<string>>();
-  /** What listeners threw or rejected with, that has to be told. */
+  /** Errors of listeners, each of which has to be told. */
   readonly thrown: { error: Error; event: ManagerEvent }[] = [];
   readonly gaps: Gap[] = [new_gap()];
   readonly #ledger: Ledger;
@@ -71,7 +73,7 @@ export class ManagerLife {
     this.manager.on("dispose", () => (this.is_disposed = true));
   }
 
-  /** Whether the manager certainly hears of a turn that completes now. */
+  /** True where the manager certainly hears of a turn that completes now. */
   hears_turn(): boolean {
     const waits = this.waits_for_turn;
     this.waits_for_turn = false;

@@ -227,7 +227,7 @@ export class Performer {
     const waiting = [...user.guarded].filter((guarded) => !guarded.has_acted);
     try {
       user.own(life.manager.start_new(label));
-      user.starts += 1;
+      life.starts += 1;
     } catch (error) {
       life.tell(error, what);
       this.#check_error(life, what, error);
@@ -320,7 +320,7 @@ export class Performer {
     });
   }
 
-  /** What the manager has promised so far is stored when the call resolves. */
+  /** Expects the promises so far of this manager to be stored when the call resolves. */
   #acknowledging(life: ManagerLife, what: string): Ending<unknown> {
     const { ledger } = this.#parts;
     const before = ledger.promised.filter(({ manager }) => manager === life).map(({ reply }) => reply);

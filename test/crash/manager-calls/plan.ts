@@ -43,7 +43,7 @@ const FAULTY: FaultyMethods[] = [
 ];
 const NONE: Action = { op: "nothing" };
 
-/** How often each call is made, and how it is drawn. */
+/** The calls, each with its weight. */
 const DRAWN: { weight: number; draw: (random: Random) => Action }[] = [
   { weight: 6, draw: () => ({ op: "cancel" }) },
   { weight: 8, draw: ({ below }) => ({ op: "start_new", ...(below(3) === 0 && { label: `label ${below(9)}` }) }) },

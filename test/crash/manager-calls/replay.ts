@@ -30,6 +30,6 @@ for (const kind of new Set(findings.map((finding) => finding.kind))) {
   const smallest = await shrink(plan, kind, time);
   console.log(`\n${kind}, as small as it gets:\n${describe_plan(smallest.plan)}\n`);
   const short = shortener();
-  const again = await run_plan(smallest.plan, time, (line) => console.log(short(`  ${line}`)));
+  const again = await run_plan(smallest.plan, time, { trace: (line) => console.log(short(`  ${line}`)) });
   again.forEach((finding) => console.log(short(`  found: ${finding.kind}: ${finding.text}`)));
 }

@@ -8,7 +8,7 @@ import { judge } from "./oracle.js";
 import { Performer } from "./perform.js";
 import type { Plan } from "./plan.js";
 import { Script } from "./script.js";
-import { open_stores } from "./stores.js";
+import { open_stores, type Opened } from "./stores.js";
 import { User, type UserParts } from "./user.js";
 import type { VirtualTime } from "./virtual-time.js";
 import { Waits } from "./waits.js";
@@ -16,10 +16,18 @@ import { Waits } from "./waits.js";
 /** Rounds in which every turn that is cancelled ends. */
 const TURN_ROUNDS = 200;
 
+export interface RunOptions {
+  /** Hears of all that happens, a line at a time. */
+  trace?: (line: string) => void;
+  /** Opens other stores than the plan says, for tests of the oracle. */
+  open?: (plan: Plan) => Opened;
+}
+
 /** Runs one sequence, brings everything to rest, and returns what is wrong then. */
-export async function run_plan(plan: Plan, time: VirtualTime, trace?: (line: string) => void): Promise<Finding[]> {
+export async function run_plan(plan: Plan, time: VirtualTime, options: RunOptions = {}): Promise<Finding[]> {
   time.restart(plan.seed);
-  const ledger = new Ledger(trace);
+  const ledger = new Ledger(options.trace);
+  const opened = (options.open ?? open_stores)(plan);
   const unhandled = (error: unknown) => ledger.find("unhandled-rejection", String(error));
   process.on("unhandledRejection", unhandled);
   const emit_warning = process.emitWarning.bind(process);
@@ -27,7 +35,7 @@ export async function run_plan(plan: Plan, time: VirtualTime, trace?: (line: str
   const stack_trace_limit = Error.stackTraceLimit;
   Error.stackTraceLimit = 0; // most errors here are wanted, and their stacks cost a tenth of the time
   try {
-    await new Run(plan, ledger, time).perform();
+    await new Run(plan, { ledger, opened, time }).perform();
     await time.round();
     await time.round();
   } finally {
@@ -42,16 +50,16 @@ class Run {
   readonly #plan: Plan;
   readonly #ledger: Ledger;
   readonly #waits: Waits;
-  readonly #opened;
+  readonly #opened: Opened;
   readonly #users: User[];
   readonly #performer: Performer;
   #stores = 0;
 
-  constructor(plan: Plan, ledger: Ledger, time: VirtualTime) {
+  constructor(plan: Plan, { ledger, opened, time }: { ledger: Ledger; opened: Opened; time: VirtualTime }) {
     this.#plan = plan;
     this.#ledger = ledger;
     this.#waits = new Waits(time);
-    this.#opened = open_stores(plan);
+    this.#opened = opened;
     const script = new Script();
     const open_life: UserParts["open_life"] = (user, conversation) => this.#open_life(user, conversation);
     this.#users = ([0, 1] as const)

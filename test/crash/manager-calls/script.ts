@@ -4,7 +4,7 @@ import { text_of } from "./texts.js";
 
 export type Summary = "ok" | "fail" | "stuck";
 
-/** How the model answers the prompts of a run: each prompt and each reply has a text of its own. */
+/** Answers the prompts of a run. Each prompt and each reply has a text of its own. */
 export class Script {
   readonly #answers = new Map<string, Answer>();
   readonly #answered = new Map<string, number>();

@@ -19,7 +19,7 @@ export interface Task {
 
 export interface Found {
   sequences: number;
-  /** How often each kind was found. */
+  /** The number of sequences in which each kind was found. */
   counts: Partial<Record<Kind, number>>;
   /** The first of each kind, as a reader would write them. */
   losses: string[];

@@ -2,10 +2,11 @@ import type { Call } from "./calls.js";
 import type { Finding, Kind } from "./ledger.js";
 import type { Plan } from "./plan.js";
 import { run_plan } from "./run.js";
-import type { VirtualTime } from "./virtual-time.js";
+import { real_now, type VirtualTime } from "./virtual-time.js";
 
-/** So many runs at most. */
+/** Limits of one search. A run in which a call hangs is slow. */
 const MOST_RUNS = 1500;
+const MOST_MS = 10_000;
 
 /** A plan that still fails in the same way, and is as small as it gets by leaving things out. */
 export async function shrink(
@@ -16,9 +17,11 @@ export async function shrink(
   let smallest = plan;
   let finding = await finding_of(plan, kind, time);
   let runs = 0;
+  const until_ms = real_now() + MOST_MS;
+  const is_enough = () => runs > MOST_RUNS || real_now() > until_ms;
   const accept = async (smaller: Plan): Promise<boolean> => {
     runs += 1;
-    const found = runs > MOST_RUNS ? undefined : await finding_of(smaller, kind, time);
+    const found = is_enough() ? undefined : await finding_of(smaller, kind, time);
     if (found === undefined) {
       return false;
     }
@@ -44,7 +47,7 @@ export async function shrink(
         });
       }
     }
-    is_done = smallest === before || runs > MOST_RUNS;
+    is_done = smallest === before || is_enough();
   }
   return { plan: smallest, finding };
 }

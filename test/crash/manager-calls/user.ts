@@ -41,8 +41,6 @@ export class User {
   readonly number: 0 | 1;
   readonly faults: Faults;
   readonly children: Child[] = [];
-  /** How often `start_new()` was accepted. */
-  starts = 0;
   readonly lives: ManagerLife[] = [];
   readonly talks: Talk[] = [];
   /** Sessions that no other writer knows: with stores that have no revisions, no others are touched. */
