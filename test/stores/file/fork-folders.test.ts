@@ -53,3 +53,19 @@ test("rule 30: forks of one parent come and go at once", async () => {
   await Promise.all(stores.flatMap((store, n) => ["a", "b", "c"].map((id) => come_and_go(store, `${id}${n}`))));
   expect(tree(root)).toEqual([]);
 });
+
+test("rule 30: saving and deleting a session take the same steps, however many have its parent", async () => {
+  const steps_among = async (siblings: number) => {
+    const layer = new HookedLayer(undefined, { syncs: false });
+    const store = new FileSessionStore(quick_directory(), {}, layer);
+    for (let n = 0; n <= siblings; n += 1) {
+      await store.save(`sibling ${n}`, [], { parent_id: "p" });
+    }
+    layer.forget();
+    await store.save("f", [message("one")], { parent_id: "p" });
+    await store.delete("sibling 0");
+    await store.delete("f");
+    return layer.names_of_operations();
+  };
+  expect(await steps_among(300)).toEqual(await steps_among(1));
+});
