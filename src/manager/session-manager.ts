@@ -245,12 +245,12 @@ export class SessionManager {
   async delete(id: string, { forks = "keep" }: DeleteOptions = {}): Promise<boolean> {
     require_fork_policy(forks);
     const { conversation, queue } = this.#parts;
-    const is_current = this.current_session_id === id;
-    if (is_current) {
+    const current_id = this.current_session_id;
+    if (current_id === id) {
       conversation.require_idle();
     }
     const { epoch } = conversation;
-    return queue.enqueue(() => delete_session(this.#parts, { id, policy: forks, epoch, is_current }));
+    return queue.enqueue(() => delete_session(this.#parts, { id, policy: forks, epoch, current_id }));
   }
 
   /**
@@ -391,9 +391,9 @@ export class SessionManager {
     }
     const state = family.state_of(id);
     try {
-      const moved = await events.failures.watch("rename", id, () => store.update(id, user_label));
-      if (moved?.before !== undefined && moved.before === state.stored?.revision) {
-        state.stored = { ...state.stored, revision: moved.after };
+      const written = await events.failures.watch("rename", id, () => store.update(id, user_label));
+      if (written !== undefined) {
+        state.rewrote(written.before, { revision: written.revision, is_certain: written.is_certain });
       }
     } catch (error) {
       if (has_code(error, "not_found")) {

@@ -38,6 +38,13 @@ export class StoredState {
     this.id = id;
   }
 
+  /** Another call has written the messages of one revision again. */
+  rewrote(revision: string | undefined, written: Written): void {
+    if (this.stored !== undefined && revision !== undefined && this.stored.revision === revision) {
+      Object.assign(this.stored, written);
+    }
+  }
+
   /** Runs one write at a time, whichever manager it comes from. */
   exclusively<T>(task: () => Promise<T>): Promise<T> {
     return this.#writes.run(task);
@@ -286,13 +293,6 @@ export class SessionState {
     this.#known = { ...this.#known, detached: true };
     if (this.#shared.stored !== undefined) {
       this.#shared.stored.revision = revision;
-    }
-  }
-
-  /** Another call has written the same messages again. */
-  wrote(written: Written): void {
-    if (this.#shared.stored !== undefined) {
-      Object.assign(this.#shared.stored, written);
     }
   }
 

@@ -206,27 +206,26 @@ export class StoreAccess {
   }
 
   /**
-   * Merges metadata alone into a stored session. A store without `update` writes the session anew: returns the revisions
-   * before and after.
+   * Merges metadata alone into a stored session. A store without `update` writes the session anew: returns that write and
+   * the revision before.
    * @throws {SessionError} `not_found`.
    */
-  async update(id: string, metadata: Metadata): Promise<{ before?: string; after: string | undefined } | undefined> {
+  async update(id: string, metadata: Metadata): Promise<(Written & { before: string | undefined }) | undefined> {
     if (has_capability(this.store, "update")) {
       if (!(await this.store.update(id, metadata))) {
         throw session_not_found(id);
       }
       return undefined;
     }
-    const revisions = await until_settled(id, async () => {
+    const written = await until_settled(id, async () => {
       const record = await this.load(id);
-      const revision = record?.revision;
-      const after = record && (await this.put(id, record.messages, metadata, revision ?? null)).revision;
-      return record && { ...(revision !== undefined && { before: revision }), after };
+      const before = record?.revision;
+      return record && { before, ...(await this.put(id, record.messages, metadata, before ?? null)) };
     });
-    if (revisions === undefined) {
+    if (written === undefined) {
       throw session_not_found(id);
     }
-    return revisions;
+    return written;
   }
 
   async flush(id: string): Promise<void> {

@@ -24,12 +24,13 @@ export function require_fork_policy(policy: unknown): asserts policy is ForkPoli
  */
 export async function delete_session(
   parts: ManagerParts,
-  { id, policy, epoch, is_current }: { id: string; policy: ForkPolicy; epoch: Epoch; is_current: boolean },
+  { id, policy, epoch, current_id }: { id: string; policy: ForkPolicy; epoch: Epoch; current_id: string | undefined },
 ): Promise<boolean> {
   const { store, events, current, conversation } = parts;
   const doomed = policy === "cascade" ? await store.with_descendants([id]) : [id];
+  const takes_current = [current_id, current.id].some((one) => one !== undefined && doomed.includes(one));
   const require_unmoved = () => {
-    if (is_current || (current.id !== undefined && doomed.includes(current.id))) {
+    if (takes_current) {
       conversation.require_unmoved(epoch);
     }
   };
@@ -173,10 +174,12 @@ async function delete_all(parts: ManagerParts, ids: readonly string[], require_u
   return existed;
 }
 
-async function restore({ store, family }: ManagerParts, { metadata, messages, draft }: StoredSession): Promise<void> {
+async function restore(
+  { store, family }: ManagerParts,
+  { metadata, messages, revision, draft }: StoredSession,
+): Promise<void> {
   const written = await store.put(metadata.id, messages, metadata, null);
-  const state = family.state_of(metadata.id);
-  state.stored &&= { ...state.stored, ...written };
+  family.state_of(metadata.id).rewrote(revision, written);
   if (draft !== undefined && has_capability(store.store, "set_draft")) {
     await store.store.set_draft(metadata.id, draft);
   }

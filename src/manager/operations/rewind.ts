@@ -35,7 +35,7 @@ export async function rewind_current(
     const session = current.require();
     const live = conversation.messages;
     current.note(session, live);
-    session.want(live, ({ error }) => events.tell(error, "save", { session_id: session.id }));
+    queue.want(session, live);
     await queue.save(session);
     conversation.require_unmoved(epoch);
     let rewound: Rewound;
@@ -43,6 +43,7 @@ export async function rewind_current(
       rewound = await rewind_latest(store, session.id, message_id);
     } catch (error) {
       session.doubt(); // the cut may have taken effect, though it failed
+      queue.want(session, live);
       current.want();
       throw error;
     }
@@ -59,13 +60,14 @@ export async function rewind_current(
     } catch (error) {
       session.doubt();
       await rewound.undo().then(
-        (restored) => session.wrote(restored),
+        (restored) => session.shared.rewrote(rewound.base, restored),
         () => undefined, // the first error says more, and the tail lives on
       );
       if (session.is_dirty && attempt < ATTEMPTS && has_code(error, "conflict")) {
         continue; // save() was called meanwhile
       }
-      queue.save_in_background(session);
+      queue.want(session, live);
+      current.want();
       throw error;
     }
     queue.wrote(session.id);
@@ -92,6 +94,8 @@ export interface Rewound {
   inherited: number;
   metadata: SessionMetadata;
   written: Written;
+  /** The revision that was cut. */
+  base: string | undefined;
   /** Takes the cut back. */
   undo: () => Promise<Written>;
   /** Protects forks that were made while the session was being cut. */
@@ -115,7 +119,7 @@ async function rewind_session(
   const { metadata } = record;
   const count = count_through(history, message_id, id);
   const messages = history.slice(0, count);
-  const rewound = { messages, inherited: Math.min(inherited, count), metadata };
+  const rewound = { messages, inherited: Math.min(inherited, count), metadata, base: record.revision };
   if (count === history.length) {
     const written = stored_at(record);
     const nothing = { undo: async () => written, keep_late_forks: () => Promise.resolve() };

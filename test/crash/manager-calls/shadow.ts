@@ -17,6 +17,7 @@ export class Shadows {
   readonly sessions = new Map<string, Shadow>();
   /** The kind of each session, deleted ones included. */
   readonly #kinds = new Map<string, string | undefined>();
+  readonly #makers = new Map<string, unknown>();
   /** Every id, in the order of its first write. */
   readonly ids: string[] = [];
   /** In how many sessions each reply is. */
@@ -26,6 +27,11 @@ export class Shadows {
     if (!this.ids.includes(id)) {
       this.ids.push(id);
     }
+  }
+
+  /** Wrote the session first. */
+  maker_of(id: string): unknown {
+    return this.#makers.get(id);
   }
 
   kind_of(id: unknown): string | undefined {
@@ -68,6 +74,7 @@ export class Shadows {
     };
     this.sessions.set(id, after);
     this.#kinds.set(id, after.kind);
+    this.#makers.set(id, this.#makers.get(id) ?? writer);
     return this.#recount(before, after);
   }
 
