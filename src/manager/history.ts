@@ -139,6 +139,11 @@ export class History {
     };
   }
 
+  /** Takes its messages back, which were released. */
+  recall(messages: Messages): void {
+    this.#live = messages;
+  }
+
   /** Drops the copies of the first `count` messages, which are stored, and everything once no save is left. */
   release(count: number, is_finished: boolean): void {
     for (const at of this.#copies.keys()) {

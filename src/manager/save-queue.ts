@@ -76,6 +76,13 @@ export class SaveQueue {
     this.save_in_background(state);
   }
 
+  /** Wants these messages, which are stored as far as is known, stored before everything else. A write may have cut them. */
+  want_again(state: SessionState, messages: Messages): void {
+    state.doubt();
+    state.want_again(messages);
+    this.save_in_background(state);
+  }
+
   /** Wants the messages stored as they are now, edits in place included. Returns what was wanted and what was left out. */
   want_exactly(state: SessionState, messages: Messages, given: Given): { version: Version; left_out: LeftOut[] } {
     const left_out: LeftOut[] = [];

@@ -173,6 +173,15 @@ export class SessionState {
     return version;
   }
 
+  /** Wants the stored history before everything else, with these messages, which it holds. */
+  want_again(messages: Messages): void {
+    const { stored } = this;
+    if (stored !== undefined && this.versions[0]?.history !== stored.history) {
+      stored.history.recall(messages);
+      this.versions.unshift({ history: stored.history, count: stored.count, asked: this.#reached, noted: 0 });
+    }
+  }
+
   #version(): Version {
     this.#asked += 1;
     return { history: this.history, count: this.history.length, asked: this.#asked, noted: this.#noted };

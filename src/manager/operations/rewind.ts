@@ -42,9 +42,7 @@ export async function rewind_current(
     try {
       rewound = await rewind_latest(store, session.id, message_id);
     } catch (error) {
-      session.doubt(); // the cut may have taken effect, though it failed
-      queue.want(session, live);
-      current.want();
+      queue.want_again(session, live); // the cut may have taken effect, though it failed
       throw error;
     }
     const { metadata, messages, inherited, written, fork_id } = rewound;
@@ -66,8 +64,7 @@ export async function rewind_current(
       if (session.is_dirty && attempt < ATTEMPTS && has_code(error, "conflict")) {
         continue; // save() was called meanwhile
       }
-      queue.want(session, live);
-      current.want();
+      queue.want_again(session, live);
       throw error;
     }
     queue.wrote(session.id);
