@@ -114,7 +114,7 @@ function judge_current({ life, talk, children }: User, sessions: ReadonlyMap<str
   const shadow = ledger.shadows.sessions.get(id);
   const is_foreign = [...(shadow?.changed ?? [])].some(([writer, at]) => writer !== life.store && at > life.began);
   const is_childs =
-    (shadow?.kind === "child" || shadow?.kind === "checkpoint") && children.some(({ has_session }) => has_session));
+    shadow?.kind === "checkpoint" || (shadow?.kind === "child" && children.some(({ has_session }) => has_session));
   const is_gone_by_others = ledger.was_deletion_asked(id) || ledger.shadows.maker_of(id) !== life.store;
   if (is_foreign || is_childs || (session === undefined && is_gone_by_others)) {
     return; // another writer changed or deleted it, which a manager hears of with its next write
