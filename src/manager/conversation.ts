@@ -135,6 +135,9 @@ export class ManagedConversation {
 
   /** @throws {SessionError} `invalid_state` where `start_new()` was called since. */
   require_same_session({ sessions }: Epoch): void {
+    if (this.#is_detached) {
+      throw disposed(); // another manager may listen by now
+    }
     if (sessions !== this.#sessions) {
       throw new SessionError("invalid_state", "invalid state: start_new() was called meanwhile; call again");
     }
@@ -142,11 +145,8 @@ export class ManagedConversation {
 
   /** @throws {SessionError} `invalid_state` where a turn began or ended since, `start_new()` was called, or disposed. */
   require_unmoved(epoch: Epoch): void {
-    if (this.#is_detached) {
-      throw disposed(); // another manager may listen by now
-    }
-    this.require_idle();
     this.require_same_session(epoch);
+    this.require_idle();
     if (epoch.turns !== this.#turns) {
       throw new SessionError("invalid_state", "invalid state: the conversation went on meanwhile; call again");
     }
@@ -206,6 +206,7 @@ export class ManagedConversation {
   #turn_begins(): void {
     if (!this.#began) {
       this.#began = true;
+      this.#is_sending = false;
       this.#has_ended = false;
       this.#turns += 1;
       this.#handlers.turn_began();

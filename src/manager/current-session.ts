@@ -175,22 +175,19 @@ export class CurrentSession {
   #follow_turn(live: Messages, usage: Usage | undefined): void {
     const base = this.#turn_base ?? Math.max(0, live.length - 2); // prompt and reply come together
     this.#turn_base = undefined;
-    const before = this.#turns;
-    const is_continued = before !== undefined && before.from + before.state.history.length === base;
-    const from = is_continued ? before.from : base;
-    this.#turns = { state: before?.state ?? this.create({ kind: "root" }), from };
+    let turns = this.#turns;
+    if (turns === undefined || turns.from + turns.state.history.length !== base) {
+      this.#end_turns();
+      turns = this.#turns = { state: this.create({ kind: "root" }), from: base };
+    }
+    const messages = live.slice(turns.from);
     if (usage !== undefined) {
-      this.#turns.state.note_usage(usage);
+      turns.state.note_usage(usage);
     }
-    this.#want_turns(this.#turns);
-  }
-
-  #want_turns({ state, from }: { state: SessionState; from: number }): void {
-    const messages = this.#parts.conversation.messages.slice(from);
     if (this.#parts.options.auto_slug) {
-      state.note_auto_label(messages);
+      turns.state.note_auto_label(messages);
     }
-    state.want(messages, ({ error }) => this.#parts.events.tell(error, "save"));
+    turns.state.want(messages, ({ error }) => this.#parts.events.tell(error, "save"));
   }
 
   /** Stores the turns that have no session as a session of their own, before the conversation is replaced. */

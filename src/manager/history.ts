@@ -139,9 +139,13 @@ export class History {
     };
   }
 
-  /** Takes its messages back, which were released. */
-  recall(messages: Messages): void {
-    this.#live = messages;
+  /** Takes the first `count` messages back, which were released. Returns false where these are not the same. */
+  recall(messages: Messages, count: number): boolean {
+    const is_held = this.#matching(messages) >= count;
+    if (is_held) {
+      this.#live = messages;
+    }
+    return is_held;
   }
 
   /** Drops the copies of the first `count` messages, which are stored, and everything once no save is left. */

@@ -202,6 +202,7 @@ export class SaveQueue {
 
   /** Brings the at-rest form of one session up to date. */
   async flush_session(id: string): Promise<void> {
+    this.#family.unflushed.add(id); // until it succeeds
     await this.#events.failures.watch("flush", id, () => this.#store.flush(id));
     this.#family.unflushed.delete(id);
   }

@@ -173,11 +173,11 @@ export class SessionState {
     return version;
   }
 
-  /** Wants the stored history before everything else, with these messages, which it holds. */
+  /** Wants the stored history before everything else, where these messages hold it. */
   want_again(messages: Messages): void {
     const { stored } = this;
-    if (stored !== undefined && this.versions[0]?.history !== stored.history) {
-      stored.history.recall(messages);
+    const is_first = stored !== undefined && this.versions[0]?.history === stored.history;
+    if (stored !== undefined && !is_first && stored.history.recall(messages, stored.count)) {
       this.versions.unshift({ history: stored.history, count: stored.count, asked: this.#reached, noted: 0 });
     }
   }

@@ -50,7 +50,9 @@ export async function delete_session(
     return { history, existed: await delete_all(parts, doomed, require_unmoved) };
   });
   try {
-    await (policy === "cascade" ? delete_late(parts, doomed) : keep_forks_of_deleted(store, id, history));
+    if (existed) {
+      await (policy === "cascade" ? delete_late(parts, doomed) : keep_forks_of_deleted(store, id, history));
+    } // otherwise forks that are made meanwhile are of a session that was begun meanwhile
   } catch (error) {
     events.report(error, "delete", { session_id: id }); // the session itself is deleted
   }
@@ -145,31 +147,27 @@ async function delete_all(parts: ManagerParts, ids: readonly string[], require_u
   const { store, current, conversation } = parts;
   const session = current.session !== undefined && ids.includes(current.session.id) ? current.session : undefined;
   const records = session ? await load_records(store, ids) : [];
+  const live = session ? conversation.messages : [];
   require_unmoved();
   let existed = false;
   try {
     for (const id of ids) {
       existed = await store.store.delete(id);
     }
-  } catch (error) {
-    if (session?.stored !== undefined) {
-      session.shared.may_be_gone = true;
-      session.doubt();
-      current.want(); // stores the session again where the deletion took effect, though it failed
-    }
-    throw error;
-  }
-  if (session !== undefined) {
-    try {
+    if (session !== undefined) {
       require_unmoved();
       conversation.clear();
-    } catch (error) {
-      for (const record of records.reverse()) {
-        await restore(parts, record);
-      }
-      throw error;
+      current.activate(undefined);
     }
-    current.activate(undefined);
+  } catch (error) {
+    if (session !== undefined) {
+      session.shared.may_be_gone = true;
+      for (const record of records.reverse()) {
+        await restore(parts, record).catch(() => undefined); // the first error says more
+      }
+      parts.queue.want_again(session, live); // stores it where it could not be restored
+    }
+    throw error;
   }
   return existed;
 }

@@ -42,7 +42,9 @@ export async function rewind_current(
     try {
       rewound = await rewind_latest(store, session.id, message_id);
     } catch (error) {
-      queue.want_again(session, live); // the cut may have taken effect, though it failed
+      if (!has_code(error, "invalid_input")) {
+        queue.want_again(session, live); // the cut may have taken effect, though it failed
+      }
       throw error;
     }
     const { metadata, messages, inherited, written, fork_id } = rewound;
