@@ -2,7 +2,7 @@ import { deferred, type ModelRequest, type ScriptedStep } from "@simulacra-ai/co
 import type { ConflictEvent } from "@simulacra-ai/session";
 import { describe, expect, test } from "vitest";
 import type { Backend } from "../backends.js";
-import { turns } from "../support/messages.js";
+import { texts, turns } from "../support/messages.js";
 import { contents_of, metadata_of, open_plain, open_session, record_of } from "../support/open-session.js";
 import { ask, PROVIDERS } from "../core/helpers.js";
 import { each_store, each_watchful_store, history_of, open_with_turns, said } from "./stores.js";
@@ -23,7 +23,7 @@ async function open_two(backend: Backend, options: SessionManagerOptions = {}) {
 }
 
 each_watchful_store((backend) => {
-  test("rule 9: where two managers diverge both histories live on, ours as a fork", async () => {
+  test("rule 9.2: where two managers diverge both histories live on, ours as a fork", async () => {
     const { store, id, manager, conversation, conflicts, errors, second } = await open_two(backend);
     second.conversation.turn("theirs");
     await second.manager.flush();
@@ -45,7 +45,7 @@ each_watchful_store((backend) => {
     expect(second.manager.current_session_id).toBe(id);
   });
 
-  test("rule 9: later turns go to the fork, and no other fork is made", async () => {
+  test("rule 9.2: later turns go to the fork, and no other fork is made", async () => {
     const { store, id, manager, conversation, conflicts, second } = await open_two(backend);
     second.conversation.turn("theirs");
     await second.manager.flush();
@@ -62,7 +62,7 @@ each_watchful_store((backend) => {
     expect(await store.list()).toHaveLength(2);
   });
 
-  test("rule 9: the save() under way resolves when the fork is stored, not before", async () => {
+  test("rule 9.2: the save() under way resolves when the fork is stored, not before", async () => {
     const { store, id, manager, conversation, second } = await open_two(backend, { auto_save: false });
     second.conversation.turn("theirs");
     await second.manager.save();
@@ -84,7 +84,7 @@ each_watchful_store((backend) => {
   });
 
   describe.each(PROVIDERS)("with %s", (_name, provider_class) => {
-    test("rule 9: with messages of the engine, the fork begins after the last common message", async () => {
+    test("rule 9.2: with messages of the engine, the fork begins after the last common message", async () => {
       const { store } = await open_with_turns(backend, []);
       const first = open_session(store, { provider_class });
       const conflicts = conflicts_of(first.manager);
@@ -112,7 +112,7 @@ each_watchful_store((backend) => {
     });
   });
 
-  test("rule 9: a child spawned before the conflict was noticed names the fork", async () => {
+  test("rule 9.2: a child spawned before the conflict was noticed names the fork", async () => {
     const { store, id, manager, conversation, second } = await open_two(backend);
     second.conversation.turn("theirs");
     await second.manager.flush();
@@ -163,7 +163,7 @@ each_watchful_store((backend) => {
     expect(manager.current_session_id).toBe(id);
   });
 
-  test("rule 9: where theirs is the beginning of ours the rest is appended, without a conflict", async () => {
+  test("rule 9.1: where theirs is the beginning of ours the rest is appended, without a conflict", async () => {
     const { store, id, manager, conversation, conflicts, second } = await open_two(backend);
     second.conversation.turn("both");
     await second.manager.flush();
@@ -176,7 +176,7 @@ each_watchful_store((backend) => {
     expect(await store.list()).toHaveLength(1);
   });
 
-  test("rule 9: where ours is the beginning of theirs nothing is written", async () => {
+  test("rule 9.1: where ours is the beginning of theirs nothing is written", async () => {
     const { store, id, manager, conversation, conflicts, second } = await open_two(backend, { auto_slug: false });
     second.conversation.turn("both");
     second.conversation.turn("theirs");
@@ -194,7 +194,7 @@ each_watchful_store((backend) => {
     expect(await history_of(store, manager.current_session_id!)).toEqual(said("one", "both", "ours"));
   });
 
-  test("rule 9: with nothing in common ours is a whole copy", async () => {
+  test("rule 9.2: with nothing in common ours is a whole copy", async () => {
     const { store, id, manager, conversation, conflicts } = await open_two(backend);
     await store.save(id, turns(1, "x"));
     conversation.turn("ours");
@@ -206,7 +206,7 @@ each_watchful_store((backend) => {
     expect(await history_of(store, id)).toEqual(["question x1", "answer x1"]);
   });
 
-  test("rule 9: a session that another writer deleted is stored under a new id", async () => {
+  test("rule 9.3: a session that another writer deleted is stored under a new id", async () => {
     const { store, id, manager, conversation, conflicts } = await open_two(backend);
     await store.delete(id);
     conversation.turn("ours");
@@ -222,7 +222,7 @@ each_watchful_store((backend) => {
     expect(conflicts).toHaveLength(1);
   });
 
-  test("rule 9: a fork that another writer deleted keeps what it inherits", async () => {
+  test("rule 9.3: a fork that another writer deleted keeps what it inherits", async () => {
     const { store, id, manager, conversation } = await open_two(backend);
     const fork = await manager.fork(id);
     conversation.turn("in the fork");
@@ -234,7 +234,7 @@ each_watchful_store((backend) => {
     expect(await history_of(store, manager.current_session_id!)).toEqual(said("one", "in the fork", "ours"));
   });
 
-  test("rule 9: a conflict inside a fork leaves the whole chain readable", async () => {
+  test("rule 9.2: a conflict inside a fork leaves the whole chain readable", async () => {
     const { store, id, manager, conversation, second } = await open_two(backend);
     const fork = await manager.fork(id);
     conversation.turn("in the fork");
@@ -250,7 +250,7 @@ each_watchful_store((backend) => {
     expect(await history_of(store, fork)).toEqual(said("one", "in the fork", "theirs"));
   });
 
-  test("rule 9: another writer's cut into what a fork inherits is a conflict that loses nothing", async () => {
+  test("rule 9.2: another writer's cut into what a fork inherits is a conflict that loses nothing", async () => {
     const { store, id, manager, conversation, conflicts, second } = await open_two(backend);
     const fork = await manager.fork(id);
     conversation.turn("in the fork");
@@ -267,7 +267,7 @@ each_watchful_store((backend) => {
     expect(await history_of(store, id)).toEqual(said("one"));
   });
 
-  test.each(["changed", "deleted"])('rule 9: "error" reports a session %s and leaves both alone', async (what) => {
+  test.each(["changed", "deleted"])('rule 9.4: "error" reports a session %s and leaves both alone', async (what) => {
     const { store, id, manager, conversation, conflicts, errors, second } = await open_two(backend, {
       on_conflict: "error",
     });
@@ -288,7 +288,26 @@ each_watchful_store((backend) => {
     expect([manager.current_session_id, conversation.messages]).toEqual([id, held]);
   });
 
-  test("rule 9: a fork that could not be stored is tried again, and there is one", async () => {
+  test.each(["fork", "error"] as const)(
+    "rule 9.5: load() of a session that another writer has changed stores our unsaved turns beside it (%s)",
+    async (on_conflict) => {
+      const { store, id, manager, conversation, conflicts, second } = await open_two(backend, { on_conflict });
+      second.conversation.turn("theirs");
+      await second.manager.flush();
+      store.fail_saves({ times: Infinity });
+      conversation.turn("ours");
+      await expect(manager.flush()).rejects.toThrow(on_conflict === "fork" ? "disk on fire" : "another writer");
+      store.heal();
+      await manager.load(id);
+      expect(manager.current_session_id).toBe(id);
+      expect(await history_of(store, id)).toEqual(said("one", "theirs"));
+      expect(texts(conversation.messages)).toEqual(said("one", "theirs"));
+      expect(conflicts).toMatchObject([{ id }]);
+      expect(await history_of(store, conflicts[0]!.fork_id)).toEqual(said("one", "ours"));
+    },
+  );
+
+  test("rule 9.2: a fork that could not be stored is tried again, and there is one", async () => {
     const { store, id, manager, conversation, conflicts, errors, second } = await open_two(backend);
     second.conversation.turn("theirs");
     await second.manager.flush();
@@ -302,7 +321,7 @@ each_watchful_store((backend) => {
     expect(await history_of(store, id)).toEqual(said("one", "theirs"));
   });
 
-  test("rule 9: a fork that is stored though its writing was reported as failed is not stored twice", async () => {
+  test("rule 9.2: a fork that is stored though its writing was reported as failed is not stored twice", async () => {
     const { store, id, manager, conversation, conflicts, second } = await open_two(backend);
     second.conversation.turn("theirs");
     await second.manager.flush();
@@ -315,7 +334,7 @@ each_watchful_store((backend) => {
     expect(await history_of(store, id)).toEqual(said("one", "theirs"));
   });
 
-  test("rule 9: usage and labels of ours go with the fork, and the other session keeps its own", async () => {
+  test("rule 9.2: usage and labels of ours go with the fork, and the other session keeps its own", async () => {
     const { store, id, manager, conversation, second } = await open_two(backend);
     second.conversation.turn("theirs", "t", { usage: { output_tokens: 5 } });
     await second.manager.flush();
@@ -328,7 +347,7 @@ each_watchful_store((backend) => {
 });
 
 each_store((backend) => {
-  test("rule 9: one writer alone never meets a conflict", async () => {
+  test("rule 9.1: one writer alone never meets a conflict", async () => {
     const { store, id, manager, conversation } = await open_with_turns(backend, ["one"]);
     const conflicts = conflicts_of(manager);
     conversation.turn("two");

@@ -179,7 +179,7 @@ each_store((backend) => {
     expect(errors).toEqual([]);
   });
 
-  test("rule 11: a save() asked for behind the deletion rejects, and writes nothing", async () => {
+  test("rules 1.6 and 11: a save() asked for behind the deletion rejects, and writes nothing", async () => {
     const { store, id, manager } = await open_with_turns(backend, ["one"]);
     const held = store.hold("delete");
     const deleted = manager.delete(id);

@@ -166,7 +166,7 @@ test.each(PAIRS)("rule %i: %s, and %s of another manager at any moment: nothing 
 
 each_file_store((backend) => {
   test.each(["keep", "cascade"] as const)(
-    'rule 11: a fork that is made while its parent is deleted (forks: "%s") is whole, or gone',
+    'rules 8.9 and 11: a fork that is made while its parent is deleted (forks: "%s") is whole, or gone',
     async (forks) => {
       const opened = await open_backend(backend);
       await opened.store.save("s", turns(3), { kind: "root" });

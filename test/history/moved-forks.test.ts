@@ -45,7 +45,7 @@ each_watchful_store((backend) => {
     ]);
   });
 
-  test("rule 16: a fork that is given another parent meanwhile stays with that", async () => {
+  test("rule 16.4: a fork that is given another parent meanwhile stays with that", async () => {
     const { store, manager } = await open_loaded(backend);
     await store.save("p", turns(3), { kind: "root" });
     const fork = await fork_after(store, "s", 5, "late");

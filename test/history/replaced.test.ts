@@ -50,7 +50,7 @@ const REPLACE: [string, (conversation: PlainConversation) => void, string[]][] =
 ];
 
 each_store((backend) => {
-  test.each(REPLACE)("rule 10: where the conversation is %s the old version is kept", async (_what, replace, now) => {
+  test.each(REPLACE)("rule 10.1: where the conversation is %s the old version is kept", async (_what, replace, now) => {
     const { store, id, manager, conversation, errors } = await open_with_turns(backend, ["one", "two"]);
     const before = await record_of(store, id);
     replace(conversation);
@@ -74,7 +74,7 @@ each_store((backend) => {
     expect(errors).toEqual([]);
   });
 
-  test("rule 10: an edit in place counts with an explicit save", async () => {
+  test("rule 10.1: an edit in place counts with an explicit save", async () => {
     const { store, id, manager, conversation } = await open_with_turns(backend, ["one", "two"]);
     const part = conversation.messages[2]?.content[0];
     if (part?.type === "text") {
@@ -85,7 +85,7 @@ each_store((backend) => {
     expect((await only_other(store, id)).history).toEqual(said("one", "two"));
   });
 
-  test("rule 10: every version is kept, not the first alone", async () => {
+  test("rule 10.1: every version is kept, not the first alone", async () => {
     const { store, id, manager, conversation } = await open_with_turns(backend, ["one"]);
     const versions = [said("one")];
     for (const text of ["two", "three", "four"]) {
@@ -100,7 +100,7 @@ each_store((backend) => {
     expect(await history_of(store, id)).toEqual(versions.at(-1));
   });
 
-  test("rule 10: forks whose fork point is gone inherit from the old version, others stay", async () => {
+  test("rule 10.3: forks whose fork point is gone inherit from the old version, others stay", async () => {
     const { store, id, manager, conversation } = await open_with_turns(backend, ["one", "two"]);
     const early = await fork_after(store, id, 2, "early");
     const late = await fork_after(store, id, 4, "late");
@@ -126,7 +126,7 @@ each_store((backend) => {
     ["a cut to the first message", 1],
     ["a cut to the second message", 2],
   ])("with %s", (_name, count) => {
-    test("rule 10: a cut into what a fork inherits makes it hold all its messages itself", async () => {
+    test("rule 10.4: a cut into what a fork inherits makes it hold all its messages itself", async () => {
       const { store, id: parent, manager, conversation } = await open_with_turns(backend, ["one", "two"]);
       const id = await manager.fork(parent);
       conversation.turn("in the fork");
@@ -150,7 +150,7 @@ each_store((backend) => {
     });
   });
 
-  test("rule 10: checkpoints keep no old version", async () => {
+  test("rule 10.5: checkpoints keep no old version", async () => {
     const { store, id, manager, conversation } = await open_with_turns(backend, ["one"]);
     const child = new PlainConversation();
     child.is_checkpoint = true;
@@ -165,7 +165,7 @@ each_store((backend) => {
     expect(checkpoint.history).toEqual(said("again"));
   });
 
-  test("rule 10: a child's replaced history is kept", async () => {
+  test("rule 10.1: a child's replaced history is kept", async () => {
     const { store, id, manager, conversation } = await open_with_turns(backend, ["one"]);
     const child = conversation.spawn();
     child.turn("first");
@@ -179,7 +179,7 @@ each_store((backend) => {
     expect(await metadata_of(store, child_id)).toMatchObject({ kind: "child", parent_id: id });
   });
 
-  test('rule 10: with "overwrite" no version is kept, and forks take what they inherit', async () => {
+  test('rule 10.6: with "overwrite" no version is kept, and forks take what they inherit', async () => {
     const options = { on_replace: "overwrite" as const };
     const { store, id, manager, conversation } = await open_with_turns(backend, ["one", "two"], options);
     const early = await fork_after(store, id, 2, "early");
@@ -197,7 +197,7 @@ each_store((backend) => {
     expect(await history_of(store, nested)).toEqual(said("one", "two", "late", "nested"));
   });
 
-  test.each([1, 2, 3])("rule 10: where write %i fails, a retry makes no second copy", async (nth) => {
+  test.each([1, 2, 3])("rule 10.1: where write %i fails, a retry makes no second copy", async (nth) => {
     const { store, id, manager, conversation } = await open_with_turns(backend, ["one", "two"]);
     const late = await fork_after(store, id, 4, "late");
     conversation.clear();
@@ -212,20 +212,23 @@ each_store((backend) => {
     expect(await history_of(store, id)).toEqual(said("new"));
   });
 
-  test.each([1, 2, 3])("rule 10: where the answer to write %i is lost, there is no second copy either", async (nth) => {
-    const { store, id, manager, conversation } = await open_with_turns(backend, ["one", "two"]);
-    const late = await fork_after(store, id, 4, "late");
-    conversation.clear();
-    store.lose_answer(["save", "append", "replace", "update"], { nth });
-    conversation.turn("new");
-    await manager.flush();
-    const kept = await only_other(store, id, late);
-    expect(kept.history).toEqual(said("one", "two"));
-    expect(await history_of(store, late)).toEqual(said("one", "two", "late"));
-    expect(await history_of(store, id)).toEqual(said("new"));
-  });
+  test.each([1, 2, 3])(
+    "rule 10.1: where the answer to write %i is lost, there is no second copy either",
+    async (nth) => {
+      const { store, id, manager, conversation } = await open_with_turns(backend, ["one", "two"]);
+      const late = await fork_after(store, id, 4, "late");
+      conversation.clear();
+      store.lose_answer(["save", "append", "replace", "update"], { nth });
+      conversation.turn("new");
+      await manager.flush();
+      const kept = await only_other(store, id, late);
+      expect(kept.history).toEqual(said("one", "two"));
+      expect(await history_of(store, late)).toEqual(said("one", "two", "late"));
+      expect(await history_of(store, id)).toEqual(said("new"));
+    },
+  );
 
-  test("rule 10: with a write that fails and messages replaced once more, nothing stored is lost", async () => {
+  test("rule 10.1: with a write that fails and messages replaced once more, nothing stored is lost", async () => {
     const { store, id, manager, conversation } = await open_with_turns(backend, ["one"]);
     store.fail_saves({ nth: 2 });
     conversation.clear();
@@ -240,7 +243,7 @@ each_store((backend) => {
     expect(await history_of(store, id)).toEqual(said("new"));
   });
 
-  test("rule 10: a session without messages leaves no version behind", async () => {
+  test("rule 10.1: a session without messages leaves no version behind", async () => {
     const { store, id, manager, conversation } = await open_with_turns(backend, []);
     conversation.turn("new");
     await manager.flush();
@@ -248,7 +251,7 @@ each_store((backend) => {
     expect(await others_than(store, id)).toEqual([]);
   });
 
-  test("rule 10: a kept version is a session like any other", async () => {
+  test("rule 10.1: a kept version is a session like any other", async () => {
     const { store, id, manager, conversation } = await open_with_turns(backend, ["one"]);
     conversation.clear();
     conversation.turn("new");

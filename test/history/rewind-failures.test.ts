@@ -5,7 +5,7 @@ import { T, open_fork, open_loaded } from "./rewind-session.js";
 import { each_store, each_watchful_store, fork_after, history_of, others_than, said } from "./stores.js";
 
 each_store((backend) => {
-  test.each([1, 2, 3])("rule 16: where write %i fails all is as before, and a retry makes one fork", async (nth) => {
+  test.each([1, 2, 3])("rule 16.5: where write %i fails all is as before, and a retry makes one fork", async (nth) => {
     const { store, manager, conversation } = await open_loaded(backend);
     const late = await fork_after(store, "s", 5, "late");
     const before = await contents_of(store);
@@ -23,7 +23,7 @@ each_store((backend) => {
     ["with its fork point", { fork_message_id: "a2", fork_message_count: 4 }],
     ["with a count alone", { fork_message_count: 4 }],
     ["with nothing but its parent", {}],
-  ])("rule 16: what was taken back of a fork %s is as before", async (_name, metadata) => {
+  ])("rule 16.5: what was taken back of a fork %s is as before", async (_name, metadata) => {
     const { store, manager, conversation } = await open_fork(backend, metadata);
     const before = await contents_of(store);
     conversation.state = "idle";
@@ -42,7 +42,7 @@ each_store((backend) => {
 });
 
 each_store((backend) => {
-  test("rule 16: a cut that is reported as failed though it was made leaves the tail, and the fork of it", async () => {
+  test("rule 16.5: a cut that is reported as failed though it was made leaves the tail, and the fork of it", async () => {
     const { store, manager, conversation } = await open_loaded(backend);
     const late = await fork_after(store, "s", 5, "late");
     store.lose_answer(["replace", "save"], { id: "s" });
@@ -55,7 +55,7 @@ each_store((backend) => {
     expect(await history_of(store, "s")).toEqual([...T(3), ...said("on")]);
   });
 
-  test("rule 16: rewind() behind load() rewinds the session that is loaded then", async () => {
+  test("rule 16.2: rewind() behind load() rewinds the session that is loaded then", async () => {
     const { store, manager, conversation } = await open_loaded(backend);
     await store.save("other", turns(2), { kind: "root" });
     const before = await record_of(store, "s");
@@ -66,7 +66,7 @@ each_store((backend) => {
     expect(await history_of(store, fork!)).toEqual(T(2));
   });
 
-  test("rule 16: rewind() in front of start_new() cuts nothing that it does not show", async () => {
+  test("rule 16.2: rewind() in front of start_new() cuts nothing that it does not show", async () => {
     const { store, manager, conversation } = await open_loaded(backend);
     const before = await record_of(store, "s");
     const rewound = manager.rewind("a1");
@@ -76,7 +76,7 @@ each_store((backend) => {
     expect(await record_of(store, "s")).toEqual(before);
   });
 
-  test("rule 16: what is undone takes back nothing that others said of the session", async () => {
+  test("rule 16.5: what is undone takes back nothing that others said of the session", async () => {
     const { store, manager, conversation } = await open_fork(backend);
     conversation.state = "idle";
     const held = store.hold_answer(["replace", "save"], { id: "s" });
@@ -109,7 +109,7 @@ each_watchful_store((backend) => {
     expect((await others_than(store, "s")).length).toBeGreaterThan(0);
   });
 
-  test("rule 16: what another writer has added is cut off with the rest, and lives on", async () => {
+  test("rule 16.3: what another writer has added is cut off with the rest, and lives on", async () => {
     const { store, manager, conversation } = await open_loaded(backend);
     const other = open_plain(store);
     await other.manager.load("s");
@@ -127,7 +127,7 @@ each_watchful_store((backend) => {
     expect(histories).toContainEqual([...T(1), ...said("on")]);
   });
 
-  test("rule 16: where another writer comes between, nothing of either is lost", async () => {
+  test("rule 16.5: where another writer comes between, nothing of either is lost", async () => {
     const { store, manager, conversation } = await open_loaded(backend);
     const other = open_plain(store);
     await other.manager.load("s");

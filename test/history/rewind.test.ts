@@ -20,7 +20,7 @@ each_store((backend) => {
     ["a1", 2],
     ["u2", 3],
     ["u3", 5],
-  ])("rule 16: rewind to %s goes on from there, and what was cut lives on", async (message_id, count) => {
+  ])("rule 16.3: rewind to %s goes on from there, and what was cut lives on", async (message_id, count) => {
     const { store, manager, conversation, errors } = await open_loaded(backend);
     const fork = await manager.rewind(message_id);
     expect(manager.current_session_id).toBe("s");
@@ -46,7 +46,7 @@ each_store((backend) => {
     expect(errors).toEqual([]);
   });
 
-  test("rule 16: loading the fork is the undo", async () => {
+  test("rule 16.3: loading the fork is the undo", async () => {
     const { store, manager, conversation } = await open_loaded(backend);
     const fork = await manager.rewind("a1");
     conversation.turn("another way");
@@ -58,7 +58,7 @@ each_store((backend) => {
     expect(await history_of(store, "s")).toEqual([...T(1), ...said("another way")]);
   });
 
-  test("rule 16: rewound twice, each tail lives on", async () => {
+  test("rule 16.3: rewound twice, each tail lives on", async () => {
     const { store, manager, conversation } = await open_loaded(backend);
     const first = await manager.rewind("a2");
     const second = await manager.rewind("a1");
@@ -68,7 +68,7 @@ each_store((backend) => {
     expect(await history_of(store, first!)).toEqual(T(3));
   });
 
-  test("rule 16: forks whose fork point is cut off inherit from the new one, others stay", async () => {
+  test("rule 16.4: forks whose fork point is cut off inherit from the new one, others stay", async () => {
     const { store, manager } = await open_loaded(backend);
     const [early, at_cut, late] = [
       await fork_after(store, "s", 1, "early"),
@@ -111,7 +111,7 @@ each_store((backend) => {
     expect(errors).toEqual([]);
   });
 
-  test("rule 16: to the last message there is nothing to cut", async () => {
+  test("rule 16.3: to the last message there is nothing to cut", async () => {
     const { store, manager, conversation } = await open_loaded(backend);
     const before = await contents_of(store);
     expect(await manager.rewind("a3")).toBeUndefined();
@@ -119,7 +119,7 @@ each_store((backend) => {
     expect([manager.current_session_id, await contents_of(store)]).toEqual(["s", before]);
   });
 
-  test("rule 16: an unknown message is invalid_input, and nothing changes", async () => {
+  test("rule 16.1: an unknown message is invalid_input, and nothing changes", async () => {
     const { store, manager, conversation } = await open_loaded(backend);
     const before = await contents_of(store);
     await expect(manager.rewind("u9")).rejects.toMatchObject({ name: "SessionError", code: "invalid_input" });
@@ -135,7 +135,7 @@ each_store((backend) => {
     await expect(manager.rewind("u1")).rejects.toMatchObject({ code: "invalid_state", message: "no active session" });
   });
 
-  test("rule 16: messages not saved yet are part of what is cut", async () => {
+  test("rule 16.3: messages not saved yet are part of what is cut", async () => {
     const { store, manager, conversation } = await open_loaded(backend, { auto_save: false });
     conversation.messages.push(...turns(1, "x"));
     const fork = await manager.rewind("a1");
@@ -235,7 +235,7 @@ each_store((backend) => {
       expect(conversation.messages).toEqual(whole);
     });
 
-    test("rule 16: while a turn is in flight it is an invalid state, and nothing changes", async () => {
+    test("rules 3.1 and 16: while a turn is in flight it is an invalid state, and nothing changes", async () => {
       const { store, gate, id, first_reply, begin_turn, manager, conversation } = await open_engine();
       const begun = begin_turn();
       await Promise.race([begun, new Promise((resolve) => conversation.once("message_start", resolve))]);
@@ -257,7 +257,7 @@ each_store((backend) => {
       ["its forks", ["list"], 1],
       ["the tail to be written", ["replace", "save"], 1],
       ["the rest to be written", ["replace", "save"], 2],
-    ] as const)("rule 16: a turn begun while it waits for %s changes nothing", async (_what, methods, nth) => {
+    ] as const)("rules 3.3 and 16: a turn begun while it waits for %s changes nothing", async (_what, methods, nth) => {
       const { store, gate, id, first_reply, manager, conversation } = await open_engine();
       const late = await fork_after(store, id, 4, "late");
       const before = await contents_of(store);

@@ -66,7 +66,7 @@ async function expect_nothing_changed(prepared: Prepared, before: Map<string, un
 
 each_backend((backend) => {
   describe.each(PROVIDERS)("with %s", (_name, provider_class) => {
-    test.each(CHANGES.slice(0, 4))("rule 3: %s is refused while a turn is in flight", async (_what, change) => {
+    test.each(CHANGES.slice(0, 4))("rule 3.1: %s is refused while a turn is in flight", async (_what, change) => {
       const prepared = await prepare(backend, { provider_class });
       const before = await contents_of(prepared.store);
       const { busy_with } = await prepared.begin_turn();
@@ -76,7 +76,7 @@ each_backend((backend) => {
       await expect_nothing_changed(prepared, before, busy_with);
     });
 
-    test.each(CHANGES)("rule 3: %s is undone where a turn begins meanwhile", async (_what, change, at) => {
+    test.each(CHANGES)("rule 3.3: %s is undone where a turn begins meanwhile", async (_what, change, at) => {
       const prepared = await prepare(backend, { provider_class });
       const before = await contents_of(prepared.store);
       prepared.store.forget_calls();
@@ -93,7 +93,7 @@ each_backend((backend) => {
       await expect_nothing_changed(prepared, before, busy_with);
     });
 
-    test("rule 3: start_new() with messages is refused while a turn is in flight", async () => {
+    test("rule 3.1: start_new() with messages is refused while a turn is in flight", async () => {
       const prepared = await prepare(backend, { provider_class });
       const before = await contents_of(prepared.store);
       const { busy_with } = await prepared.begin_turn();
@@ -102,7 +102,7 @@ each_backend((backend) => {
       await expect_nothing_changed(prepared, before, busy_with);
     });
 
-    test("rule 3: start_new() is refused while the first turn is in flight", async () => {
+    test("rule 3.2: start_new() is refused while the first turn is in flight", async () => {
       const store = await open_recording(backend);
       const gate = deferred();
       const { manager, conversation } = open_session(store, { provider_class, script: [{ gate: gate.promise }] });
@@ -116,7 +116,7 @@ each_backend((backend) => {
       expect([(await record_of(store, id)).messages, conversation.messages]).toEqual([[], []]);
     });
 
-    test("rule 3: everything else works while a turn is in flight", async () => {
+    test("rule 3.7: everything else works while a turn is in flight", async () => {
       const prepared = await prepare(backend, { provider_class });
       const { manager, conversation, store, id, gate } = prepared;
       const { reply } = await prepared.begin_turn();
@@ -137,7 +137,7 @@ each_backend((backend) => {
     });
   });
 
-  test("rule 3: a load that fails changes nothing", async () => {
+  test("rule 3.5: a load that fails changes nothing", async () => {
     const prepared = await prepare(backend, {});
     const { manager, conversation, store, id, loads } = prepared;
     const [before, held] = [await contents_of(store), conversation.messages];
@@ -149,7 +149,7 @@ each_backend((backend) => {
     expect(await contents_of(store)).toEqual(before);
   });
 
-  test("rule 3: a fork that cannot be stored changes nothing, and is not tried again", async () => {
+  test("rule 3.5: a fork that cannot be stored changes nothing, and is not tried again", async () => {
     const prepared = await prepare(backend, {});
     const { manager, conversation, store, id } = prepared;
     const [before, held] = [await contents_of(store), conversation.messages];
@@ -162,7 +162,7 @@ each_backend((backend) => {
     expect(await contents_of(store)).toEqual(before);
   });
 
-  test("rule 3: a fork whose record is stored though its writing was reported as failed leaves none behind", async () => {
+  test("rule 3.5: a fork whose record is stored though its writing was reported as failed leaves none behind", async () => {
     const { manager, store } = await prepare(backend, {});
     const before = await contents_of(store);
     store.lose_answer(["replace", "save"]);
@@ -171,7 +171,7 @@ each_backend((backend) => {
     expect(await contents_of(store)).toEqual(before);
   });
 
-  test("rule 3: a delete that fails changes nothing", async () => {
+  test("rule 3.5: a delete that fails changes nothing", async () => {
     const { manager, conversation, store, id, gate } = await prepare(backend, {});
     const [before, held] = [await contents_of(store), conversation.messages];
     store.fail("delete");
@@ -184,7 +184,7 @@ each_backend((backend) => {
     expect((await record_of(store, id)).messages).toEqual(conversation.messages);
   });
 
-  test("rule 3: a turn that completes while a detached fork is written is in the fork", async () => {
+  test("rule 3.7: a turn that completes while a detached fork is written is in the fork", async () => {
     const { manager, conversation, store, gate, begin_turn } = await prepare(backend, {});
     const held = store.hold_answer(["replace", "save"]);
     const { reply } = await begin_turn();
@@ -202,7 +202,7 @@ each_backend((backend) => {
 
 each_backend(
   (backend) => {
-    test("rule 3: a fork that is undone leaves no file behind", async () => {
+    test("rule 3.5: a fork that is undone leaves no file behind", async () => {
       const prepared = await prepare(backend, {});
       const { manager, store, directory } = prepared;
       const files = async () => (await readdir(directory, { recursive: true })).sort();

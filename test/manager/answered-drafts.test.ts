@@ -37,7 +37,7 @@ async function expect_no_draft(manager: SessionManager, store: SessionStore, id:
 
 each_backend(
   (backend) => {
-    test("rule 17: a draft that the application put into the conversation itself is none any more", async () => {
+    test("rule 17.5: a draft that the application put into the conversation itself is none any more", async () => {
       const { store, id, manager, conversation, draft, errors } = await open_cancelled(backend);
       const messages = [...conversation.messages, ...turn_of(draft)];
       conversation.load(messages);
@@ -49,7 +49,7 @@ each_backend(
       expect(errors).toEqual([]);
     });
 
-    test("rule 17: the same with a copy of the draft that went through JSON", async () => {
+    test("rule 17.5: the same with a copy of the draft that went through JSON", async () => {
       const { store, id, manager, conversation, draft } = await open_cancelled(backend);
       const copy = JSON.parse(JSON.stringify(turn_of(draft))) as Message[];
       conversation.load([...conversation.messages, ...copy]);
@@ -57,14 +57,14 @@ each_backend(
       await expect_no_draft(manager, store, id);
     });
 
-    test("rule 17: the same with the prompt alone", async () => {
+    test("rule 17.5: the same with the prompt alone", async () => {
       const { store, id, manager, conversation, draft } = await open_cancelled(backend);
       conversation.load([...conversation.messages, draft.prompt]);
       await manager.save();
       await expect_no_draft(manager, store, id);
     });
 
-    test("rule 17: the same where another turn follows, and nothing is saved by hand", async () => {
+    test("rule 17.5: the same where another turn follows, and nothing is saved by hand", async () => {
       const { store, id, manager, conversation, draft } = await open_cancelled(backend);
       conversation.load([...conversation.messages, ...turn_of(draft)]);
       await ask(conversation, "three");
@@ -72,7 +72,7 @@ each_backend(
       expect((await record_of(store, id)).messages).toEqual(conversation.messages);
     });
 
-    test("rule 17: no draft is handed over with a session that holds its prompt", async () => {
+    test("rule 17.5: no draft is handed over with a session that holds its prompt", async () => {
       const { store, id, manager, conversation, draft } = await open_cancelled(backend);
       conversation.load([...conversation.messages, ...turn_of(draft)]);
       await manager.save();
@@ -82,7 +82,7 @@ each_backend(
     });
 
     describe("where the application takes a loaded session's draft", () => {
-      test("rule 17: it is none any more in the manager that handed it over", async () => {
+      test("rule 17.5: it is none any more in the manager that handed it over", async () => {
         const { store, id, manager: first } = await open_cancelled(backend);
         await first.flush();
         first[Symbol.dispose]();

@@ -130,7 +130,7 @@ each_store((backend) => {
     ["that has nothing of it", []],
   ])("a conversation %s", (_what, begun) => {
     test.each(LINEAGES)(
-      "rule 1: save() that names %s stores what the conversation holds, once",
+      "rule 1.2: save() that names %s stores what the conversation holds, once",
       async (_name, given) => {
         const store = await open_recording(backend);
         await store.save("p", turns(1, "p"), { kind: "root" });
@@ -149,7 +149,7 @@ each_store((backend) => {
     );
   });
 
-  test("rule 1: save() that detaches a fork stores what the conversation holds", async () => {
+  test("rule 1.2: save() that detaches a fork stores what the conversation holds", async () => {
     const { store, id, manager, conversation } = await open_with_turns(backend, ["one"]);
     const fork = await manager.fork(id);
     conversation.turn("two");

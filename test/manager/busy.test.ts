@@ -46,7 +46,7 @@ each_backend(
   (backend) => {
     describe.each(PROVIDERS)("with %s", (_name, provider_class) => {
       test.each(["first", "second"] as const)(
-        "rule 3: start_new() is refused at every event of the %s turn of a session",
+        "rule 3.2: start_new() is refused at every event of the %s turn of a session",
         async (which) => {
           const outcomes: [EventName, unknown][] = [];
           for (const event of EVENTS) {
@@ -67,7 +67,7 @@ each_backend(
         },
       );
 
-      test("rule 3: start_new() in the first turn of a manager without a session is refused", async () => {
+      test("rule 3.2: start_new() in the first turn of a manager without a session is refused", async () => {
         const store = await open_recording(backend);
         const { manager, conversation } = open_session(store, { provider_class });
         const thrown: unknown[] = [];
@@ -81,7 +81,7 @@ each_backend(
         expect(await history_of(store, id)).toEqual(["two", "ok"]);
       });
 
-      test("rule 3: start_new() is refused from outside of listeners, too, until the answer is there", async () => {
+      test("rule 3.2: start_new() is refused from outside of listeners, too, until the answer is there", async () => {
         const store = await open_recording(backend);
         const gate = deferred();
         const { manager, conversation } = open_session(store, { provider_class, script: [{ gate: gate.promise }, {}] });
@@ -101,7 +101,7 @@ each_backend(
 
       /** A listener that is older than the manager hears of the end before the manager does. */
       test.each(["state_change", "message_complete"] as const)(
-        "rule 3: start_new() at the %s that ends a turn, heard before the manager hears of it, loses no turn",
+        "rule 3.2: start_new() at the %s that ends a turn, heard before the manager hears of it, loses no turn",
         async (event) => {
           const store = await open_recording(backend);
           const conversation = new Conversation(new provider_class([{}, {}]));
@@ -125,7 +125,7 @@ each_backend(
         },
       );
 
-      test("rule 3: start_new() at message_complete begins a session behind the turn", async () => {
+      test("rule 3.2: start_new() at message_complete begins a session behind the turn", async () => {
         const store = await open_recording(backend);
         const { manager, conversation } = open_session(store, { provider_class });
         const first = manager.start_new();
@@ -138,7 +138,7 @@ each_backend(
         expect(await history_of(store, second)).toEqual(["two", "ok"]);
       });
 
-      test("rule 3: start_new() at the state_change that ends a turn loses no turn", async () => {
+      test("rule 3.2: start_new() at the state_change that ends a turn loses no turn", async () => {
         const store = await open_recording(backend);
         const { manager, conversation } = open_session(store, { provider_class });
         const id = manager.start_new();
@@ -171,7 +171,7 @@ each_backend((backend) => {
   ];
 
   describe.each(["before_request", "prompt_send"] as const)("at %s", (event) => {
-    test.each(changes)("rule 3: %s is refused, though the state still says idle", async (_what, change) => {
+    test.each(changes)("rule 3.2: %s is refused, though the state still says idle", async (_what, change) => {
       const store = await open_recording(backend);
       await store.save("other", turns(1, "o"), { kind: "root" });
       const { manager, conversation } = open_session(store);
@@ -195,7 +195,7 @@ each_backend((backend) => {
     });
   });
 
-  test("rule 3: a conversation that tells of prompts but has no state is busy until its turn is complete", async () => {
+  test("rule 3.2: a conversation that tells of prompts but has no state is busy until its turn is complete", async () => {
     const store = await open_recording(backend);
     const { manager, conversation } = open_plain(store);
     const id = manager.start_new();
@@ -257,7 +257,7 @@ describe("a turn that ends without an answer", () => {
     ],
   ];
 
-  test.each(endings)("rule 3: behind %s start_new() works again", async (_what, open, run) => {
+  test.each(endings)("rule 3.2: behind %s start_new() works again", async (_what, open, run) => {
     const conversation = open();
     const { manager, id } = open_idle(conversation);
     await run(conversation);

@@ -41,7 +41,7 @@ test("rule 24: an inherited append or replace does not bypass a subclass that ov
   expect(other.conversation.messages).toEqual(conversation.messages);
 });
 
-test("rule 2: a store with replace and without append takes everything, over the revision it read", async () => {
+test("rule 2.4: a store with replace and without append takes everything, over the revision it read", async () => {
   const store = new RecordingStore(new InMemorySessionStore(), ["append", "update"]);
   await store.save("kept", turns(1));
   const { manager, conversation } = open_plain(store);
@@ -53,7 +53,7 @@ test("rule 2: a store with replace and without append takes everything, over the
   expect((await record_of(store, "kept")).messages).toEqual(conversation.messages);
 });
 
-test("rule 2: a store with append and without replace is begun with save", async () => {
+test("rule 2.4: a store with append and without replace is begun with save", async () => {
   const store = new RecordingStore(new InMemorySessionStore(), ["replace"]);
   const { manager, conversation } = open_plain(store);
   const id = manager.start_new();

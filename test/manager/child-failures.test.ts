@@ -6,7 +6,7 @@ import { open_plain, open_recording, open_session, record_of } from "../support/
 
 each_backend((backend) => {
   test.each(PROVIDERS)(
-    "rule 4: a child whose first save fails keeps its parent and its messages, with %s",
+    "rule 4.3: a child whose first save fails keeps its parent and its messages, with %s",
     async (_name, provider_class) => {
       const store = await open_recording(backend);
       const { manager, conversation, errors } = open_session(store, { provider_class });
@@ -25,7 +25,7 @@ each_backend((backend) => {
     },
   );
 
-  test("rule 4: a child's errors are heard at the parent's manager, a grandchild's too", async () => {
+  test("rule 4.4: a child's errors are heard at the parent's manager, a grandchild's too", async () => {
     const store = await open_recording(backend);
     const { manager, conversation, errors } = open_plain(store);
     const id = manager.start_new();
@@ -50,7 +50,7 @@ each_backend((backend) => {
     expect(texts((await record_of(store, grandchild_id)).messages)).toEqual(["two", "re: two"]);
   });
 
-  test("rule 4: a child is stored though its parent cannot be", async () => {
+  test("rule 4.2: a child is stored though its parent cannot be", async () => {
     const store = await open_recording(backend);
     const { manager, conversation, errors } = open_plain(store);
     const id = manager.start_new();
@@ -64,7 +64,7 @@ each_backend((backend) => {
     expect((await record_of(store, id)).metadata.kind).toBe("root");
   });
 
-  test("rule 4: flush() of the parent's manager tries again what a child could not store", async () => {
+  test("rule 4.3: flush() of the parent's manager tries again what a child could not store", async () => {
     const store = await open_recording(backend);
     const { manager, conversation } = open_plain(store);
     const id = manager.start_new();
@@ -79,7 +79,7 @@ each_backend((backend) => {
     expect((await record_of(store, child_id)).messages).toEqual(child.messages);
   });
 
-  test("rule 4: renaming a child's session loses nothing that the child saves meanwhile", async () => {
+  test("rule 4.3: renaming a child's session loses nothing that the child saves meanwhile", async () => {
     const store = await open_recording(backend);
     const { manager, conversation } = open_plain(store);
     const id = manager.start_new();

@@ -19,7 +19,7 @@ async function only_child_of(store: SessionStore, parent_id: string) {
 
 each_backend((backend) => {
   describe.each(PROVIDERS)("with %s", (_name, provider_class) => {
-    test("rule 4: a child has a session of its own, a detached fork of the parent's", async () => {
+    test("rule 4.2: a child has a session of its own, a detached fork of the parent's", async () => {
       const store = await open_recording(backend);
       const { manager, conversation } = open_session(store, { provider_class });
       const id = manager.start_new();
@@ -34,7 +34,7 @@ each_backend((backend) => {
       expect((await record_of(store, id)).messages).toEqual(conversation.messages);
     });
 
-    test("rule 4: two parallel children that begin with the parent's messages end whole, each", async () => {
+    test("rule 4.3: two parallel children that begin with the parent's messages end whole, each", async () => {
       const store = await open_recording(backend);
       const { manager, conversation, errors } = open_session(store, { provider_class });
       const id = manager.start_new();
@@ -59,7 +59,7 @@ each_backend((backend) => {
       expect(errors).toEqual([]);
     });
 
-    test("rule 4: a grandchild names the child", async () => {
+    test("rule 4.2: a grandchild names the child", async () => {
       const store = await open_recording(backend);
       const { manager, conversation } = open_session(store, { provider_class });
       const id = manager.start_new();
@@ -75,7 +75,7 @@ each_backend((backend) => {
       expect(below.metadata).toMatchObject({ kind: "child", detached: true });
     });
 
-    test("rule 4: a child outlives the turn and the parent's disposal", async () => {
+    test("rule 4.3: a child outlives the turn and the parent's disposal", async () => {
       const store = await open_recording(backend);
       const gate = deferred();
       const script = [{ gate: gate.promise }, {}];
@@ -95,7 +95,7 @@ each_backend((backend) => {
       expect(errors).toEqual([]);
     });
 
-    test("rule 4: a child that is disposed as soon as it has answered ends up whole", async () => {
+    test("rule 4.3: a child that is disposed as soon as it has answered ends up whole", async () => {
       const store = await open_recording(backend);
       const { manager, conversation } = open_session(store, { provider_class });
       const id = manager.start_new();
@@ -107,7 +107,7 @@ each_backend((backend) => {
       expect((await only_child_of(store, id)).messages).toEqual(messages);
     });
 
-    test("rule 4: a child that answers inside the parent's turn is stored with it", async () => {
+    test("rule 4.2: a child that answers inside the parent's turn is stored with it", async () => {
       const store = await open_recording(backend);
       const { manager, conversation } = open_session(store, { provider_class });
       const id = manager.start_new();
@@ -125,7 +125,7 @@ each_backend((backend) => {
     });
   });
 
-  test("rule 4: a child has its session before create_child returns, and answers at once", async () => {
+  test("rule 4.1: a child has its session before create_child returns, and answers at once", async () => {
     const store = await open_recording(backend);
     const { manager, conversation } = open_plain(store);
     const id = manager.start_new();
@@ -139,7 +139,7 @@ each_backend((backend) => {
     expect(metadata).toMatchObject({ kind: "child", detached: true, usage: { output_tokens: 7, requests: 1 } });
   });
 
-  test("rule 4: a child that is disposed at once has a record", async () => {
+  test("rule 4.3: a child that is disposed at once has a record", async () => {
     const store = await open_recording(backend);
     const { manager, conversation } = open_session(store);
     const id = manager.start_new();
@@ -152,7 +152,7 @@ each_backend((backend) => {
     expect(metadata).toMatchObject({ kind: "child", detached: true, message_count: 2 });
   });
 
-  test("rule 4: a child that stays silent has an empty record", async () => {
+  test("rule 4.1: a child that stays silent has an empty record", async () => {
     const store = await open_recording(backend);
     const { manager, conversation } = open_session(store);
     const id = manager.start_new();
@@ -163,7 +163,7 @@ each_backend((backend) => {
     expect(metadata).not.toHaveProperty("label");
   });
 
-  test("rule 4: a child's record is written behind the parent's pending writes", async () => {
+  test("rule 4.2: a child's record is written behind the parent's pending writes", async () => {
     const store = await open_recording(backend);
     const { manager, conversation } = open_plain(store);
     const id = manager.start_new();
@@ -185,7 +185,7 @@ each_backend((backend) => {
     expect(store.writes(id).slice(0, 2)).toEqual(store.writes().slice(0, 2));
   });
 
-  test("rule 4: without an active session a child has none", async () => {
+  test("rule 4.1: without an active session a child has none", async () => {
     const store = await open_recording(backend);
     const { manager, conversation } = open_session(store);
     await ask(conversation.spawn_child(), "alone");
@@ -193,7 +193,7 @@ each_backend((backend) => {
     expect(store.writes()).toEqual([]);
   });
 
-  test("rule 4: a child keeps naming the session in which it was begun", async () => {
+  test("rule 4.2: a child keeps naming the session in which it was begun", async () => {
     const store = await open_recording(backend);
     const { manager, conversation } = open_plain(store);
     const first = manager.start_new();
@@ -205,7 +205,7 @@ each_backend((backend) => {
     expect(await children_of(store, second)).toEqual([]);
   });
 
-  test("rule 4: the parent need not be stored, and options are the parent's", async () => {
+  test("rules 4.1 and 4.2: the parent need not be stored, and options are the parent's", async () => {
     const store = await open_recording(backend);
     const { manager, conversation } = open_plain(store, { auto_save: false });
     const id = manager.start_new();
@@ -227,7 +227,7 @@ each_backend((backend) => {
     expect((await only_child_of(store, id)).metadata).not.toHaveProperty("label");
   });
 
-  test("rule 4: the session of a checkpoint's child is a checkpoint without a label", async () => {
+  test("rule 4.6: the session of a checkpoint's child is a checkpoint without a label", async () => {
     const store = await open_recording(backend);
     const { manager, conversation } = open_session(store);
     const id = manager.start_new();

@@ -106,7 +106,7 @@ each_backend((backend) => {
 });
 
 describe("an id with control characters that a store holds", () => {
-  test("rule 9: is told raw as data, and never in the message of a conflict", async () => {
+  test("rule 9.2: is told raw as data, and never in the message of a conflict", async () => {
     const store = new InMemorySessionStore();
     await store.save(CLEARS_SCREEN, turns(1), { kind: "root" });
     const [ours, theirs] = [open_plain(store, { on_conflict: "error" }), open_plain(store)];
@@ -123,7 +123,7 @@ describe("an id with control characters that a store holds", () => {
     }
   });
 
-  test("rule 8: is not in what is said of missing or circular parents", async () => {
+  test("rules 8.4 and 8.6: is not in what is said of missing or circular parents", async () => {
     const store = new InMemorySessionStore();
     await store.save("fork", turns(1), { parent_id: CLEARS_SCREEN, fork_message_id: CLEARS_SCREEN });
     await store.save("s", turns(1), { kind: "root" });
@@ -141,7 +141,7 @@ describe("an id with control characters that a store holds", () => {
     expect(errors.map(({ error }) => (error as Error).message).filter((message) => CONTROL.test(message))).toEqual([]);
   });
 
-  test("rule 5: is not in the warning of the process", async () => {
+  test("rule 5.1: is not in the warning of the process", async () => {
     const heard: Error[] = [];
     const listener = (warning: Error) => warning.name === "SessionWarning" && heard.push(warning);
     process.on("warning", listener);

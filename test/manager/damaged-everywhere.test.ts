@@ -47,7 +47,7 @@ describe.each(INNER)("with encrypted sessions in a %s store", (_name, open) => {
     return inner;
   }
 
-  test.each(OPENINGS)("rule 7: load() with %s is refused and begins nothing", async (_what, options, labels) => {
+  test.each(OPENINGS)("rule 7.3: load() with %s is refused and begins nothing", async (_what, options, labels) => {
     const inner = await open_sealed(labels);
     const before = await contents_of(inner);
     const { manager, conversation } = open_plain(new EncryptedSessionStore(inner, options));
@@ -61,7 +61,7 @@ describe.each(INNER)("with encrypted sessions in a %s store", (_name, open) => {
     expect(["root", "fork"]).toContain(right.manager.current_session_id);
   });
 
-  test("rule 7: the current session and its conversation stay where load() is refused so", async () => {
+  test("rule 7.3: the current session and its conversation stay where load() is refused so", async () => {
     const inner = await open_sealed(true);
     const { manager, conversation } = open_plain(new EncryptedSessionStore(inner, SAME_NAME));
     const id = manager.start_new();
@@ -72,7 +72,7 @@ describe.each(INNER)("with encrypted sessions in a %s store", (_name, open) => {
     expect([manager.current_session_id, texts(conversation.messages)]).toEqual([id, ["one", "re: one"]]);
   });
 
-  test("rule 7: one session under another key among good ones is passed over and reported", async () => {
+  test("rule 7.2: one session under another key among good ones is passed over and reported", async () => {
     const inner = await open_sealed(true);
     await new EncryptedSessionStore(inner, SAME_NAME).save("newest", turns(1, "n"), {
       kind: "root",
@@ -96,7 +96,7 @@ describe("with files", () => {
   }
 
   test.each([1, 3])(
-    "rule 7: where each of %i sessions is damaged, load() is refused and begins nothing",
+    "rule 7.3: where each of %i sessions is damaged, load() is refused and begins nothing",
     async (count) => {
       const { path, store } = await open_directory();
       const names = Array.from({ length: count }, (_, n) => `torn-${n}`);
@@ -116,7 +116,7 @@ describe("with files", () => {
     },
   );
 
-  test("rule 7: where the parent of every session is damaged, load() is refused", async () => {
+  test("rule 7.3: where the parent of every session is damaged, load() is refused", async () => {
     const { path, store } = await open_directory();
     await store.save("root", turns(1), { kind: "root" });
     await store.save("fork", turns(1, "f"), { parent_id: "root" });
@@ -126,7 +126,7 @@ describe("with files", () => {
     expect(manager.current_session_id).toBeUndefined();
   });
 
-  test("rule 7: where there is no session at all, load() begins one", async () => {
+  test("rule 7.1: where there is no session at all, load() begins one", async () => {
     const { store } = await open_directory();
     const { manager, errors } = open_plain(store);
     await manager.load();

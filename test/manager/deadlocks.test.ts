@@ -50,7 +50,7 @@ const CALLS: [string, (opened: Opened, id: string) => Promise<unknown>][] = [
 
 each_backend(
   (backend) => {
-    test("rule 1: load(), flush() and disposal settle where the first write fails late, behind a prompt and its answer", async () => {
+    test("rule 1.8: load(), flush() and disposal settle where the first write fails late, behind a prompt and its answer", async () => {
       const { store, manager, conversation, id, held } = await open_with_late_failure(backend);
       const shown = texts(conversation.messages);
       const loaded = outcome_in_time(manager.load("other"), "load()");
@@ -65,7 +65,7 @@ each_backend(
     });
 
     describe.each(["behind", "before"])("where the first write fails %s the call", (when) => {
-      test.each(CALLS)("rule 1: %s settles, and so do flush() and disposal", async (what, call) => {
+      test.each(CALLS)("rule 1.8: %s settles, and so do flush() and disposal", async (what, call) => {
         const opened = await open_with_late_failure(backend);
         const { manager, held, id } = opened;
         if (when === "before") {
@@ -81,7 +81,7 @@ each_backend(
       });
     });
 
-    test("rule 1: load() and disposal settle where every write fails", async () => {
+    test("rule 1.8: load() and disposal settle where every write fails", async () => {
       const { store, manager, conversation } = await open_without_cleanup(backend);
       store.fail(WRITES_OF_MESSAGES, { times: Infinity }, EIO);
       manager.start_new();
@@ -113,7 +113,7 @@ each_backend(
     });
 
     test.each(["save", "load"] as const)(
-      "rule 1: a listener of %s that waits for operations of the same manager stops nothing",
+      "rule 1.8: a listener of %s that waits for operations of the same manager stops nothing",
       async (event) => {
         const { manager, conversation } = await open_without_cleanup(backend);
         const ended: Promise<string>[] = [];

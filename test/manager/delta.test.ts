@@ -7,7 +7,7 @@ import { open_plain, open_recording, open_session, record_of } from "../support/
 const WITH_APPEND = ["memory", "file"];
 
 each_backend((backend) => {
-  test.each(PROVIDERS)("rule 2: append receives only the new messages, with %s", async (_name, provider_class) => {
+  test.each(PROVIDERS)("rule 2.1: append receives only the new messages, with %s", async (_name, provider_class) => {
     const store = await open_recording(backend);
     const { manager, conversation } = open_session(store, { provider_class });
     const id = manager.start_new();
@@ -25,7 +25,7 @@ each_backend((backend) => {
     expect((await record_of(store, id)).messages).toEqual(conversation.messages);
   });
 
-  test("rule 2: nothing is read for a turn", async () => {
+  test("rule 2.1: nothing is read for a turn", async () => {
     const store = await open_recording(backend);
     const { manager, conversation } = open_plain(store);
     manager.start_new();
@@ -36,7 +36,7 @@ each_backend((backend) => {
     expect(store.of("load")).toEqual([]);
   });
 
-  test("rule 2: what a plain object copies at load is not taken for replaced", async () => {
+  test("rule 2.2: what a plain object copies at load is not taken for replaced", async () => {
     const store = await open_recording(backend);
     await store.save("kept", turns(2), { kind: "root" });
     const { manager, conversation } = open_plain(store);
@@ -50,7 +50,7 @@ each_backend((backend) => {
     expect((await record_of(store, "kept")).messages).toEqual(conversation.messages);
   });
 
-  test("rule 2: what a plain object makes of messages at load is not taken for replaced", async () => {
+  test("rule 2.2: what a plain object makes of messages at load is not taken for replaced", async () => {
     const store = await open_recording(backend);
     await store.save("kept", turns(1), { kind: "root" });
     const { manager, conversation } = open_plain(store);
@@ -67,7 +67,7 @@ each_backend((backend) => {
     ]);
   });
 
-  test("rule 2: the first turn of a loaded fork appends, and only what the fork owns", async () => {
+  test("rule 2.1: the first turn of a loaded fork appends, and only what the fork owns", async () => {
     const store = await open_recording(backend);
     await store.save("parent", turns(3), { kind: "root" });
     const { manager, conversation } = open_session(store);
@@ -81,7 +81,7 @@ each_backend((backend) => {
     expect((await record_of(store, fork)).messages).toEqual(conversation.messages.slice(4));
   });
 
-  test("rule 2: messages of the same content are the same, though every object is new", async () => {
+  test("rule 2.2: messages of the same content are the same, though every object is new", async () => {
     const store = await open_recording(backend);
     const { manager, conversation } = open_plain(store);
     manager.start_new();
@@ -96,7 +96,7 @@ each_backend((backend) => {
     expect(store.of("replace")).toHaveLength(1);
   });
 
-  test("rule 2: an auto-save after the conversation was replaced stores the new one whole", async () => {
+  test("rule 2.1: an auto-save after the conversation was replaced stores the new one whole", async () => {
     const store = await open_recording(backend);
     const { manager, conversation } = open_plain(store);
     const id = manager.start_new();
@@ -110,7 +110,7 @@ each_backend((backend) => {
     expect(store.of("replace", id).at(-1)?.messages).toHaveLength(4);
   });
 
-  test("rule 2: another id with the same content is another message", async () => {
+  test("rule 2.2: another id with the same content is another message", async () => {
     const store = await open_recording(backend);
     const { manager, conversation } = open_plain(store);
     const id = manager.start_new();
@@ -123,7 +123,7 @@ each_backend((backend) => {
     expect(ids((await record_of(store, id)).messages)).toEqual(["other", "a1"]);
   });
 
-  test("rule 2: an answer that got lost is not stored twice", async () => {
+  test("rule 2.1: an answer that got lost is not stored twice", async () => {
     const store = await open_recording(backend);
     const { manager, conversation, errors } = open_plain(store);
     store.lose_answer("replace");
@@ -139,7 +139,7 @@ each_backend((backend) => {
     expect(metadata).toMatchObject({ message_count: 4, usage: { input_tokens: 5, requests: 1 }, kind: "root" });
   });
 
-  test("rule 2: a state that is stored already is not written again", async () => {
+  test("rule 2.1: a state that is stored already is not written again", async () => {
     const store = await open_recording(backend);
     const { manager, conversation } = open_plain(store);
     manager.start_new();
@@ -153,7 +153,7 @@ each_backend((backend) => {
 }, WITH_APPEND);
 
 each_backend((backend) => {
-  test("rule 2: edits in place are stored by an explicit save()", async () => {
+  test("rule 2.3: edits in place are stored by an explicit save()", async () => {
     const store = await open_recording(backend);
     const { manager, conversation } = open_plain(store);
     const id = manager.start_new();
@@ -168,7 +168,7 @@ each_backend((backend) => {
     expect((await record_of(store, id)).messages).toEqual(conversation.messages);
   });
 
-  test("rule 2: an explicit save() flushes its session, and no other", async () => {
+  test("rule 2.3: an explicit save() flushes its session, and no other", async () => {
     const store = await open_recording(backend);
     const { manager, conversation } = open_plain(store);
     manager.start_new();
@@ -197,7 +197,7 @@ each_backend((backend) => {
     expect(resumed.conversation.messages).toHaveLength(8);
   });
 
-  test("rule 2: what the application took out of the conversation is gone after save()", async () => {
+  test("rule 2.3: what the application took out of the conversation is gone after save()", async () => {
     const store = await open_recording(backend);
     const { manager, conversation } = open_plain(store);
     const id = manager.start_new();
@@ -231,7 +231,7 @@ each_backend((backend) => {
 
 each_backend(
   (backend) => {
-    test("rule 2: everything goes through save, and nothing is read for a turn", async () => {
+    test("rule 2.4: everything goes through save, and nothing is read for a turn", async () => {
       const store = await open_recording(backend);
       const { manager, conversation } = open_plain(store);
       const id = manager.start_new();

@@ -4,12 +4,20 @@ import { SessionManager } from "@simulacra-ai/session";
 import { describe, expect, test } from "vitest";
 import { each_backend } from "../backends.js";
 import { ask, PROVIDERS, round } from "../core/helpers.js";
-import { texts } from "../support/messages.js";
-import { open_backend, open_plain, open_recording, open_session, record_of } from "../support/open-session.js";
+import { outcome_in_time } from "../support/in-time.js";
+import { texts, turns } from "../support/messages.js";
+import {
+  contents_of,
+  open_backend,
+  open_plain,
+  open_recording,
+  open_session,
+  record_of,
+} from "../support/open-session.js";
 
 each_backend((backend) => {
   describe.each(PROVIDERS)("with %s", (_name, provider_class) => {
-    test("rule 15: await using waits for the turn in flight to be answered, and stores it", async () => {
+    test("rule 15.5: await using waits for the turn in flight to be answered, and stores it", async () => {
       const store = await open_recording(backend);
       const conversation = new Conversation(new provider_class([{ text: "a long answer", chunks: 20 }]));
       let id = "";
@@ -22,7 +30,7 @@ each_backend((backend) => {
       expect((await record_of(store, id)).messages).toEqual(conversation.messages);
     });
 
-    test("rule 15: after an awaited prompt(), leaving an await using block leaves everything stored", async () => {
+    test("rule 15.5: after an awaited prompt(), leaving an await using block leaves everything stored", async () => {
       const { store, directory } = await open_backend(backend);
       const conversation = new Conversation(new provider_class([{ text: "hello" }, { text: "again" }]));
       {
@@ -41,7 +49,7 @@ each_backend((backend) => {
     test.each([
       ["fails before the stream", { fail_request: new Error("no") }],
       ["fails in the stream", { fail_stream: new Error("no") }],
-    ])("rule 15: await using ends where the turn in flight %s", async (_what, step) => {
+    ])("rule 15.5: await using ends where the turn in flight %s", async (_what, step) => {
       const store = await open_recording(backend);
       const conversation = new Conversation(new provider_class([{ text: "first" }, step]));
       let id = "";
@@ -58,7 +66,7 @@ each_backend((backend) => {
     test.each([
       ["is cancelled", (conversation: Conversation) => conversation.cancel_response()],
       ["ends with the conversation's disposal", (conversation: Conversation) => conversation[Symbol.dispose]()],
-    ])("rule 15: await using ends where the turn in flight %s", async (_what, end) => {
+    ])("rule 15.5: await using ends where the turn in flight %s", async (_what, end) => {
       const store = await open_recording(backend);
       const script = [{ text: "first" }, { gate: deferred().promise }];
       const { manager, conversation } = open_session(store, { provider_class, script });
@@ -77,7 +85,7 @@ each_backend((backend) => {
       expect(texts((await record_of(store, id)).messages)).toEqual(["one", "first"]);
     });
 
-    test("rule 15: await using waits for turns that follow each other without a pause", async () => {
+    test("rule 15.5: await using waits for turns that follow each other without a pause", async () => {
       const store = await open_recording(backend);
       const { manager, conversation } = open_session(store, { provider_class });
       const id = manager.start_new();
@@ -94,7 +102,7 @@ each_backend((backend) => {
       expect((await record_of(store, id)).messages).toEqual(conversation.messages);
     });
 
-    test("rule 15: using stops listening at once, and what was asked for is still written", async () => {
+    test("rule 15.1: using stops listening at once, and what was asked for is still written", async () => {
       const store = await open_recording(backend);
       const { manager, conversation, saves, errors } = open_session(store, { provider_class });
       let disposals = 0;
@@ -117,7 +125,7 @@ each_backend((backend) => {
   });
 
   test.each(["message_complete", "request_error", "dispose"] as const)(
-    "rule 15: a plain object without a state is waited for from prompt_send to %s",
+    "rule 15.5: a plain object without a state is waited for from prompt_send to %s",
     async (end) => {
       const store = await open_recording(backend);
       const { manager, conversation } = open_plain(store);
@@ -139,7 +147,7 @@ each_backend((backend) => {
     },
   );
 
-  test("rule 15: failures after using are still heard", async () => {
+  test("rule 15.1: failures after using are still heard", async () => {
     const store = await open_recording(backend);
     const { manager, conversation, errors } = open_plain(store);
     const id = manager.start_new();
@@ -156,7 +164,7 @@ each_backend((backend) => {
     expect((await record_of(store, id)).messages).toEqual(conversation.messages);
   });
 
-  test("rule 15: no listener is left on the conversation", async () => {
+  test("rule 15.1: no listener is left on the conversation", async () => {
     const store = await open_recording(backend);
     const { manager, conversation } = open_plain(store);
     manager.start_new();
@@ -165,7 +173,7 @@ each_backend((backend) => {
     expect(conversation.listener_count).toBe(0);
   });
 
-  test("rule 15: everything may be disposed twice, and in any order", async () => {
+  test("rule 15.6: everything may be disposed twice, and in any order", async () => {
     const store = await open_recording(backend);
     for (const first of ["manager", "conversation"]) {
       const { manager, conversation, errors } = open_session(store);
@@ -185,7 +193,7 @@ each_backend((backend) => {
     }
   });
 
-  test("rule 15: a conversation that is disposed disposes its manager", async () => {
+  test("rule 15.1: a conversation that is disposed disposes its manager", async () => {
     const store = await open_recording(backend);
     const { manager, conversation } = open_session(store);
     let disposals = 0;
@@ -198,7 +206,7 @@ each_backend((backend) => {
     expect((await record_of(store, id)).metadata.message_count).toBe(2);
   });
 
-  test("rule 15: a disposed manager begins nothing, and says so", async () => {
+  test("rule 15.1: a disposed manager begins nothing, and says so", async () => {
     const store = await open_recording(backend);
     const { manager, conversation } = open_plain(store);
     const id = manager.start_new();
@@ -212,7 +220,29 @@ each_backend((backend) => {
     expect([manager.current_session_id, conversation.messages.length]).toEqual([id, 2]);
   });
 
-  test("rule 15: await using disposes though a save still fails, and tells of it", async () => {
+  test.each<[string, (manager: SessionManager, id: string) => Promise<unknown>]>([
+    ["load", (manager) => manager.load("other")],
+    ["an attached fork", (manager) => manager.fork("other")],
+    ["rewind", (manager) => manager.rewind("a1")],
+    ["delete of the current session", (manager, id) => manager.delete(id)],
+  ])("rule 3.6: %s that waits when the manager is disposed rejects and changes nothing", async (_what, call) => {
+    const store = await open_recording(backend);
+    await store.save("mine", turns(2), { kind: "root" });
+    await store.save("other", turns(1, "o"), { kind: "root" });
+    const { manager, conversation } = open_plain(store, { auto_slug: false });
+    await manager.load("mine");
+    const before = await contents_of(store);
+    const held = store.hold(["load", "list", "save", "replace"]);
+    const outcome = outcome_in_time(call(manager, "mine"));
+    await held.reached;
+    manager[Symbol.dispose]();
+    held.release();
+    expect(await outcome).toBe("invalid_state");
+    expect([manager.current_session_id, texts(conversation.messages)]).toEqual(["mine", texts(turns(2))]);
+    expect(await contents_of(store)).toEqual(before);
+  });
+
+  test("rule 15.5: await using disposes though a save still fails, and tells of it", async () => {
     const store = await open_recording(backend);
     const { manager, conversation } = open_plain(store);
     let disposals = 0;

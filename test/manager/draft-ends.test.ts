@@ -73,7 +73,7 @@ async function with_draft(store: SessionStore): Promise<string> {
 
 each_backend(
   (backend) => {
-    test("rule 17: without auto_save a stored draft is handed over, and gone when its prompt is answered and stored", async () => {
+    test("rule 17.8: without auto_save a stored draft is handed over, and gone when its prompt is answered and stored", async () => {
       const { store } = await backend.open();
       const id = await with_draft(store);
       const { conversation, manager, stored } = opened(store, [{ text: "yes" }], { auto_save: false });
@@ -86,7 +86,7 @@ each_backend(
       expect([manager.draft, await stored(id)]).toEqual([undefined, undefined]);
     });
 
-    test("rule 17: with drafts: false nothing is handed over", async () => {
+    test("rule 17.8: with drafts: false nothing is handed over", async () => {
       const { store } = await backend.open();
       const id = await with_draft(store);
       const { manager, stored } = opened(store, [], { drafts: false });
@@ -100,7 +100,7 @@ each_backend(
       expect(await stored(id)).toBe("two");
     });
 
-    test("rule 17: a rewind leaves the draft, and a later turn takes it", async () => {
+    test("rule 17.4: a rewind leaves the draft, and a later turn takes it", async () => {
       const { store } = await backend.open();
       const { conversation, manager, ask, fail, stored } = opened(store, [
         { text: "1" },
@@ -124,7 +124,7 @@ each_backend(
   ["memory", "file"],
 );
 
-test("rule 17: load() right behind a cancelled turn hands over the newest draft, and a later turn takes it", async () => {
+test("rule 17.5: load() right behind a cancelled turn hands over the newest draft, and a later turn takes it", async () => {
   const store = new DraftStore();
   const half = { text: "half of it", chunks: 2, gate: new Promise<void>(() => undefined) };
   const { conversation, manager, ask, stored } = opened(store, [half, { text: "yes" }], {
@@ -148,7 +148,7 @@ test("rule 17: load() right behind a cancelled turn hands over the newest draft,
   expect([manager.draft, await stored(id)]).toEqual([undefined, undefined]);
 });
 
-test("rule 17: load() of another session does not wait for the draft of one that cannot be stored", async () => {
+test("rule 17.2: load() of another session does not wait for the draft of one that cannot be stored", async () => {
   const store = new DraftStore();
   const other = await with_draft(store);
   store.replace = async () => Promise.reject(new Error("full"));
@@ -159,7 +159,7 @@ test("rule 17: load() of another session does not wait for the draft of one that
   expect(prompt_of(manager.draft)).toBe("two");
 });
 
-test("rule 17: a failed turn's draft does not outlive the next turn, though that one's draft cannot be stored", async () => {
+test("rule 17.3: a failed turn's draft does not outlive the next turn, though that one's draft cannot be stored", async () => {
   const store = new DraftStore();
   const { manager, ask, fail, stored, errors } = opened(store, [FAILS, { text: "yes", delay_ms: 10 }]);
   const id = manager.start_new();
@@ -173,7 +173,7 @@ test("rule 17: a failed turn's draft does not outlive the next turn, though that
   expect([await stored(id), errors]).toEqual([undefined, ["draft"]]);
 });
 
-test("rule 17: a prompt without an id leaves no draft behind its turn", async () => {
+test("rule 17.3: a prompt without an id leaves no draft behind its turn", async () => {
   const store = new DraftStore();
   const conversation = new PlainConversation();
   const manager = new SessionManager(store, conversation);
@@ -189,7 +189,7 @@ test("rule 17: a prompt without an id leaves no draft behind its turn", async ()
   expect(await store.load(id)).not.toHaveProperty("draft");
 });
 
-describe("rule 17: discard_draft()", () => {
+describe("rule 17.7: discard_draft()", () => {
   test("that fails leaves the draft", async () => {
     const store = new DraftStore();
     const id = await with_draft(store);
@@ -247,7 +247,7 @@ test.each([
   expect(open).toThrow(expect.objectContaining({ code: "invalid_input" }) as Error);
 });
 
-test("rule 17: with an interval of Infinity a draft is stored at the beginning of its turn and at its end", async () => {
+test("rule 17.1: with an interval of Infinity a draft is stored at the beginning of its turn and at its end", async () => {
   const store = new DraftStore();
   const written = vi.spyOn(store, "set_draft");
   const step = { text: "in many pieces", chunks: 10, delay_ms: 2, fail_stream: new Error("cut") };
@@ -259,7 +259,7 @@ test("rule 17: with an interval of Infinity a draft is stored at the beginning o
   expect(written.mock.calls.map(([, draft]) => draft?.partial !== undefined)).toEqual([false, true]);
 });
 
-test("rule 17: of two resume_draft() at once the second is invalid_state", async () => {
+test("rule 17.6: of two resume_draft() at once the second is invalid_state", async () => {
   const store = new InMemorySessionStore();
   const id = await with_draft(store);
   const { conversation, manager } = opened(store, [{ text: "yes" }, { text: "again" }]);

@@ -35,7 +35,7 @@ async function opened(backend: Backend, steps: ScriptedStep[], options: SessionM
 
 each_backend(
   (backend) => {
-    test("rule 17: the prompt is stored before there is an answer, the answer as far as it has come", async () => {
+    test("rule 17.1: the prompt is stored before there is an answer, the answer as far as it has come", async () => {
       const text = "an answer that comes in pieces";
       const { conversation, manager, stored } = await opened(backend, [{ text, chunks: 3, gate: never() }]);
       await conversation.prompt("what was typed");
@@ -45,7 +45,7 @@ each_backend(
       expect(conversation.messages).toEqual([]);
     });
 
-    test("rule 17: a completed turn has no draft", async () => {
+    test("rule 17.3: a completed turn has no draft", async () => {
       const { conversation, manager, stored } = await opened(backend, [
         { text: "yes", chunks: 2, delay_ms: 2 * INTERVAL_MS },
       ]);
@@ -58,7 +58,7 @@ each_backend(
     test.each([
       ["a failed request", { fail_request: new Error("no network") }],
       ["a failed stream", { text: "as far as this", fail_stream: new Error("cut") }],
-    ])("rule 17: %s leaves the draft until the next prompt", async (_, step) => {
+    ])("rule 17.4: %s leaves the draft until the next prompt", async (_, step) => {
       const { conversation, manager, stored } = await opened(backend, [step, { text: "yes" }]);
       await conversation.prompt("one").catch(() => undefined);
       await vi.waitFor(() => expect(conversation.state).toBe("idle"));
@@ -69,7 +69,7 @@ each_backend(
       expect([manager.draft, await stored()]).toEqual([undefined, undefined]);
     });
 
-    test("rule 17: a cancelled turn leaves what had come of the answer", async () => {
+    test("rule 17.4: a cancelled turn leaves what had come of the answer", async () => {
       const { conversation, manager, stored } = await opened(
         backend,
         [{ text: "half of it", chunks: 2, gate: never() }],
@@ -83,7 +83,7 @@ each_backend(
       expect(prompt_of(await stored())).toBe("one");
     });
 
-    test("rule 17: load hands the draft over, and resume_draft sends its prompt again", async () => {
+    test("rules 17.5 and 17.6: load hands the draft over, and resume_draft sends its prompt again", async () => {
       const { store, conversation, manager, id } = await opened(backend, [{ text: "lost", gate: never() }]);
       await conversation.prompt("one");
       await manager.flush();
@@ -104,7 +104,7 @@ each_backend(
       await expect(resumed.resume_draft()).rejects.toMatchObject({ code: "invalid_state" });
     });
 
-    test("rule 17: discard_draft drops it", async () => {
+    test("rule 17.7: discard_draft drops it", async () => {
       const { conversation, manager, stored } = await opened(backend, [{ fail_request: new Error("no") }]);
       await conversation.prompt("one").catch(() => undefined);
       await manager.flush();
@@ -133,7 +133,7 @@ each_backend(
     });
 
     test.each<SessionManagerOptions>([{ drafts: false }, { auto_save: false }])(
-      "rule 17: %o keeps none",
+      "rule 17.8: %o keeps none",
       async (options) => {
         const { conversation, manager, stored } = await opened(backend, [{ fail_request: new Error("no") }], options);
         await manager.save();
@@ -158,7 +158,7 @@ describe("with a store of its own", () => {
     }
   }
 
-  test("rule 17: the answer is refreshed at most once an interval", async () => {
+  test("rule 17.1: the answer is refreshed at most once an interval", async () => {
     const store = new CountingStore();
     const conversation = new Conversation(new StreamingProvider([{ text: "x".repeat(40), chunks: 40, delay_ms: 5 }]));
     await using manager = new SessionManager(store, conversation, { draft_interval_ms: 100 });
@@ -170,7 +170,7 @@ describe("with a store of its own", () => {
     expect(store.written.length).toBeLessThanOrEqual(Math.ceil(elapsed / 100) + 1);
   });
 
-  test("rule 17: a turn that has ended before its draft is written leaves none", async () => {
+  test("rule 17.3: a turn that has ended before its draft is written leaves none", async () => {
     const store = new CountingStore();
     const conversation = new Conversation(new StreamingProvider([{ text: "quick" }]));
     let release = (): void => undefined;
@@ -188,7 +188,7 @@ describe("with a store of its own", () => {
     expect(store.written).toEqual([]);
   });
 
-  test("rule 17: a draft that cannot be stored is reported, and costs nothing else", async () => {
+  test("rule 17.2: a draft that cannot be stored is reported, and costs nothing else", async () => {
     class FailingStore extends CountingStore {
       override async set_draft(): Promise<void> {
         throw new Error("no room");
@@ -207,7 +207,7 @@ describe("with a store of its own", () => {
     expect((await store.load(id))?.messages).toHaveLength(2);
   });
 
-  test("rule 17: a failed turn's draft does not outlive a later turn that completes before its own is written", async () => {
+  test("rule 17.3: a failed turn's draft does not outlive a later turn that completes before its own is written", async () => {
     class SlowStore extends CountingStore {
       override async set_draft(id: string, draft: SessionDraft | undefined): Promise<void> {
         await new Promise((resolve) => setTimeout(resolve, 50));
@@ -232,7 +232,7 @@ describe("with a store of its own", () => {
   test.each([
     ["in the middle of a stream", { text: "half of it", gate: never() }],
     ["behind a failed stream", { text: "half of it", chunks: 2, delay_ms: 5, fail_stream: new Error("cut") }],
-  ])("rule 17: flush() %s stores what has come of the answer", async (_, step) => {
+  ])("rule 17.2: flush() %s stores what has come of the answer", async (_, step) => {
     const store = new CountingStore();
     const conversation = new Conversation(new StreamingProvider([step]));
     const manager = new SessionManager(store, conversation);
@@ -268,7 +268,7 @@ async function rivals(store: InMemorySessionStore, steps: ScriptedStep[]) {
   return { conversation, manager, id, draft_of };
 }
 
-describe("rule 17: through a conflict", () => {
+describe("rule 17.4: through a conflict", () => {
   test("a turn that is stored in the fork leaves no draft in the session, however slow that was", async () => {
     const store = new HeldStore();
     const { conversation, manager, id, draft_of } = await rivals(store, [{ text: "yes" }]);
@@ -308,7 +308,7 @@ describe("rule 17: through a conflict", () => {
   });
 });
 
-test("rule 17: a turn that goes on in another session leaves no draft in the one that it began in", async () => {
+test("rule 17.3: a turn that goes on in another session leaves no draft in the one that it began in", async () => {
   const store = new InMemorySessionStore();
   const conversation = new Conversation(new StreamingProvider([{ text: "yes", chunks: 2, delay_ms: INTERVAL_MS }]));
   const manager = new SessionManager(store, conversation);

@@ -21,7 +21,7 @@ each_backend((backend) => {
   describe.each(["at once", "when the write has begun", "while an earlier write is held"])(
     "an edit in place %s",
     (when) => {
-      test("rule 1: is not stored with the turn that was complete before", async () => {
+      test("rule 1.4: is not stored with the turn that was complete before", async () => {
         const store = await open_recording(backend);
         const { manager, conversation, saves } = open_plain(store);
         const id = manager.start_new();
@@ -42,7 +42,7 @@ each_backend((backend) => {
         expect(texts(saves.at(-1)?.messages)).toEqual(said("one"));
       });
 
-      test("rule 1: is not stored with a turn of the engine that was complete before", async () => {
+      test("rule 1.4: is not stored with a turn of the engine that was complete before", async () => {
         const store = await open_recording(backend);
         const conversation = new Conversation(new StreamingProvider([{}, {}]));
         const { manager } = observe(store, conversation);
@@ -61,7 +61,7 @@ each_backend((backend) => {
         expect(texts((await record_of(store, id)).messages)).toEqual(["one", "ok"]);
       });
 
-      test("rule 2: is stored by the next save()", async () => {
+      test("rule 2.3: is stored by the next save()", async () => {
         const store = await open_recording(backend);
         const { manager, conversation } = open_plain(store);
         const id = manager.start_new();
@@ -81,7 +81,7 @@ each_backend((backend) => {
     },
   );
 
-  test("rule 1: an edit in place between a save that fails and its retry is not stored", async () => {
+  test("rule 1.4: an edit in place between a save that fails and its retry is not stored", async () => {
     const store = await open_recording(backend);
     const { manager, conversation } = open_plain(store);
     const id = manager.start_new();
@@ -111,7 +111,7 @@ each_backend((backend) => {
     expect(histories).toContainEqual(said("of the child"));
   });
 
-  test("rule 8: an edit in place while a detached fork is written is not stored with the fork", async () => {
+  test("rule 8.8: an edit in place while a detached fork is written is not stored with the fork", async () => {
     const store = await open_recording(backend);
     const { manager, conversation } = open_plain(store);
     const id = manager.start_new();

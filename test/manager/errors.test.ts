@@ -29,7 +29,7 @@ function open_deaf(count: number) {
 }
 
 describe("nobody listening", () => {
-  test("rule 5: failures that nobody hears become one warning per manager", async () => {
+  test("rule 5.1: failures that nobody hears become one warning per manager", async () => {
     const heard = warnings();
     const { store, opened } = open_deaf(2);
     store.fail_saves({ times: Infinity });
@@ -49,7 +49,7 @@ describe("nobody listening", () => {
     }
   });
 
-  test("rule 5: with a listener there is no warning", async () => {
+  test("rule 5.1: with a listener there is no warning", async () => {
     const heard = warnings();
     const store = new RecordingStore(new InMemorySessionStore());
     store.fail_saves();
@@ -63,7 +63,7 @@ describe("nobody listening", () => {
     expect(errors[0]?.error).toMatchObject({ message: "disk on fire" });
   });
 
-  test("rule 5: a failure after the last listener left is a warning again", async () => {
+  test("rule 5.1: a failure after the last listener left is a warning again", async () => {
     const heard = warnings();
     const { store, opened } = open_deaf(1);
     const { manager, conversation } = opened[0]!;
@@ -77,7 +77,7 @@ describe("nobody listening", () => {
     expect(heard).toHaveLength(1);
   });
 
-  test("rule 5: a failure that a caller hears of is not reported as well", async () => {
+  test("rule 5.4: a failure that a caller hears of is not reported as well", async () => {
     const heard = warnings();
     const { store, opened } = open_deaf(1);
     const { manager, conversation } = opened[0]!;
@@ -126,7 +126,7 @@ each_backend((backend) => {
   );
 
   test.each(PROVIDERS)(
-    "rule 5: listeners of the manager that throw disturb nothing, with %s",
+    "rule 5.2: listeners of the manager that throw disturb nothing, with %s",
     async (_name, provider_class) => {
       const store = await open_recording(backend);
       const { manager, conversation, errors, saves } = open_session(store, { provider_class });
@@ -157,7 +157,7 @@ each_backend((backend) => {
   );
 });
 
-test("rule 5: a listener of lifecycle_error that throws is a warning", async () => {
+test("rule 5.2: a listener of lifecycle_error that throws is a warning", async () => {
   const heard = warnings();
   const { store, opened } = open_deaf(1);
   const { manager, conversation } = opened[0]!;

@@ -6,7 +6,7 @@ import { open_plain, open_recording, open_session, record_of } from "../support/
 
 each_backend((backend) => {
   describe.each(PROVIDERS)("with %s", (_name, provider_class) => {
-    test("rule 1: a save event tells the id and all messages, inherited ones included, frozen", async () => {
+    test("rule 1.9: a save event tells the id and all messages, inherited ones included, frozen", async () => {
       const store = await open_recording(backend);
       await store.save("parent", turns(1));
       const { manager, conversation, saves } = open_session(store, { provider_class });
@@ -25,7 +25,7 @@ each_backend((backend) => {
     });
   });
 
-  test("rule 1: an event's messages do not change when the conversation goes on", async () => {
+  test("rule 1.9: an event's messages do not change when the conversation goes on", async () => {
     const store = await open_recording(backend);
     const { manager, conversation, saves } = open_plain(store);
     manager.start_new();
@@ -39,7 +39,7 @@ each_backend((backend) => {
     expect(saves[1]?.messages[0]).not.toHaveProperty("id");
   });
 
-  test("rule 1: the application's own objects are not frozen", async () => {
+  test("rule 1.9: the application's own objects are not frozen", async () => {
     const store = await open_recording(backend);
     await store.save("kept", turns(1));
     const { manager, conversation } = open_plain(store);
@@ -61,7 +61,7 @@ each_backend((backend) => {
     expect(conversation.messages[0]!.id).toBe("still mine");
   });
 
-  test("rule 1: a load event tells the id and all messages, frozen", async () => {
+  test("rule 1.9: a load event tells the id and all messages, frozen", async () => {
     const store = await open_recording(backend);
     await store.save("parent", turns(1));
     await store.save("fork", turns(1, "f"), { parent_id: "parent", fork_message_id: "a1" });
@@ -75,7 +75,7 @@ each_backend((backend) => {
     expect(Object.isFrozen(conversation.messages)).toBe(false);
   });
 
-  test("rule 1: current_session_id is the loaded session's when load is heard", async () => {
+  test("rule 1.9: current_session_id is the loaded session's when load is heard", async () => {
     const store = await open_recording(backend);
     await store.save("kept", turns(1));
     const { manager, conversation } = open_plain(store);
@@ -85,7 +85,7 @@ each_backend((backend) => {
     expect(heard).toEqual(["kept", "kept", 2]);
   });
 
-  test("rule 1: a state is stored when its save event is heard", async () => {
+  test("rule 1.9: a state is stored when its save event is heard", async () => {
     const store = await open_recording(backend);
     const { manager, conversation } = open_plain(store);
     const stored: Promise<number>[] = [];

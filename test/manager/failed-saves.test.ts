@@ -79,7 +79,7 @@ const WRITING_WAYS_ON: [string, (opened: Opened) => unknown, current: string[] |
 
 each_backend((backend) => {
   test.each([...WAYS_ON, ...WRITING_WAYS_ON])(
-    "rule 10: turns whose saves failed are stored though %s comes before the retry",
+    "rule 10.2: turns whose saves failed are stored though %s comes before the retry",
     async (_what, go_on, current) => {
       const opened = await open_with_failed_saves(backend);
       const { store, manager, conversation, conflicts } = opened;
@@ -96,7 +96,7 @@ each_backend((backend) => {
   );
 
   test.each(WAYS_ON)(
-    "rule 10: turns whose saves failed are stored though %s comes while the store still fails",
+    "rule 10.2: turns whose saves failed are stored though %s comes while the store still fails",
     async (_what, go_on, current) => {
       const opened = await open_with_failed_saves(backend);
       const { store, manager, conversation, conflicts } = opened;
@@ -113,7 +113,7 @@ each_backend((backend) => {
     },
   );
 
-  test("rule 10: of several histories that were replaced while the store failed, each is stored", async () => {
+  test("rules 10.1 and 10.2: of several histories that were replaced while the store failed, each is stored", async () => {
     const { store, manager, conversation, conflicts } = await open_with_failed_saves(backend);
     for (const text of ["four", "five"]) {
       conversation.clear();
@@ -130,7 +130,7 @@ each_backend((backend) => {
   });
 
   test.each(["the first write", "a later write"])(
-    "rule 10: a turn whose save fails late, behind clear(), is stored: %s",
+    "rule 10.2: a turn whose save fails late, behind clear(), is stored: %s",
     async (which) => {
       const store = await open_recording(backend);
       const { manager, conversation } = open_plain(store);
@@ -168,7 +168,7 @@ each_backend((backend) => {
     expect([manager.last_error, manager.pending]).toEqual([undefined, 0]);
   });
 
-  test("rule 15: flush() stores what a failed save() was to store, and nothing that came later", async () => {
+  test("rule 15.3: flush() stores what a failed save() was to store, and nothing that came later", async () => {
     const store = await open_recording(backend);
     const { manager, conversation } = open_plain(store, { auto_save: false });
     const id = manager.start_new();
@@ -182,7 +182,7 @@ each_backend((backend) => {
     expect(await history_of(store, id)).toEqual(said("one", "two"));
   });
 
-  test("rule 10: with overwrite, nothing of a replaced history is stored by the retry", async () => {
+  test("rule 10.6: with overwrite, nothing of a replaced history is stored by the retry", async () => {
     const store = await open_recording(backend);
     const { manager, conversation } = open_plain(store, { on_replace: "overwrite" });
     const id = manager.start_new();
@@ -199,7 +199,7 @@ each_backend((backend) => {
     expect(await others_than(store, id)).toEqual([]);
   });
 
-  test("rule 4: turns of a child whose saves failed are stored though its conversation is cleared", async () => {
+  test("rule 4.3: turns of a child whose saves failed are stored though its conversation is cleared", async () => {
     const store = await open_recording(backend);
     const { manager, conversation } = open_plain(store);
     manager.start_new();
@@ -234,7 +234,7 @@ each_backend((backend) => {
       return { ...opened, id, conflicts, shown };
     }
 
-    test("rule 15: every turn is stored when the manager is closed", async () => {
+    test("rules 1.3 and 15.5: every turn is stored when the manager is closed", async () => {
       const store = await open_recording(backend);
       const { manager, conversation, conflicts, shown } = await load_again(store);
       const saved = saved_with(manager, "three");
@@ -251,7 +251,7 @@ each_backend((backend) => {
       expect([repeated(histories), conflicts]).toEqual([[], []]);
     });
 
-    test("rule 15: every turn is stored where flush() comes before the next turn", async () => {
+    test("rule 1.3: every turn is stored where flush() comes before the next turn", async () => {
       const store = await open_recording(backend);
       const { manager, conversation, conflicts, shown } = await load_again(store);
       await manager.flush();
@@ -266,7 +266,7 @@ each_backend((backend) => {
     });
   });
 
-  test("rule 4: a child's session that its parent loads loses no turn of either conversation", async () => {
+  test("rule 4.3: a child's session that its parent loads loses no turn of either conversation", async () => {
     const store = await open_recording(backend);
     const { manager, conversation } = open_plain(store);
     const id = manager.start_new();
@@ -290,7 +290,7 @@ each_backend((backend) => {
     expect(repeated(histories)).toEqual([]);
   });
 
-  test("rule 27: a rename that succeeds does not make a failed save good", async () => {
+  test("rules 1.3 and 27: a rename that succeeds does not make a failed save good", async () => {
     const { store, id, manager } = await open_with_failed_saves(backend);
     store.heal();
     store.fail(["append", "replace"], { times: Infinity });
@@ -304,7 +304,7 @@ each_backend((backend) => {
     expect(await history_of(store, id)).toEqual(said("one", "two", "three"));
   });
 
-  test("rule 27: a save of another session does not make a failed save good", async () => {
+  test("rules 1.3 and 27: a save of another session does not make a failed save good", async () => {
     const { store, id, manager, conversation } = await open_with_failed_saves(backend);
     store.heal();
     store.fail_saves({ id, times: Infinity });
@@ -322,7 +322,7 @@ each_backend((backend) => {
 
 each_backend(
   (backend) => {
-    test("rule 9: without revisions, a write behind load() compares with what is stored", async () => {
+    test("rule 9.6: without revisions, a write behind load() compares with what is stored", async () => {
       const store = await open_recording(backend);
       await store.save("s", turns(1), { kind: "root" });
       const [ours, theirs] = [open_plain(store), open_plain(store)];
@@ -337,7 +337,7 @@ each_backend(
       expect([...histories.values()]).toContainEqual([...texts(turns(1))!, ...said("theirs")]);
     });
 
-    test("rule 9: without revisions, the retry of a failed write compares with what is stored", async () => {
+    test("rule 9.6: without revisions, the retry of a failed write compares with what is stored", async () => {
       const store = await open_recording(backend);
       const [ours, theirs] = [open_plain(store), open_plain(store)];
       const id = ours.manager.start_new();

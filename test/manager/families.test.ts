@@ -36,7 +36,7 @@ describe(`a family of ${COUNT} sessions`, () => {
     expect(await store.list()).toEqual([]);
   });
 
-  test("rule 8: a chain of parents is read, rewound and deleted", async () => {
+  test("rule 8.4: a chain of parents is read, rewound and deleted", async () => {
     const store = new InMemorySessionStore();
     await store.save("fork-0", turns(1, "0 "), { kind: "root" });
     for (let n = 1; n < COUNT; n += 1) {

@@ -17,7 +17,7 @@ import { RecordingStore } from "../support/recording-store.js";
 
 each_backend((backend) => {
   test.each(PROVIDERS)(
-    "rule 15: flush() resolves when everything asked for is stored, children included, with %s",
+    "rule 15.2: flush() resolves when everything asked for is stored, children included, with %s",
     async (_name, provider_class) => {
       const store = await open_recording(backend);
       const { manager, conversation } = open_session(store, { provider_class });
@@ -35,7 +35,7 @@ each_backend((backend) => {
     },
   );
 
-  test("rule 15: flush() tries again what failed, in the newest state", async () => {
+  test("rule 15.3: flush() tries again what failed, in the newest state", async () => {
     const store = await open_recording(backend);
     const { manager, conversation, errors, saves } = open_plain(store);
     const id = manager.start_new("mine");
@@ -49,7 +49,7 @@ each_backend((backend) => {
     expect(saves.map(({ messages }) => messages.length)).toEqual([0, 2]);
   });
 
-  test("rule 15: flush() rejects where it still fails, and tries again the next time", async () => {
+  test("rule 15.3: flush() rejects where it still fails, and tries again the next time", async () => {
     const store = await open_recording(backend);
     const { manager, conversation, errors } = open_plain(store);
     const id = manager.start_new();
@@ -64,7 +64,7 @@ each_backend((backend) => {
     expect((await record_of(store, id)).messages).toEqual(conversation.messages);
   });
 
-  test("rule 15: what failed in a session left behind is tried again, too", async () => {
+  test("rule 15.3: what failed in a session left behind is tried again, too", async () => {
     const store = await open_recording(backend);
     const { manager, conversation } = open_plain(store);
     const first = manager.start_new();
@@ -79,7 +79,7 @@ each_backend((backend) => {
     expect((await record_of(store, first)).metadata.message_count).toBe(2);
   });
 
-  test("rule 15: an explicit save that failed is tried again by flush()", async () => {
+  test("rule 15.3: an explicit save that failed is tried again by flush()", async () => {
     const store = await open_recording(backend);
     const { manager, conversation, errors } = open_plain(store, { auto_save: false });
     const id = manager.start_new();
@@ -91,7 +91,7 @@ each_backend((backend) => {
     expect([metadata.label, messages, errors]).toEqual(["mine", turns(1), []]);
   });
 
-  test("rule 15: a session deleted after its save failed stays deleted", async () => {
+  test("rule 15.3: a session deleted after its save failed stays deleted", async () => {
     const store = await open_recording(backend);
     const { manager, conversation } = open_plain(store);
     const id = manager.start_new();
@@ -103,7 +103,7 @@ each_backend((backend) => {
     expect(await store.load(id)).toBeUndefined();
   });
 
-  test("rule 15: flush() with nothing to do does nothing", async () => {
+  test("rule 15.2: flush() with nothing to do does nothing", async () => {
     const store = await open_recording(backend);
     const { manager } = open_plain(store);
     await manager.flush();
@@ -114,7 +114,7 @@ each_backend((backend) => {
 
 each_backend(
   (backend) => {
-    test("rule 15: after flush() every session that was written is at rest, and after await using", async () => {
+    test("rule 15.2: after flush() every session that was written is at rest, and after await using", async () => {
       const { store, directory = "" } = await open_backend(backend);
       const { manager, conversation } = open_plain(store);
       await store.save("renamed", turns(1));
@@ -149,7 +149,7 @@ class FlushableStore extends InMemorySessionStore {
 
 const open_flushable = () => new RecordingStore(new FlushableStore());
 
-test("rule 15: flush() flushes every session written since the last time, once", async () => {
+test("rule 15.2: flush() flushes every session written since the last time, once", async () => {
   const store = open_flushable();
   const { manager, conversation } = open_plain(store);
   const first = manager.start_new();
@@ -169,7 +169,7 @@ test("rule 15: flush() flushes every session written since the last time, once",
   expect(store.of("flush")).toHaveLength(1);
 });
 
-test("rule 15: a flush joins the one under way, so await using returns behind it", async () => {
+test("rule 15.2: a flush joins the one under way, so await using returns behind it", async () => {
   const store = open_flushable();
   const { manager, conversation } = open_plain(store);
   const first = manager.start_new();
@@ -193,7 +193,7 @@ test("rule 15: a flush joins the one under way, so await using returns behind it
   expect(store.of("flush").map(({ id }) => id)).toEqual([first, second]);
 });
 
-test("rule 15: a flush under way that fails does not fail the one that joins it, which tries again", async () => {
+test("rule 15.3: a flush under way that fails does not fail the one that joins it, which tries again", async () => {
   const store = open_flushable();
   const { manager, conversation } = open_plain(store);
   const id = manager.start_new();
@@ -204,7 +204,7 @@ test("rule 15: a flush under way that fails does not fail the one that joins it,
   expect(store.of("flush").map((call) => call.id)).toEqual([id, id]);
 });
 
-test("rule 15: one session that cannot be flushed does not keep the others from it", async () => {
+test("rule 15.3: one session that cannot be flushed does not keep the others from it", async () => {
   const store = open_flushable();
   const { manager, conversation } = open_plain(store);
   const first = manager.start_new();
@@ -219,7 +219,7 @@ test("rule 15: one session that cannot be flushed does not keep the others from 
   expect(store.of("flush", second)).toHaveLength(1);
 });
 
-test("rule 15: flush() does not wait for a turn in flight", async () => {
+test("rule 15.2: flush() does not wait for a turn in flight", async () => {
   const store = open_flushable();
   const gate = deferred();
   const { manager, conversation } = open_session(store, { script: [{ gate: gate.promise }] });

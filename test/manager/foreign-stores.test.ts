@@ -51,7 +51,7 @@ describe.each(NO_ENTRIES)("a store that lists %s", (_what, no_entry) => {
     return { store, ...open_plain(store) };
   }
 
-  test("rule 21: list() leaves that out and reports it", async () => {
+  test("rules 7.5 and 21: list() leaves that out and reports it", async () => {
     const { manager, errors } = await open_with_no_entry();
     expect(ids(await manager.list())?.sort()).toEqual(["a", "b", "fork"]);
     expect(errors.length).toBeGreaterThan(0);
@@ -60,7 +60,7 @@ describe.each(NO_ENTRIES)("a store that lists %s", (_what, no_entry) => {
     expect(ids(await manager.list({ parent_id: "a" }))).toEqual(["fork"]);
   });
 
-  test("rule 7: load() takes the newest of the others", async () => {
+  test("rule 7.5: load() takes the newest of the others", async () => {
     const { manager, errors } = await open_with_no_entry();
     await manager.load();
     expect(["a", "b", "fork"]).toContain(manager.current_session_id);
@@ -101,7 +101,7 @@ describe.each(NO_ENTRIES)("a store that lists %s", (_what, no_entry) => {
 });
 
 test.each(NO_LISTS)(
-  "rule 25: where a store's list is %s, list() and load() say that the storage failed",
+  "rules 7.5 and 25: where a store's list is %s, list() and load() say that the storage failed",
   async (...args) => {
     const [, no_list] = args;
     const store = await open_careless();
@@ -129,7 +129,7 @@ const NO_SESSIONS: [string, unknown][] = [
 ];
 
 test.each(NO_SESSIONS)(
-  "rule 25: where a store loads %s, load(id) rejects and nothing changes",
+  "rules 7.5 and 25: where a store loads %s, load(id) rejects and nothing changes",
   async (_what, no_session) => {
     const store = await open_careless();
     const { manager, conversation } = open_plain(store);
@@ -169,7 +169,7 @@ async function write_session(store: SessionStore, directory: string, parent_id: 
 each_backend(
   (backend) => {
     test.each(BAD_PARENTS)(
-      "rule 8: where the parent of a session is %s, its own messages are read",
+      "rule 8.6: where the parent of a session is %s, its own messages are read",
       async (...args) => {
         const [, parent_id] = args;
         const { store, directory = "" } = await open_backend(backend);

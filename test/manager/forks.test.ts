@@ -13,7 +13,7 @@ import {
 
 each_backend((backend) => {
   test.each(PROVIDERS)(
-    "rule 8: a fork goes on from the parent and leaves it alone, with %s",
+    "rule 8.1: a fork goes on from the parent and leaves it alone, with %s",
     async (_name, provider) => {
       const store = await open_recording(backend);
       await store.save("parent", turns(2), { kind: "root" });
@@ -48,7 +48,7 @@ each_backend((backend) => {
     ["u2", 3],
     ["a2", 4],
   ])("at message %s", (message_id, count) => {
-    test("rule 8: message_id forks after that message, inclusive", async () => {
+    test("rule 8.1: message_id forks after that message, inclusive", async () => {
       const store = await open_recording(backend);
       await store.save("parent", turns(2));
       const { manager, conversation } = open_plain(store);
@@ -62,7 +62,7 @@ each_backend((backend) => {
     });
   });
 
-  test("rule 8: message_id may be a message that the parent inherits", async () => {
+  test("rule 8.1: message_id may be a message that the parent inherits", async () => {
     const store = await open_recording(backend);
     await store.save("root", turns(2));
     await store.save("parent", turns(1, "p"), { kind: "fork", parent_id: "root", fork_message_id: "a2" });
@@ -74,7 +74,7 @@ each_backend((backend) => {
     expect(ids(conversation.messages)).toEqual(["u1", "a1"]);
   });
 
-  test("rule 8: an unknown message_id is invalid_input, and nothing changes", async () => {
+  test("rule 8.2: an unknown message_id is invalid_input, and nothing changes", async () => {
     const store = await open_recording(backend);
     await store.save("parent", turns(1));
     const before = await contents_of(store);
@@ -89,7 +89,7 @@ each_backend((backend) => {
     expect(await contents_of(store)).toEqual(before);
   });
 
-  test("rule 8: a missing parent is not_found, and nothing changes", async () => {
+  test("rule 8.2: a missing parent is not_found, and nothing changes", async () => {
     const store = await open_recording(backend);
     const { manager, conversation } = open_plain(store);
     const id = manager.start_new();
@@ -106,7 +106,7 @@ each_backend((backend) => {
     expect(await contents_of(store)).toEqual(before);
   });
 
-  test("rule 8: a fork of an empty parent inherits nothing, ever", async () => {
+  test("rule 8.3: a fork of an empty parent inherits nothing, ever", async () => {
     const store = await open_recording(backend);
     const { manager, conversation } = open_plain(store);
     const parent = manager.start_new();
@@ -135,7 +135,7 @@ each_backend((backend) => {
     expect(await metadata_of(store, fork)).toMatchObject({ parent_id: parent, fork_message_count: 2 });
   });
 
-  test("rule 8: where ids repeat, the count decides what a fork inherits", async () => {
+  test("rule 8.5: where ids repeat, the count decides what a fork inherits", async () => {
     const store = await open_recording(backend);
     const same = () => user("again", "same");
     await store.save("parent", [same(), assistant("a", "a1"), same(), assistant("b", "a2"), same()]);
@@ -146,7 +146,7 @@ each_backend((backend) => {
     expect(ids(conversation.messages)).toEqual(["same", "a1", "same", "a2", "same"]);
   });
 
-  test("rule 8: where messages have no ids, the count decides what a fork inherits", async () => {
+  test("rule 8.5: where messages have no ids, the count decides what a fork inherits", async () => {
     const store = await open_recording(backend);
     const { manager, conversation } = open_plain(store);
     const parent = manager.start_new();
@@ -162,7 +162,7 @@ each_backend((backend) => {
   });
 
   describe("with detached", () => {
-    test.each(PROVIDERS)("rule 8: the conversation's messages stay as they are, with %s", async (_name, provider) => {
+    test.each(PROVIDERS)("rule 8.8: the conversation's messages stay as they are, with %s", async (_name, provider) => {
       const store = await open_recording(backend);
       await store.save("parent", turns(1, "p"), { kind: "root", label: "parent's" });
       const { manager, conversation, loads } = open_session(store, { provider_class: provider });
@@ -183,7 +183,7 @@ each_backend((backend) => {
       expect((await record_of(store, first)).messages).toEqual(held);
     });
 
-    test("rule 8: nothing of the parent is inherited", async () => {
+    test("rule 8.8: nothing of the parent is inherited", async () => {
       const store = await open_recording(backend);
       await store.save("parent", turns(1, "p"));
       const { manager, conversation } = open_plain(store);
@@ -193,7 +193,7 @@ each_backend((backend) => {
       expect(conversation.messages).toEqual([]);
     });
 
-    test("rule 8: message_id says where the parent was, for provenance", async () => {
+    test("rule 8.8: message_id says where the parent was, for provenance", async () => {
       const store = await open_recording(backend);
       await store.save("parent", turns(2));
       const { manager } = open_plain(store);
@@ -202,7 +202,7 @@ each_backend((backend) => {
     });
   });
 
-  test("rule 8: with auto_slug an attached fork takes the parent's label, marked as a fork", async () => {
+  test("rule 8.7: with auto_slug an attached fork takes the parent's label, marked as a fork", async () => {
     const store = await open_recording(backend);
     await store.save("parent", turns(1), { label: "Journey", label_source: "user" });
     const { manager, conversation } = open_plain(store);
@@ -215,7 +215,7 @@ each_backend((backend) => {
     expect((await metadata_of(store, again)).label).toBe("Journey (fork) (fork)");
   });
 
-  test("rule 8: without auto_slug, or without a parent's label, a fork has none", async () => {
+  test("rule 8.7: without auto_slug, or without a parent's label, a fork has none", async () => {
     const store = await open_recording(backend);
     await store.save("labelled", turns(1), { label: "Journey" });
     await store.save("bare", turns(1));

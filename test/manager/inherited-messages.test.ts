@@ -20,7 +20,7 @@ async function open_fork(backend: Backend) {
 }
 
 each_backend((backend) => {
-  test("rule 2: an edit in place of what a fork inherits is stored by an explicit save()", async () => {
+  test("rule 2.3: an edit in place of what a fork inherits is stored by an explicit save()", async () => {
     const { store, manager, conversation, fork, resume } = await open_fork(backend);
     Object.assign(conversation.messages[0]!.content[0]!, { text: "edited" });
     await manager.save();
@@ -28,7 +28,7 @@ each_backend((backend) => {
     expect((await record_of(store, "parent")).messages).toEqual(turns(2));
   });
 
-  test("rule 2: what a fork inherited and the application took out does not come back", async () => {
+  test("rule 2.3: what a fork inherited and the application took out does not come back", async () => {
     const { store, manager, conversation, fork, resume } = await open_fork(backend);
     conversation.load(turns(2).slice(2));
     conversation.turn("on");
@@ -50,7 +50,7 @@ each_backend((backend) => {
     expect(await resume(fork)).toEqual(texts(conversation.messages));
   });
 
-  test("rule 1: a save that waits is not stored as detached because the application cuts afterwards", async () => {
+  test("rule 1.4: a save that waits is not stored as detached because the application cuts afterwards", async () => {
     const { store, manager, conversation, fork, resume } = await open_fork(backend);
     const held = store.hold_save({ id: fork });
     conversation.turn("first");

@@ -16,7 +16,7 @@ const FORK_POINTS: [string, Partial<SessionMetadata>, number][] = [
 ];
 
 each_backend((backend) => {
-  test("rule 8: a chain of 60 parents is resolved, each record read once", async () => {
+  test("rule 8.4: a chain of 60 parents is resolved, each record read once", async () => {
     const store = await open_recording(backend);
     await store.save("s0", turns(1, "0."), { kind: "root" });
     for (let n = 1; n < 60; n += 1) {
@@ -39,7 +39,7 @@ each_backend((backend) => {
     expect(ids(store.of("load").slice(60))).toEqual(["s59"]); // whether it is still there, once the fork is written
   });
 
-  test("rule 8: in a chain, each fork cuts what it inherits at its own point", async () => {
+  test("rule 8.4: in a chain, each fork cuts what it inherits at its own point", async () => {
     const store = await open_recording(backend);
     await store.save("root", turns(3), { kind: "root" });
     await store.save("middle", turns(2, "m"), { kind: "fork", parent_id: "root", fork_message_id: "a2" });
@@ -49,7 +49,7 @@ each_backend((backend) => {
     expect(ids(conversation.messages)).toEqual(["u1", "a1", "u2", "a2", "mu1", "ma1", "lu1", "la1"]);
   });
 
-  test("rule 8: what comes behind a detached session is not read", async () => {
+  test("rule 8.8: what comes behind a detached session is not read", async () => {
     const store = await open_recording(backend);
     await store.save("root", turns(1, "r"));
     await store.save("detached", turns(1, "d"), { parent_id: "root", detached: true });
@@ -62,7 +62,7 @@ each_backend((backend) => {
   });
 
   test.each([[["a", "a"]], [["a", "b", "a"]], [["a", "b", "c", "d", "b"]]])(
-    "rule 8: a cycle is lineage, and nothing changes: %j",
+    "rule 8.4: a cycle is lineage, and nothing changes: %j",
     async (chain) => {
       const store = await open_recording(backend);
       for (const [index, parent_id] of chain.slice(1).entries()) {
@@ -82,7 +82,7 @@ each_backend((backend) => {
     },
   );
 
-  test.each(FORK_POINTS)("rule 8: %s", async (_what, point, inherited) => {
+  test.each(FORK_POINTS)("rule 8.5: %s", async (_what, point, inherited) => {
     const store = await open_recording(backend);
     await store.save("parent", turns(2), { kind: "root" });
     await store.save("fork", turns(1, "f"), { kind: "fork", parent_id: "parent", ...point });
@@ -95,7 +95,7 @@ each_backend((backend) => {
     expect(texts((await record_of(store, "fork")).messages)).toEqual(["question f1", "answer f1", "on", "re: on"]);
   });
 
-  test("rule 8: of two messages with the fork point's id, the count tells which", async () => {
+  test("rule 8.5: of two messages with the fork point's id, the count tells which", async () => {
     const store = await open_recording(backend);
     await store.save("parent", [user("x", "same"), assistant("y", "a1"), user("x", "same"), assistant("z", "a2")]);
     await store.save("fork", [], { parent_id: "parent", fork_message_id: "same", fork_message_count: 3 });
@@ -107,7 +107,7 @@ each_backend((backend) => {
   test.each([
     ["what the count says", { fork_message_count: 3 }, 3],
     ["everything", {}, 4],
-  ])("rule 8: where the parent lost the fork point, %s is loaded, and reported", async (_what, count, inherited) => {
+  ])("rule 8.6: where the parent lost the fork point, %s is loaded, and reported", async (_what, count, inherited) => {
     const store = await open_recording(backend);
     await store.save("parent", turns(2), { kind: "root" });
     await store.save("fork", turns(1, "f"), { kind: "fork", parent_id: "parent", fork_message_id: "lost", ...count });
@@ -119,7 +119,7 @@ each_backend((backend) => {
     expect((errors[0]?.error as Error).message).toMatch(/lost.*fork.*parent/);
   });
 
-  test("rule 8: where the parent is gone, what remains is loaded, and reported", async () => {
+  test("rule 8.6: where the parent is gone, what remains is loaded, and reported", async () => {
     const store = await open_recording(backend);
     await store.save("fork", turns(1, "f"), { kind: "fork", parent_id: "gone", fork_message_id: "a1" });
     await store.save("leaf", turns(1, "l"), { kind: "fork", parent_id: "fork", fork_message_id: "fa1" });
@@ -133,7 +133,7 @@ each_backend((backend) => {
     expect((await record_of(store, "leaf")).messages).toHaveLength(4);
   });
 
-  test("rule 8: a fork of a session that lacks some of its past says so", async () => {
+  test("rule 8.6: a fork of a session that lacks some of its past says so", async () => {
     const store = await open_recording(backend);
     await store.save("parent", turns(1), { kind: "fork", parent_id: "gone", fork_message_id: "a0" });
     const { manager, conversation, errors } = open_plain(store);
@@ -145,7 +145,7 @@ each_backend((backend) => {
 
 each_backend(
   (backend) => {
-    test("rule 8: a damaged parent is corrupt, and nothing changes", async () => {
+    test("rule 8.4: a damaged parent is corrupt, and nothing changes", async () => {
       const { store, directory = "" } = await open_backend(backend);
       await store.save("parent", turns(1));
       await store.save("fork", turns(1, "f"), { kind: "fork", parent_id: "parent" });

@@ -44,7 +44,7 @@ async function settle(): Promise<void> {
 }
 
 each_backend((backend) => {
-  test("rule 5: an async listener that fails is reported, and nothing is left unhandled", async () => {
+  test("rule 5.3: an async listener that fails is reported, and nothing is left unhandled", async () => {
     const unhandled = unhandled_rejections();
     const { store } = await open_backend(backend);
     await store.save("other", turns(1), { kind: "root" });
@@ -72,7 +72,7 @@ each_backend((backend) => {
 
 each_backend(
   (backend) => {
-    test("rule 5: an async listener of conflict that fails is reported", async () => {
+    test("rule 5.3: an async listener of conflict that fails is reported", async () => {
       const unhandled = unhandled_rejections();
       const { store } = await open_backend(backend);
       await store.save("s", turns(1), { kind: "root" });
@@ -94,7 +94,7 @@ each_backend(
   ["memory", "file"],
 );
 
-test("rule 5: an async listener of lifecycle_error that fails is a warning at most, and no error of its own", async () => {
+test("rule 5.3: an async listener of lifecycle_error that fails is a warning at most, and no error of its own", async () => {
   const [unhandled, heard] = [unhandled_rejections(), warnings()];
   const store = new RecordingStore(new InMemorySessionStore());
   const conversation = new PlainConversation();
@@ -115,7 +115,7 @@ test("rule 5: an async listener of lifecycle_error that fails is a warning at mo
   expect(heard.length).toBeLessThanOrEqual(1);
 });
 
-test("rule 5: where nobody hears of it, an async listener that fails is one warning", async () => {
+test("rule 5.3: where nobody hears of it, an async listener that fails is one warning", async () => {
   const [unhandled, heard] = [unhandled_rejections(), warnings()];
   const conversation = new PlainConversation();
   const manager = new SessionManager(new InMemorySessionStore(), conversation);
@@ -130,7 +130,7 @@ test("rule 5: where nobody hears of it, an async listener that fails is one warn
   expect(heard.map(({ message }) => message)).toEqual([expect.stringContaining("listener of save")]);
 });
 
-test("rule 5: a listener whose thenable is no promise is reported, too", async () => {
+test("rule 5.3: a listener whose thenable is no promise is reported, too", async () => {
   const unhandled = unhandled_rejections();
   const manager = new SessionManager(new InMemorySessionStore(), new PlainConversation());
   const told: string[] = [];
@@ -147,7 +147,7 @@ test("rule 5: a listener whose thenable is no promise is reported, too", async (
   expect(unhandled).toEqual([]);
 });
 
-test("rule 5: a listener that failed is called again, until it is removed", async () => {
+test("rule 5.3: a listener that failed is called again, until it is removed", async () => {
   const unhandled = unhandled_rejections();
   const conversation = new PlainConversation();
   const manager = new SessionManager(new InMemorySessionStore(), conversation);

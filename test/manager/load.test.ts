@@ -24,7 +24,7 @@ each_backend((backend) => {
     expect(store.writes()).toHaveLength(1);
   });
 
-  test("rule 7: load() takes the newest root or fork, not the children and checkpoints that are newer", async () => {
+  test("rule 7.1: load() takes the newest root or fork, not the children and checkpoints that are newer", async () => {
     const store = await open_recording(backend);
     await stored(store, "root", 1, { kind: "root" });
     await stored(store, "fork", 3, { kind: "fork", parent_id: "root", detached: true });
@@ -41,7 +41,7 @@ each_backend((backend) => {
     expect(manager.current_session_id).toBe("fork");
   });
 
-  test("rule 7: load() knows the kinds of sessions that an older version stored", async () => {
+  test("rule 7.1: load() knows the kinds of sessions that an older version stored", async () => {
     const store = await open_recording(backend);
     await stored(store, "root", 1);
     await stored(store, "fork", 2, { parent_id: "root" });
@@ -52,7 +52,7 @@ each_backend((backend) => {
     expect(manager.current_session_id).toBe("fork");
   });
 
-  test("rule 7: load() takes a child where there is nothing else", async () => {
+  test("rule 7.1: load() takes a child where there is nothing else", async () => {
     const store = await open_recording(backend);
     await stored(store, "child", 1, { kind: "child", parent_id: "gone", detached: true });
     await stored(store, "checkpoint", 2, {
@@ -66,7 +66,7 @@ each_backend((backend) => {
     expect([manager.current_session_id, errors]).toEqual(["checkpoint", []]);
   });
 
-  test("rule 7: of two that are equally new, load() takes the one with the lower id", async () => {
+  test("rule 7.1: of two that are equally new, load() takes the one with the lower id", async () => {
     const store = await open_recording(backend);
     await stored(store, "b", 1);
     await stored(store, "a", 1);
@@ -76,7 +76,7 @@ each_backend((backend) => {
     expect(manager.current_session_id).toBe("B");
   });
 
-  test("rule 7: load() begins a new session where there is none", async () => {
+  test("rule 7.1: load() begins a new session where there is none", async () => {
     const store = await open_recording(backend);
     const { manager, conversation, loads } = open_session(store);
     await manager.load();
@@ -96,7 +96,7 @@ each_backend((backend) => {
     expect([manager.current_session_id, errors]).toEqual(["older", []]);
   });
 
-  test("rule 7: load() reports a session of which the parents form a cycle, and goes on", async () => {
+  test("rule 7.2: load() reports a session of which the parents form a cycle, and goes on", async () => {
     const store = await open_recording(backend);
     await stored(store, "sound", 1);
     await stored(store, "one", 2, { parent_id: "two" });
@@ -111,7 +111,7 @@ each_backend((backend) => {
     ]);
   });
 
-  test("rule 7: load() does not take a store that fails for one with damaged sessions", async () => {
+  test("rule 7.2: load() does not take a store that fails for one with damaged sessions", async () => {
     const store = await open_recording(backend);
     await stored(store, "older", 1);
     await stored(store, "newer", 2);
@@ -121,7 +121,7 @@ each_backend((backend) => {
     expect([manager.current_session_id, errors]).toEqual([undefined, []]);
   });
 
-  test("rule 7: load(id) of a missing session is not_found, and nothing changes", async () => {
+  test("rule 7.4: load(id) of a missing session is not_found, and nothing changes", async () => {
     const store = await open_recording(backend);
     const { manager, conversation, loads } = open_plain(store);
     const id = manager.start_new();
@@ -154,7 +154,7 @@ each_backend((backend) => {
 
 each_backend(
   (backend) => {
-    test("rule 7: load() reports a damaged session and takes the next one", async () => {
+    test("rule 7.2: load() reports a damaged session and takes the next one", async () => {
       const { store, directory = "" } = await open_backend(backend);
       await stored(store, "sound", 1, { kind: "root" });
       await stored(store, "torn", 2, { kind: "root" });
@@ -170,7 +170,7 @@ each_backend(
       expect(manager.current_session_id).toBe("sound");
     });
 
-    test("rule 7: load() reports a fork of which the parent is damaged, and takes the next one", async () => {
+    test("rule 7.2: load() reports a fork of which the parent is damaged, and takes the next one", async () => {
       const { store, directory = "" } = await open_backend(backend);
       await stored(store, "sound", 1, { kind: "root" });
       await stored(store, "torn", 2, { kind: "root" });
@@ -183,7 +183,7 @@ each_backend(
       expect(errors.every(({ error }) => (error as { code?: string }).code === "corrupt")).toBe(true);
     });
 
-    test("rule 7: load() is corrupt where every session is damaged, and leaves them as they are", async () => {
+    test("rule 7.3: load() is corrupt where every session is damaged, and leaves them as they are", async () => {
       const { store, directory = "" } = await open_backend(backend);
       await stored(store, "torn", 2);
       await writeFile(join(directory, "torn.json"), "{");

@@ -14,7 +14,7 @@ const AUTO_START = { auto_start: true } as SessionManagerOptions;
 
 each_backend((backend) => {
   describe.each(PROVIDERS)("with %s", (_name, provider_class) => {
-    test("rule 5: turns of a manager that has no session are reported once, not one by one", async () => {
+    test("rule 19.1: turns of a manager that has no session are reported once, not one by one", async () => {
       const store = await open_recording(backend);
       const { manager, conversation, errors } = open_session(store, { provider_class });
       await ask(conversation, "one");
@@ -26,7 +26,7 @@ each_backend((backend) => {
       expect([manager.current_session_id, store.writes()]).toEqual([undefined, []]);
     });
 
-    test("rule 5: with auto_start a turn begins a session instead", async () => {
+    test("rule 19.2: with auto_start a turn begins a session instead", async () => {
       const store = await open_recording(backend);
       const { manager, conversation, errors } = open_session(store, { provider_class, ...AUTO_START });
       expect(manager.current_session_id).toBeUndefined();
@@ -41,7 +41,7 @@ each_backend((backend) => {
     });
   });
 
-  test("rule 5: a turn behind the deletion of the current session is reported, each time anew", async () => {
+  test("rule 19.1: a turn behind the deletion of the current session is reported, each time anew", async () => {
     const store = await open_recording(backend);
     const { manager, conversation, errors } = open_plain(store);
     conversation.turn("before any session");
@@ -58,7 +58,7 @@ each_backend((backend) => {
     }
   });
 
-  test("rule 5: a turn behind a load that was refused is reported once", async () => {
+  test("rule 19.1: a turn behind a load that was refused is reported once", async () => {
     const store = await open_recording(backend);
     const { manager, conversation, errors } = open_plain(store);
     await expect(manager.load("missing")).rejects.toMatchObject({ code: "not_found" });
@@ -70,7 +70,7 @@ each_backend((backend) => {
     expect(texts(conversation.messages)).toEqual(said("one", "two"));
   });
 
-  test("rule 5: without auto_save, a turn without a session is not reported", async () => {
+  test("rule 19.1: without auto_save, a turn without a session is not reported", async () => {
     const store = await open_recording(backend);
     const { manager, conversation, errors } = open_plain(store, { auto_save: false });
     conversation.turn("one");
@@ -78,7 +78,7 @@ each_backend((backend) => {
     expect([errors, store.writes()]).toEqual([[], []]);
   });
 
-  test("rule 5: with auto_start a turn behind the deletion of the current session begins another one", async () => {
+  test("rule 19.2: with auto_start a turn behind the deletion of the current session begins another one", async () => {
     const store = await open_recording(backend);
     const { manager, conversation, errors } = open_plain(store, AUTO_START);
     conversation.turn("one");
@@ -93,7 +93,7 @@ each_backend((backend) => {
   });
 });
 
-test("rule 5: a turn without a session that nobody hears of is a warning of the process", async () => {
+test("rules 5.1 and 19.1: a turn without a session that nobody hears of is a warning of the process", async () => {
   const warnings: Error[] = [];
   const listener = (warning: Error) => warning.name === "SessionWarning" && warnings.push(warning);
   process.on("warning", listener);
@@ -128,52 +128,58 @@ each_backend((backend) => {
     return { store, ...opened };
   }
 
-  test.each(TAKING_OVER)("rule 3: %s stores the turns that are in no session, as one of their own", async (...args) => {
-    const [, take_over, shown] = args;
-    const opened = await open_with_turns();
-    const { store, manager, conversation } = opened;
-    await take_over(opened);
-    expect(texts(conversation.messages)).toEqual(shown);
-    conversation.turn("three");
-    await manager.flush();
-    const current = manager.current_session_id!;
-    const { metadata, history } = await only_other(store, current, "other");
-    expect(history).toEqual(said("one", "two"));
-    expect(metadata).toMatchObject({ kind: "root", label: "one", label_source: "auto", message_count: 4 });
-    expect(metadata.usage).toMatchObject({ requests: 2, output_tokens: 2 });
-    expect(metadata).not.toHaveProperty("parent_id");
-    expect(await history_of(store, current)).toEqual([...shown, ...said("three")]);
-    await manager.load("other");
-    manager.start_new();
-    await manager.flush();
-    const copies = [...(await histories_of(store)).values()].filter((history) => history.includes("one"));
-    expect(copies).toHaveLength(1);
-  });
+  test.each(TAKING_OVER)(
+    "rule 19.3: %s stores the turns that are in no session, as one of their own",
+    async (...args) => {
+      const [, take_over, shown] = args;
+      const opened = await open_with_turns();
+      const { store, manager, conversation } = opened;
+      await take_over(opened);
+      expect(texts(conversation.messages)).toEqual(shown);
+      conversation.turn("three");
+      await manager.flush();
+      const current = manager.current_session_id!;
+      const { metadata, history } = await only_other(store, current, "other");
+      expect(history).toEqual(said("one", "two"));
+      expect(metadata).toMatchObject({ kind: "root", label: "one", label_source: "auto", message_count: 4 });
+      expect(metadata.usage).toMatchObject({ requests: 2, output_tokens: 2 });
+      expect(metadata).not.toHaveProperty("parent_id");
+      expect(await history_of(store, current)).toEqual([...shown, ...said("three")]);
+      await manager.load("other");
+      manager.start_new();
+      await manager.flush();
+      const copies = [...(await histories_of(store)).values()].filter((history) => history.includes("one"));
+      expect(copies).toHaveLength(1);
+    },
+  );
 
-  test("rule 3: load() without an id stores the turns that are in no session", async () => {
+  test("rule 19.3: load() without an id stores the turns that are in no session", async () => {
     const { store, manager } = await open_with_turns();
     await manager.load();
     await manager.flush();
     expect([...(await histories_of(store)).values()]).toContainEqual(said("one", "two"));
   });
 
-  test.each(REJECTING)("rule 3: %s is refused where those turns cannot be stored", async (_what, take_over, shown) => {
-    const opened = await open_with_turns();
-    const { store, manager, conversation } = opened;
-    const before = await contents_of(store);
-    store.fail_saves({ times: Infinity });
-    await expect(take_over(opened)).rejects.toThrow("disk on fire");
-    expect(texts(conversation.messages)).toEqual(said("one", "two"));
-    expect([manager.current_session_id, await contents_of(store)]).toEqual([undefined, before]);
-    store.heal();
-    await take_over(opened);
-    await manager.flush();
-    expect(texts(conversation.messages)).toEqual(shown);
-    const copies = [...(await histories_of(store)).values()].filter((history) => history.includes("one"));
-    expect(copies).toEqual([said("one", "two")]);
-  });
+  test.each(REJECTING)(
+    "rule 19.4: %s is refused where those turns cannot be stored",
+    async (_what, take_over, shown) => {
+      const opened = await open_with_turns();
+      const { store, manager, conversation } = opened;
+      const before = await contents_of(store);
+      store.fail_saves({ times: Infinity });
+      await expect(take_over(opened)).rejects.toThrow("disk on fire");
+      expect(texts(conversation.messages)).toEqual(said("one", "two"));
+      expect([manager.current_session_id, await contents_of(store)]).toEqual([undefined, before]);
+      store.heal();
+      await take_over(opened);
+      await manager.flush();
+      expect(texts(conversation.messages)).toEqual(shown);
+      const copies = [...(await histories_of(store)).values()].filter((history) => history.includes("one"));
+      expect(copies).toEqual([said("one", "two")]);
+    },
+  );
 
-  test("rule 3: behind start_new() those turns stay to be stored until flush() succeeds", async () => {
+  test("rule 19.4: behind start_new() those turns stay to be stored until flush() succeeds", async () => {
     const { store, manager, conversation } = await open_with_turns();
     store.fail_saves({ times: Infinity });
     const id = manager.start_new();
@@ -187,7 +193,7 @@ each_backend((backend) => {
     expect(manager.last_error).toBeUndefined();
   });
 
-  test("rule 3: turns behind the deletion of the current session are stored by the next load()", async () => {
+  test("rule 19.3: turns behind the deletion of the current session are stored by the next load()", async () => {
     const { store, manager, conversation } = await open_with_turns();
     const id = manager.start_new();
     conversation.turn("deleted");
@@ -201,21 +207,24 @@ each_backend((backend) => {
     expect(histories).toHaveLength(3);
   });
 
-  test.each(TAKING_OVER)("rule 3: before %s, messages that the application loaded are not stored", async (...args) => {
-    const [, take_over] = args;
-    const store = await open_recording(backend);
-    await store.save("other", turns(1, "o"), { kind: "root" });
-    const opened = open_plain(store);
-    opened.conversation.load(turns(2, "x"));
-    await take_over(opened);
-    await opened.manager.flush();
-    expect(await others_than(store, opened.manager.current_session_id)).toEqual(
-      opened.manager.current_session_id === "other" ? [] : ["other"],
-    );
-    expect(opened.errors).toEqual([]);
-  });
+  test.each(TAKING_OVER)(
+    "rule 19.5: before %s, messages that the application loaded are not stored",
+    async (...args) => {
+      const [, take_over] = args;
+      const store = await open_recording(backend);
+      await store.save("other", turns(1, "o"), { kind: "root" });
+      const opened = open_plain(store);
+      opened.conversation.load(turns(2, "x"));
+      await take_over(opened);
+      await opened.manager.flush();
+      expect(await others_than(store, opened.manager.current_session_id)).toEqual(
+        opened.manager.current_session_id === "other" ? [] : ["other"],
+      );
+      expect(opened.errors).toEqual([]);
+    },
+  );
 
-  test.each(TAKING_OVER)("rule 3: before %s, turns behind such messages are stored", async (...args) => {
+  test.each(TAKING_OVER)("rule 19.3: before %s, turns behind such messages are stored", async (...args) => {
     const [, take_over] = args;
     const store = await open_recording(backend);
     await store.save("other", turns(1, "o"), { kind: "root" });
@@ -228,7 +237,7 @@ each_backend((backend) => {
     expect(histories.filter((history) => String(history.slice(-2)) === String(said("one")))).toHaveLength(1);
   });
 
-  test("rule 3: turns that a detached fork took over are not stored again", async () => {
+  test("rule 19.5: turns that a detached fork took over are not stored again", async () => {
     const { store, manager } = await open_with_turns();
     const fork = await manager.fork("other", { detached: true });
     await manager.load("other");
@@ -244,7 +253,7 @@ each_backend((backend) => {
     expect(await others_than(store)).toEqual(["other"]);
   });
 
-  test("rule 3: turns that were complete before the manager listened are not stored", async () => {
+  test("rule 19.5: turns that were complete before the manager listened are not stored", async () => {
     const store = await open_recording(backend);
     await store.save("other", turns(1, "o"), { kind: "root" });
     const conversation = new PlainConversation();
@@ -256,7 +265,7 @@ each_backend((backend) => {
   });
 
   describe.each<SessionManagerOptions>([{ auto_save: false }, { on_replace: "overwrite" }])("with %o", (options) => {
-    test.each(TAKING_OVER)("rule 3: %s stores nothing of turns that are in no session", async (_what, take_over) => {
+    test.each(TAKING_OVER)("rule 19.5: %s stores nothing of turns that are in no session", async (_what, take_over) => {
       const opened = await open_with_turns(options);
       const { store, manager } = opened;
       await take_over(opened);

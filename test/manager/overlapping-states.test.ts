@@ -32,7 +32,7 @@ const NAMES = Object.keys(BETWEEN) as Between[];
 const PAIRS = NAMES.flatMap((first) => NAMES.map((second): [Between, Between] => [first, second]));
 
 each_backend((backend) => {
-  test("rule 1: a rewind that is refused between turns stores no message twice", async () => {
+  test("rule 1.2: a rewind that is refused between turns stores no message twice", async () => {
     const { store } = await open_backend(backend);
     const { manager, conversation, errors } = open_plain(store);
     const id = manager.start_new();
@@ -49,7 +49,7 @@ each_backend((backend) => {
     expect([await others_than(store, id), errors]).toEqual([[], []]);
   });
 
-  test("rule 1: whatever is called between turns, in every order, the session holds the conversation once", async () => {
+  test("rule 1.2: whatever is called between turns, in every order, the session holds the conversation once", async () => {
     const wrong: string[] = [];
     for (const pair of PAIRS) {
       const { store } = await open_backend(backend);
@@ -91,7 +91,7 @@ each_backend((backend) => {
 each_backend(
   (backend) => {
     describe("where the first write of a session fails when the answer is there", () => {
-      test("rule 1: later turns store none of it twice", async () => {
+      test("rule 1.2: later turns store none of it twice", async () => {
         const store = await open_recording_with_drafts(backend);
         const { manager, conversation } = open_session(store);
         const held = hold_and_fail(store, WRITES_OF_MESSAGES);
@@ -108,7 +108,7 @@ each_backend(
         expect(await others_than(store, id)).toEqual([]);
       });
 
-      test("rule 1: without a flush in between, later turns store none of it twice", async () => {
+      test("rule 1.2: without a flush in between, later turns store none of it twice", async () => {
         const store = await open_recording_with_drafts(backend);
         const { manager, conversation } = open_session(store);
         const held = hold_and_fail(store, WRITES_OF_MESSAGES);
@@ -126,7 +126,7 @@ each_backend(
     });
 
     test.each(["flush", "close"] as const)(
-      "rule 27: where the first two writes fail and the third works, %s stores everything or says that it did not",
+      "rules 1.3 and 27: where the first two writes fail and the third works, %s stores everything or says that it did not",
       async (ending) => {
         const store = await open_recording_with_drafts(backend);
         const { manager, conversation, errors } = open_session(store);
@@ -164,7 +164,7 @@ const SCHEDULES = OUTCOMES.flatMap((a) => OUTCOMES.flatMap((b) => OUTCOMES.map((
 
 each_backend((backend) => {
   test.each(SCHEDULES)(
-    "rule 1: where the first write %s, the second %s and the third %s, each turn is stored once",
+    "rule 1.3: where the first write %s, the second %s and the third %s, each turn is stored once",
     async (...schedule) => {
       const store = await open_recording(backend);
       const { manager, conversation } = open_plain(store);

@@ -6,7 +6,7 @@ import { contents_of, open_plain, open_recording, open_session, record_of } from
 
 each_backend((backend) => {
   describe.each(PROVIDERS)("with %s", (_name, provider_class) => {
-    test("rule 1: 25 turns in a burst end complete and in order", async () => {
+    test("rule 1.2: 25 turns in a burst end complete and in order", async () => {
       const store = await open_recording(backend);
       const { manager, conversation, errors } = open_session(store, { provider_class });
       const id = manager.start_new();
@@ -24,7 +24,7 @@ each_backend((backend) => {
       expect(errors).toEqual([]);
     });
 
-    test("rule 1: a turn that ends while a save is under way is saved behind it", async () => {
+    test("rule 1.1: a turn that ends while a save is under way is saved behind it", async () => {
       const store = await open_recording(backend);
       const { manager, conversation } = open_session(store, { provider_class });
       const id = manager.start_new();
@@ -39,7 +39,7 @@ each_backend((backend) => {
     });
   });
 
-  test("rule 1: a save stores what the conversation held when it was asked for", async () => {
+  test("rule 1.4: a save stores what the conversation held when it was asked for", async () => {
     const store = await open_recording(backend);
     const { manager, conversation, saves } = open_plain(store);
     const id = manager.start_new("captured");
@@ -55,7 +55,7 @@ each_backend((backend) => {
     expect(saves.map(({ messages }) => messages.length)).toEqual([0, 2, 2]);
   });
 
-  test("rule 1: an explicit save stores messages as they were, though they are edited before it is written", async () => {
+  test("rule 1.4: an explicit save stores messages as they were, though they are edited before it is written", async () => {
     const store = await open_recording(backend);
     const { manager, conversation } = open_plain(store, { auto_save: false });
     const id = manager.start_new();
@@ -70,7 +70,7 @@ each_backend((backend) => {
     expect((await record_of(store, id)).messages).toEqual(turns(1));
   });
 
-  test("rule 1: save() resolves when its state is stored, not before", async () => {
+  test("rule 1.6: save() resolves when its state is stored, not before", async () => {
     const store = await open_recording(backend);
     const { manager, conversation } = open_plain(store, { auto_save: false });
     const id = manager.start_new();
@@ -87,7 +87,7 @@ each_backend((backend) => {
     expect((await record_of(store, id)).messages).toEqual(turns(1));
   });
 
-  test("rule 1: load, fork, rename and delete run behind what was asked for before them", async () => {
+  test("rule 1.1: load, fork, rename and delete run behind what was asked for before them", async () => {
     const store = await open_recording(backend);
     const { manager, conversation } = open_plain(store);
     const first = manager.start_new();
@@ -110,7 +110,7 @@ each_backend((backend) => {
     expect((await record_of(store, first)).metadata.label).toBe("renamed");
   });
 
-  test("rule 1: a task that fails stops none behind it", async () => {
+  test("rule 1.1: a task that fails stops none behind it", async () => {
     const store = await open_recording(backend);
     const { manager, conversation } = open_plain(store);
     const id = manager.start_new();
@@ -128,7 +128,7 @@ each_backend((backend) => {
     expect(texts((await record_of(store, id)).messages)).toEqual(["one", "re: one"]);
   });
 
-  test("rule 1: waiting auto-saves collapse into the newest", async () => {
+  test("rule 1.5: waiting auto-saves collapse into the newest", async () => {
     const store = await open_recording(backend);
     const { manager, conversation, saves } = open_plain(store);
     const id = manager.start_new();
@@ -144,7 +144,7 @@ each_backend((backend) => {
     expect((await record_of(store, id)).messages).toEqual(conversation.messages);
   });
 
-  test("rule 1: an auto-save does not collapse across an explicit save", async () => {
+  test("rule 1.5: an auto-save does not collapse across an explicit save", async () => {
     const store = await open_recording(backend);
     const { manager, conversation, saves } = open_plain(store);
     const id = manager.start_new();
@@ -160,7 +160,7 @@ each_backend((backend) => {
     expect((await record_of(store, id)).messages).toEqual(conversation.messages);
   });
 
-  test("rule 1: an auto-save does not collapse into one that does not continue it", async () => {
+  test("rule 1.5: an auto-save does not collapse into one that does not continue it", async () => {
     const store = await open_recording(backend);
     const { manager, conversation, saves } = open_plain(store);
     const id = manager.start_new();
@@ -175,7 +175,7 @@ each_backend((backend) => {
     expect(texts((await record_of(store, id)).messages)).toEqual(["instead", "re: instead"]);
   });
 
-  test("rule 1: auto-saves of two sessions do not collapse", async () => {
+  test("rule 1.5: auto-saves of two sessions do not collapse", async () => {
     const store = await open_recording(backend);
     const { manager, conversation } = open_plain(store);
     const first = manager.start_new();
@@ -190,7 +190,7 @@ each_backend((backend) => {
     expect(texts((await record_of(store, second)).messages)).toEqual(["two", "re: two"]);
   });
 
-  test("rule 1: start_new() without label and auto_save writes nothing, nor does a turn", async () => {
+  test("rule 1.7: start_new() without label and auto_save writes nothing, nor does a turn", async () => {
     const store = await open_recording(backend);
     const { manager, conversation } = open_plain(store, { auto_save: false });
     const id = manager.start_new();
@@ -201,7 +201,7 @@ each_backend((backend) => {
     expect([manager.current_session_id, manager.is_loaded]).toEqual([id, true]);
   });
 
-  test("rule 1: start_new() with a label or auto_save writes the record in the background", async () => {
+  test("rule 1.7: start_new() with a label or auto_save writes the record in the background", async () => {
     const store = await open_recording(backend);
     const labelled = open_plain(store, { auto_save: false });
     const first = labelled.manager.start_new("mine");
@@ -221,7 +221,7 @@ each_backend((backend) => {
     expect(metadata).not.toHaveProperty("label");
   });
 
-  test("rule 1: without an active session nothing is written, and save() says so", async () => {
+  test("rule 1.6: without an active session nothing is written, and save() says so", async () => {
     const store = await open_recording(backend);
     const { manager, conversation, errors } = open_plain(store);
     conversation.turn("unheard");
@@ -232,7 +232,7 @@ each_backend((backend) => {
     expect(errors).toMatchObject([{ operation: "save", error: { code: "invalid_state" } }]);
   });
 
-  test("rule 1: list() tells of everything asked for before it, in the store's own order", async () => {
+  test("rule 1.1: list() tells of everything asked for before it, in the store's own order", async () => {
     const store = await open_recording(backend);
     const { manager, conversation } = open_plain(store);
     const first = manager.start_new("first");

@@ -25,7 +25,7 @@ each_backend((backend) => {
   }
 
   test.each(["s", "another session"])(
-    "rule 8: a fork at an id that occurs twice begins behind the last of the two, with %s being the current one",
+    "rule 8.1: a fork at an id that occurs twice begins behind the last of the two, with %s being the current one",
     async (current) => {
       const { store, manager, conversation } = await open_stored();
       await (current === "s" ? manager.load("s") : (manager.start_new(), manager.flush()));
@@ -43,14 +43,14 @@ each_backend((backend) => {
     },
   );
 
-  test("rule 8: a detached fork at such an id names it", async () => {
+  test("rule 8.1: a detached fork at such an id names it", async () => {
     const { store, manager } = await open_stored();
     const fork = await manager.fork("s", { message_id: "same", detached: true });
     await manager.flush();
     expect(await metadata_of(store, fork)).toMatchObject({ parent_id: "s", fork_message_id: "same", detached: true });
   });
 
-  test("rule 16: a rewind to an id that occurs twice goes to the last of the two", async () => {
+  test("rule 16.1: a rewind to an id that occurs twice goes to the last of the two", async () => {
     const { store, manager, conversation } = await open_stored();
     await manager.load("s");
     const tail = await manager.rewind("same");
@@ -62,7 +62,7 @@ each_backend((backend) => {
     expect(await history_of(store, tail!)).toEqual(ALL);
   });
 
-  test("rule 16: a rewind to the last message changes nothing, though its id occurs twice", async () => {
+  test("rule 16.3: a rewind to the last message changes nothing, though its id occurs twice", async () => {
     const { store, manager, conversation } = await open_stored();
     await store.save("s", MESSAGES.slice(0, 4));
     await manager.load("s");
@@ -72,7 +72,7 @@ each_backend((backend) => {
     expect(await others_than(store, "s")).toEqual([]);
   });
 
-  test("rule 16: such an id in what a fork inherits and in its own messages means its own", async () => {
+  test("rule 16.1: such an id in what a fork inherits and in its own messages means its own", async () => {
     const { store, manager, conversation } = await open_stored();
     const fork = await manager.fork("s", { message_id: "u3" });
     conversation.messages.push(assistant("third answer", "same"), user("four", "u4"));
@@ -96,7 +96,7 @@ each_backend((backend) => {
   const late = [...ALL.slice(0, 4), "late"];
   const early = [...ALL.slice(0, 2), "early"];
 
-  test("rule 16: a cut between two messages of one id costs no fork what it inherits", async () => {
+  test("rule 16.4: a cut between two messages of one id costs no fork what it inherits", async () => {
     const { store, manager } = await open_forked();
     await manager.load("s");
     await manager.rewind("u2");
@@ -104,7 +104,7 @@ each_backend((backend) => {
     expect([await history_of(store, "late"), await history_of(store, "early")]).toEqual([late, early]);
   });
 
-  test("rule 10: replacing what is behind the first of them costs no fork what it inherits", async () => {
+  test("rule 10.3: replacing what is behind the first of them costs no fork what it inherits", async () => {
     const { store, manager, conversation } = await open_forked();
     await manager.load("s");
     conversation.load(MESSAGES.slice(0, 2));
@@ -121,7 +121,7 @@ each_backend((backend) => {
     expect([await history_of(store, "late"), await history_of(store, "early")]).toEqual([late, early]);
   });
 
-  test("rule 8: a fork of such a fork inherits as much", async () => {
+  test("rule 8.1: a fork of such a fork inherits as much", async () => {
     const { store, manager, conversation } = await open_forked();
     const fork = await manager.fork("late", { message_id: "same" });
     expect(texts(conversation.messages)).toEqual(ALL.slice(0, 4));
@@ -130,7 +130,7 @@ each_backend((backend) => {
     expect(await history_of(store, fork)).toEqual([...ALL.slice(0, 4), ...said("further")]);
   });
 
-  test("rule 9: a fork made by a conflict begins behind the last common message, whatever its id", async () => {
+  test("rule 9.2: a fork made by a conflict begins behind the last common message, whatever its id", async () => {
     const { store } = await open_stored();
     await store.save("s", MESSAGES.slice(0, 4));
     const [ours, theirs] = [open_plain(store), open_plain(store)];

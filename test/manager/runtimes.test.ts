@@ -15,7 +15,7 @@ const TSX = fileURLToPath(import.meta.resolve("tsx"));
 const PROGRAM = fileURLToPath(new URL("without-disposal-symbols.ts", import.meta.url));
 const run = promisify(execFile);
 
-test("rule 15: in a runtime without disposal symbols both methods are there under the registered ones", async () => {
+test("rule 15.7: in a runtime without disposal symbols both methods are there under the registered ones", async () => {
   const { stdout } = await run(process.execPath, ["--import", TSX, PROGRAM]);
   const disposed = { messages: 2, listeners: 0 };
   expect(JSON.parse(stdout)).toEqual({
@@ -27,7 +27,7 @@ test("rule 15: in a runtime without disposal symbols both methods are there unde
   });
 });
 
-test("rule 15: in a runtime with disposal symbols the methods are there under those", () => {
+test("rule 15.7: in a runtime with disposal symbols the methods are there under those", () => {
   expect(typeof SessionManager.prototype[Symbol.dispose]).toBe("function");
   expect(typeof SessionManager.prototype[Symbol.asyncDispose]).toBe("function");
   expect("undefined" in SessionManager.prototype).toBe(false);
@@ -52,7 +52,7 @@ each_backend((backend) => {
     ["setImmediate", ["setImmediate"]],
     ["all timers", ["setImmediate", "setTimeout", "setInterval"]],
   ] as const)("with a replaced %s", (_what, names) => {
-    test("rule 15: every operation of a manager settles", async () => {
+    test("rule 15.7: every operation of a manager settles", async () => {
       const { store } = await open_backend(backend);
       await fill(store);
       const conversation = new PlainConversation();
@@ -76,7 +76,7 @@ each_backend((backend) => {
       }
     });
 
-    test("rule 15: async disposal stores what there is and settles", async () => {
+    test("rule 15.7: async disposal stores what there is and settles", async () => {
       const { store } = await open_backend(backend);
       const conversation = new PlainConversation();
       const manager = new SessionManager(store, conversation);

@@ -25,7 +25,7 @@ each_store((backend) => {
     ["all of the parent", {}, 4],
     ["the parent as far as a message", { fork_message_id: "pa1" }, 2],
   ])(
-    "rule 8: save({ parent_id }) of a conversation that begins with %s stores the rest",
+    "rule 8.10: save({ parent_id }) of a conversation that begins with %s stores the rest",
     async (_what, given, count) => {
       const { store, id, manager, conversation } = await open_below(backend, turns(2, "p").slice(0, count));
       await manager.save({ parent_id: "p", ...given });
@@ -48,20 +48,23 @@ each_store((backend) => {
     ["lacks some of the parent", turns(2, "p").slice(0, 2), {}],
     ["is forked at an unknown message", turns(2, "p"), { fork_message_id: "pa9" }],
     ["is to inherit nothing", turns(2, "p"), { detached: true }],
-  ])("rule 8: where the conversation %s, it is stored whole, below the parent by name", async (_what, begun, given) => {
-    const { store, id, manager, conversation } = await open_below(backend, begun);
-    await manager.save({ parent_id: "p", ...given });
-    expect(await metadata_of(store, id)).toMatchObject({
-      parent_id: "p",
-      detached: true,
-      message_count: begun.length + 2,
-    });
-    conversation.turn("on");
-    await manager.save();
-    expect((await record_of(store, id)).messages).toEqual(conversation.messages);
-  });
+  ])(
+    "rule 8.10: where the conversation %s, it is stored whole, below the parent by name",
+    async (_what, begun, given) => {
+      const { store, id, manager, conversation } = await open_below(backend, begun);
+      await manager.save({ parent_id: "p", ...given });
+      expect(await metadata_of(store, id)).toMatchObject({
+        parent_id: "p",
+        detached: true,
+        message_count: begun.length + 2,
+      });
+      conversation.turn("on");
+      await manager.save();
+      expect((await record_of(store, id)).messages).toEqual(conversation.messages);
+    },
+  );
 
-  test("rule 8: a parent that does not exist is named as given, and nothing leaks in once it does", async () => {
+  test("rule 8.10: a parent that does not exist is named as given, and nothing leaks in once it does", async () => {
     const { store, id, manager, conversation, errors } = await open_below(backend, []);
     await manager.save({ parent_id: "later", fork_message_id: "la1" });
     const metadata = await metadata_of(store, id);
@@ -76,7 +79,7 @@ each_store((backend) => {
     expect(errors).toEqual([]);
   });
 
-  test("rule 8: a fork that is given another parent keeps its history, and its forks keep theirs", async () => {
+  test("rule 8.10: a fork that is given another parent keeps its history, and its forks keep theirs", async () => {
     const { store, id, manager, conversation } = await open_with_turns(backend, ["one"]);
     await store.save("p", turns(1, "p"), { kind: "root" });
     const fork = await manager.fork(id);
@@ -95,7 +98,7 @@ each_store((backend) => {
     expect(await history_of(store, fork)).toEqual(said("one", "two", "three"));
   });
 
-  test("rule 8: a descendant as the parent is lineage, and nothing changes", async () => {
+  test("rule 8.10: a descendant as the parent is lineage, and nothing changes", async () => {
     const { store, id, manager, conversation } = await open_with_turns(backend, ["one"]);
     const fork = await open_plain(store).manager.fork(id);
     const before = await metadata_of(store, id);
@@ -110,7 +113,7 @@ each_store((backend) => {
   });
 
   test.each(["fail", "lose_answer"] as const)(
-    "rule 15: a parent that could not be stored (%s) is with flush()",
+    "rule 15.3: a parent that could not be stored (%s) is with flush()",
     async (how) => {
       const { store, id, manager, conversation } = await open_below(backend, turns(2, "p"));
       await manager.save();
@@ -125,7 +128,7 @@ each_store((backend) => {
     },
   );
 
-  test("rule 15: a session whose new fork point was stored, though reported as failed, goes on there", async () => {
+  test("rule 15.3: a session whose new fork point was stored, though reported as failed, goes on there", async () => {
     const { store, id, manager, conversation } = await open_below(backend, turns(2, "p"), { auto_save: true });
     await manager.save({ parent_id: "p" });
     store.lose_answer(["save", "replace"]);
@@ -146,7 +149,7 @@ each_store((backend) => {
     expect((await metadata_of(store, id)).label).toBe("second");
   });
 
-  test("rule 1: usage of a later turn is not stored with the messages before it", async () => {
+  test("rule 1.4: usage of a later turn is not stored with the messages before it", async () => {
     const { store, id, manager, conversation } = await open_with_turns(backend, ["one"]);
     const held = store.hold_save();
     conversation.turn("two");
@@ -164,7 +167,7 @@ each_store((backend) => {
 });
 
 each_file_store((backend, extension) => {
-  test("rule 8: a damaged parent is corrupt, and later saves go on without it", async () => {
+  test("rule 8.10: a damaged parent is corrupt, and later saves go on without it", async () => {
     const { store, directory = "" } = await open_backend(backend);
     const { manager, conversation } = open_plain(store);
     const id = manager.start_new();

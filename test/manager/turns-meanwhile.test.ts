@@ -48,31 +48,34 @@ const OPERATIONS: [string, (opened: Opened) => Promise<unknown>][] = [
 
 each_backend((backend) => {
   describe.each(PROVIDERS)("with %s", (_name, provider_class) => {
-    test.each(OPERATIONS)("rule 3: %s is refused where a whole turn completes while it waits", async (_what, call) => {
-      const opened = await open_with_others(backend, { provider_class });
-      const { store, manager, conversation, id, conflicts, errors } = opened;
-      const held = store.hold(CALLS);
-      const outcome = outcome_in_time(call(opened));
-      await held.reached;
-      await ask(conversation, "meanwhile");
-      const shown = conversation.messages;
-      held.release();
-      expect(await outcome).toBe("invalid_state");
-      expect([manager.current_session_id, ids(conversation.messages)]).toEqual([id, ids(shown)]);
-      await manager.flush();
-      expect((await record_of(store, id)).messages).toEqual(shown);
-      expect((await others_than(store, id)).sort()).toEqual(["a", "b"]);
-      await ask(conversation, "afterwards");
-      await manager.flush();
-      expect(texts((await record_of(store, id)).messages)).toEqual(
-        ["one", "two", "meanwhile", "afterwards"].flatMap((text) => [text, `re: ${text}`]),
-      );
-      expect((await others_than(store, id)).sort()).toEqual(["a", "b"]);
-      expect([conflicts, errors]).toEqual([[], []]);
-    });
+    test.each(OPERATIONS)(
+      "rule 3.3: %s is refused where a whole turn completes while it waits",
+      async (_what, call) => {
+        const opened = await open_with_others(backend, { provider_class });
+        const { store, manager, conversation, id, conflicts, errors } = opened;
+        const held = store.hold(CALLS);
+        const outcome = outcome_in_time(call(opened));
+        await held.reached;
+        await ask(conversation, "meanwhile");
+        const shown = conversation.messages;
+        held.release();
+        expect(await outcome).toBe("invalid_state");
+        expect([manager.current_session_id, ids(conversation.messages)]).toEqual([id, ids(shown)]);
+        await manager.flush();
+        expect((await record_of(store, id)).messages).toEqual(shown);
+        expect((await others_than(store, id)).sort()).toEqual(["a", "b"]);
+        await ask(conversation, "afterwards");
+        await manager.flush();
+        expect(texts((await record_of(store, id)).messages)).toEqual(
+          ["one", "two", "meanwhile", "afterwards"].flatMap((text) => [text, `re: ${text}`]),
+        );
+        expect((await others_than(store, id)).sort()).toEqual(["a", "b"]);
+        expect([conflicts, errors]).toEqual([[], []]);
+      },
+    );
   });
 
-  test.each(OPERATIONS)("rule 3: %s is refused where a turn fails while it waits", async (_what, call) => {
+  test.each(OPERATIONS)("rule 3.3: %s is refused where a turn fails while it waits", async (_what, call) => {
     const opened = await open_with_others(backend);
     const { store, provider, manager, conversation, id, conflicts } = opened;
     const before = await contents_of(store);
@@ -92,7 +95,7 @@ each_backend((backend) => {
   });
 
   test.each(OPERATIONS)(
-    "rule 3: a turn that completes before any call that %s makes of the store is lost nowhere",
+    "rule 3.3: a turn that completes before any call that %s makes of the store is lost nowhere",
     async (_what, call) => {
       const wrong: string[] = [];
       for (let nth = 1, is_over = false; !is_over; nth += 1) {
@@ -133,7 +136,7 @@ each_backend((backend) => {
     },
   );
 
-  test.each(OPERATIONS)("rule 3: start_new() while %s waits refuses that one alone", async (_what, call) => {
+  test.each(OPERATIONS)("rule 3.4: start_new() while %s waits refuses that one alone", async (_what, call) => {
     const opened = await open_with_others(backend);
     const { store, manager, conversation, id, conflicts, errors } = opened;
     const before = (await record_of(store, id)).messages;
@@ -154,7 +157,7 @@ each_backend((backend) => {
     expect([conflicts, errors]).toEqual([[], []]);
   });
 
-  test("rule 3: a load that is called behind start_new() is not refused with the one before it", async () => {
+  test("rule 3.4: a load that is called behind start_new() is not refused with the one before it", async () => {
     const { store, manager, conversation } = await open_with_others(backend);
     const held = store.hold("load");
     const first = outcome_in_time(manager.load("a"));
@@ -167,7 +170,7 @@ each_backend((backend) => {
     expect(conversation.messages).toEqual(turns(2, "b"));
   });
 
-  test("rule 3: start_new() while a detached fork waits stays the current session", async () => {
+  test("rule 3.4: start_new() while a detached fork waits stays the current session", async () => {
     const { store, manager, id } = await open_with_others(backend);
     const held = store.hold(CALLS);
     const outcome = outcome_in_time(manager.fork("a", { detached: true }));
@@ -180,7 +183,7 @@ each_backend((backend) => {
     expect((await others_than(store, id, begun)).sort()).toEqual(["a", "b"]);
   });
 
-  test("rule 3: a turn of a conversation that has no state refuses what waits", async () => {
+  test("rule 3.3: a turn of a conversation that has no state refuses what waits", async () => {
     const store = await open_recording(backend);
     await store.save("a", turns(2, "a"), { kind: "root" });
     const { manager, conversation } = open_plain(store);
@@ -201,7 +204,7 @@ each_backend((backend) => {
     expect((await record_of(store, id)).messages).toEqual(conversation.messages);
   });
 
-  test("rule 3: a turn of a child refuses nothing of its parent", async () => {
+  test("rule 3.3: a turn of a child refuses nothing of its parent", async () => {
     const { store, manager, conversation } = await open_with_others(backend);
     const child = conversation.spawn_child();
     await manager.flush();
@@ -214,7 +217,7 @@ each_backend((backend) => {
     expect([manager.current_session_id, conversation.messages]).toEqual(["a", turns(2, "a")]);
   });
 
-  test("rule 3: a turn that completes while an operation waits behind a slow save refuses it, too", async () => {
+  test("rule 3.3: a turn that completes while an operation waits behind a slow save refuses it, too", async () => {
     const { store, manager, conversation, id } = await open_with_others(backend);
     const held = store.hold_save();
     await ask(conversation, "slowly saved");
@@ -250,7 +253,7 @@ const SECOND: [string, (manager: SessionManager) => Promise<unknown>, shown: str
 
 each_backend((backend) => {
   describe.each(FIRST)("%s and, not awaited,", (_first, first) => {
-    test.each(SECOND)("rule 1: %s both succeed, and the second one counts", async (_second, second, shown) => {
+    test.each(SECOND)("rule 1.1: %s both succeed, and the second one counts", async (_second, second, shown) => {
       const { manager, conversation, conflicts, errors } = await open_with_others(backend);
       const [first_outcome, current] = [outcome_in_time(first(manager)), second(manager)];
       expect([await first_outcome, await outcome_in_time(current)]).toEqual(["done", "done"]);
@@ -261,7 +264,7 @@ each_backend((backend) => {
     });
   });
 
-  test("rule 1: load(a) and, not awaited, a rewind rewinds a", async () => {
+  test("rule 1.1: load(a) and, not awaited, a rewind rewinds a", async () => {
     const { manager, store, conversation, id } = await open_with_others(backend);
     const outcomes = [outcome_in_time(manager.load("a")), outcome_in_time(manager.rewind("aa1"))];
     expect(await Promise.all(outcomes)).toEqual(["done", "done"]);
@@ -269,7 +272,7 @@ each_backend((backend) => {
     expect((await record_of(store, id)).messages).toHaveLength(4);
   });
 
-  test("rule 1: load(a) and, not awaited, delete(a) leave no session and an empty conversation", async () => {
+  test("rule 1.1: load(a) and, not awaited, delete(a) leave no session and an empty conversation", async () => {
     const { manager, store, conversation, id } = await open_with_others(backend);
     const outcomes = [outcome_in_time(manager.load("a")), outcome_in_time(manager.delete("a"))];
     expect(await Promise.all(outcomes)).toEqual(["done", "done"]);

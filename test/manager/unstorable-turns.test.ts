@@ -88,7 +88,7 @@ function without_bad({ messages }: PlainConversation): Message[] {
 
 each_backend((backend) => {
   describe.each(UNSTORABLE)("a turn with %s", (_what, make, bad_id, position) => {
-    test("rule 25: is left out, and later turns are stored behind what was before it", async () => {
+    test("rules 1.10 and 25: is left out, and later turns are stored behind what was before it", async () => {
       const { store, id, manager, conversation, errors } = await open_with_bad_turn(backend, make());
       await manager.flush().catch(() => undefined);
       expect(await history_of(store, id)).toEqual(said("one"));
@@ -102,7 +102,7 @@ each_backend((backend) => {
       expect(conversation.messages).toHaveLength(8);
     });
 
-    test("rule 25: is reported once, with the id and the position of the message", async () => {
+    test("rules 1.10 and 25: is reported once, with the id and the position of the message", async () => {
       const { id, manager, conversation, errors } = await open_with_bad_turn(backend, make());
       conversation.turn("three");
       await manager.flush().catch(() => undefined);
@@ -116,7 +116,7 @@ each_backend((backend) => {
       expect(message).toMatch(new RegExp(`\\b${position}\\b`)); // positions count from 0, as in the messages of the stores
     });
 
-    test("rule 15: makes flush() reject as long as the conversation holds it", async () => {
+    test("rule 15.4: makes flush() reject as long as the conversation holds it", async () => {
       const { store, id, manager, conversation } = await open_with_bad_turn(backend, make());
       expect(await outcome_in_time(manager.flush())).toBe("invalid_input");
       conversation.turn("three");
@@ -131,7 +131,7 @@ each_backend((backend) => {
     });
   });
 
-  test("rule 25: a session of which the first turn cannot be stored takes the later ones", async () => {
+  test("rules 1.10 and 25: a session of which the first turn cannot be stored takes the later ones", async () => {
     const store = await open_recording(backend);
     const { manager, conversation } = open_plain(store);
     const id = manager.start_new();
@@ -143,7 +143,7 @@ each_backend((backend) => {
     expect(await outcome_in_time(manager.flush())).toBe("done");
   });
 
-  test("rule 25: of two such turns each is reported once, and both are left out", async () => {
+  test("rules 1.10 and 25: of two such turns each is reported once, and both are left out", async () => {
     const { store, id, manager, conversation, errors } = await open_with_bad_turn(backend, [
       user("two"),
       reply_with({ count: 1n }),
@@ -186,7 +186,7 @@ each_backend((backend) => {
     expect(await history_of(store, id)).toEqual(said("one"));
   });
 
-  test("rule 25: closing with such a turn stores all others and rejects", async () => {
+  test("rules 15.4 and 25: closing with such a turn stores all others and rejects", async () => {
     const { store, id, manager, conversation } = await open_with_bad_turn(backend, [
       user("two"),
       reply_with({ count: 1n }),
