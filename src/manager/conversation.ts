@@ -110,6 +110,11 @@ export class ManagedConversation {
     }
   }
 
+  /** True when the manager is disposed. */
+  get is_detached(): boolean {
+    return this.#is_detached;
+  }
+
   get is_busy(): boolean {
     return !this.#is_disposed && (this.#began || this.#is_ending || this.#is_sending || !this.#is_at_rest);
   }

@@ -187,7 +187,7 @@ export class CurrentSession {
     if (this.#parts.options.auto_slug) {
       turns.state.note_auto_label(messages);
     }
-    turns.state.want(messages, ({ error }) => this.#parts.events.tell(error, "save"));
+    turns.state.want(messages, this.#parts.queue.left_out_of(turns.state));
   }
 
   /** Stores the turns that have no session as a session of their own, before the conversation is replaced. */
@@ -205,9 +205,11 @@ export class CurrentSession {
 
   /** Turns that complete from now on become another session. Returns the sessions that are to be stored. */
   #end_turns(): SessionState[] {
-    if (this.#turns !== undefined && this.#parts.options.on_replace === "keep") {
-      this.#ended.push(this.#turns.state);
-      this.#parts.queue.hold(this.#turns.state);
+    const { state } = this.#turns ?? {};
+    const is_storable = state !== undefined && state.history.storable(state.history.length) > 0;
+    if (is_storable && this.#parts.options.on_replace === "keep") {
+      this.#ended.push(state);
+      this.#parts.queue.hold(state);
     }
     this.#turns = undefined;
     return [...this.#ended];

@@ -12,7 +12,9 @@ export class Family {
   /** Ids of sessions that were written since they were last flushed. */
   readonly unflushed = new Set<string>();
   /** Sessions with a turn that cannot be stored. */
-  readonly #unstorable = new Set<SessionState>();
+  readonly #unstorable = new Set<WeakRef<SessionState>>();
+  /** The content of messages that cannot be stored and were reported. */
+  readonly #reported = new WeakSet();
   readonly #states = new Map<string, WeakRef<StoredState>>();
   readonly #collected = new FinalizationRegistry<string>((id) => {
     if (this.#states.get(id)?.deref() === undefined) {
@@ -31,18 +33,27 @@ export class Family {
     return state;
   }
 
-  note_unstorable(state: SessionState): void {
-    this.#unstorable.add(state);
+  /** Notes a turn that cannot be stored. Returns true the first time. */
+  note_unstorable(state: SessionState, content: unknown): boolean {
+    this.#unstorable.add(new WeakRef(state));
+    if (typeof content !== "object" || content === null) {
+      return true;
+    }
+    const is_new = !this.#reported.has(content);
+    this.#reported.add(content);
+    return is_new;
   }
 
   /** Returns why a turn that a conversation still holds cannot be stored. */
   unstorable_turn(): SessionError | undefined {
-    for (const state of this.#unstorable) {
-      const reason = state.history.reason_left_out();
+    for (const ref of this.#unstorable) {
+      const state = ref.deref();
+      const is_over = state === undefined || state.shared.deletion === "done" || state.history.conversation.is_detached;
+      const reason = is_over ? undefined : state.history.reason_left_out();
       if (reason !== undefined) {
         return reason;
       }
-      this.#unstorable.delete(state);
+      this.#unstorable.delete(ref);
     }
     return undefined;
   }

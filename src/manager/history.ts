@@ -11,6 +11,8 @@ export interface LeftOut {
   /** Position in the conversation. */
   at: number;
   error: SessionError;
+  /** Identifies the message, whichever history takes it. */
+  content: unknown;
 }
 
 /**
@@ -23,7 +25,7 @@ export interface LeftOut {
  */
 export class History {
   /** The conversation that is followed. Two conversations may follow one session. */
-  readonly conversation: { readonly messages: Messages };
+  readonly conversation: { readonly messages: Messages; readonly is_detached: boolean };
   /** True when every message was copied by an explicit save, so edits in place count. */
   readonly is_exact: boolean;
   /** The number of stored messages, at the beginning, that belong to the session's parents. */
@@ -197,7 +199,7 @@ export class History {
       try {
         copies.push([at, copy_of(message, at)]);
       } catch (error) {
-        problem ??= { at, error: error as SessionError };
+        problem ??= { at, error: error as SessionError, content: message?.content };
       }
     }
     if (problem === undefined) {

@@ -72,7 +72,7 @@ export class SaveQueue {
 
   /** Wants the state of a conversation stored, and stores it in the background. */
   want(state: SessionState, messages: Messages): void {
-    state.want(messages, (turn) => this.#report_left_out(state, turn));
+    state.want(messages, this.left_out_of(state));
     this.save_in_background(state);
   }
 
@@ -87,9 +87,7 @@ export class SaveQueue {
   want_exactly(state: SessionState, messages: Messages, given: Given): { version: Version; left_out: LeftOut[] } {
     const left_out: LeftOut[] = [];
     const version = state.want_exactly(messages, given, (turn) => left_out.push(turn));
-    if (left_out.length > 0) {
-      this.#family.note_unstorable(state);
-    }
+    left_out.forEach(({ content }) => this.#family.note_unstorable(state, content));
     this.hold(state);
     return { version, left_out };
   }
@@ -241,9 +239,13 @@ export class SaveQueue {
     await this.drafts_settled();
   }
 
-  #report_left_out(state: SessionState, { error }: LeftOut): void {
-    this.#family.note_unstorable(state);
-    this.#events.tell(error, "save", { session_id: state.id });
+  /** Returns the function that reports turns of a session that cannot be stored, each once. */
+  left_out_of(state: SessionState): (turn: LeftOut) => void {
+    return ({ error, content }) => {
+      if (this.#family.note_unstorable(state, content)) {
+        this.#events.tell(error, "save", { session_id: state.id });
+      }
+    };
   }
 
   /** Keeps a session until it is stored. `flush()` tries. */

@@ -35,7 +35,7 @@ export async function fork_session(
   }
   require_unmoved();
   try {
-    fork.want(messages, ({ error }) => events.tell(error, "save", { session_id: fork.id }));
+    fork.want(messages, queue.left_out_of(fork));
     const tell = await queue.create(fork);
     const whole = inherited > 0 ? await secure_fork(store, fork.id, parent.record, messages) : undefined;
     if (whole !== undefined) {
