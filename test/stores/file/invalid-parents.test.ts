@@ -25,7 +25,7 @@ function with_session(format: FileSessionFormat, parent_id: unknown) {
   }
   const own_files = format === "json" ? ["s.json"] : ["s.meta.json", "s.ndjson"];
   const is_tidy = () => expect(tree(above)).toEqual(["sessions/", ...own_files.map((name) => `sessions/${name}`)]);
-  return { root, store: new FileSessionStore(root, { format }), is_tidy };
+  return { root, store: new FileSessionStore(root, { format, durable: false }), is_tidy };
 }
 
 describe.each(FORMATS)("%s", (format) => {
