@@ -36,7 +36,7 @@ export default ts.config(
   },
   {
     files: ["src/**/*.ts"],
-    ignores: ["src/async/timers.ts", "src/manager/**"],
+    ignores: ["src/async/timers.ts"],
     rules: {
       "no-restricted-globals": ["error", ...TIMERS.map((name) => ({ name, message: "Use src/async/timers.ts." }))],
       "no-restricted-imports": ["error", "node:timers", "node:timers/promises", "node:perf_hooks"],

@@ -1,4 +1,4 @@
-import { SessionError } from "../errors.js";
+import { has_code, SessionError } from "../errors.js";
 import { fork_point, inherits, LINEAGE_KEYS } from "../lineage.js";
 import type { MetadataPatch } from "../metadata.js";
 import type { SessionMetadata, StoredSession } from "../types.js";
@@ -40,7 +40,12 @@ export async function plan_lineage(
   if (!inherits(target)) {
     return { inherited: 0, metadata };
   }
-  const parent = await store.resolve(target.parent_id);
+  const parent = await store.resolve(target.parent_id).catch((error: unknown) => {
+    if (given.parent_id === undefined && has_code(error, "invalid_id")) {
+      return undefined; // a foreign record named what can be no parent
+    }
+    throw error;
+  });
   if (parent === undefined) {
     return { inherited: 0, metadata: { ...metadata, fork_message_count: 0 } }; // nothing leaks in from a parent that is created later
   }

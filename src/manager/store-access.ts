@@ -2,7 +2,7 @@ import { randomUUID } from "node:crypto";
 import type { Message } from "@simulacra-ai/core";
 import { as_stored, has_capability } from "../capabilities.js";
 import { has_code, SessionError, session_not_found } from "../errors.js";
-import { inherits, resolve_session, same_lineage, type ResolvedSession } from "../lineage.js";
+import { inherits, LINEAGE_KEYS, resolve_session, same_lineage, type ResolvedSession } from "../lineage.js";
 import { published } from "../tracing.js";
 import type { SessionDraft, SessionMetadata, SessionQuery, SessionStore, StoredSession } from "../types.js";
 import { begins_with, type Messages } from "./history.js";
@@ -20,6 +20,11 @@ export interface Written {
 /** The state of a record that was read. Without a revision, it may be another one at the next write. */
 export function stored_at({ revision }: StoredSession): Written {
   return { revision, is_certain: revision !== undefined };
+}
+
+function without_lineage(metadata: Metadata): Metadata {
+  const lineage = new Set<string>(LINEAGE_KEYS);
+  return Object.fromEntries(Object.entries(metadata).filter(([key]) => !lineage.has(key)));
 }
 
 const ATTEMPTS = 8;
@@ -165,6 +170,9 @@ export class StoreAccess {
       try {
         return { id, ...(await this.put(id, messages, metadata, null)) };
       } catch (error) {
+        if (has_code(error, "invalid_id") && metadata.parent_id !== undefined) {
+          return this.create(id, messages, without_lineage(metadata)); // a foreign record named what can be no parent
+        }
         there = has_code(error, "conflict") ? await this.load(id) : undefined;
         if (there === undefined) {
           throw error;
