@@ -91,3 +91,7 @@ export function disposed(): SessionError {
 export function no_active_session(): SessionError {
   return new SessionError("invalid_state", "no active session");
 }
+
+export function changed_meanwhile(id: string): SessionError {
+  return new SessionError("conflict", `session ${id} was changed by another writer`, { session_id: id });
+}

@@ -16,19 +16,6 @@ function to_json(value: unknown, what: string, session_id: string): string {
   return json;
 }
 
-/** Returns why a value is no message, or `undefined` where it is one. */
-export function problem_of_message(message: unknown): string | undefined {
-  const { role, content } = (message ?? {}) as { role?: unknown; content?: unknown };
-  if (typeof role !== "string") {
-    return "it has no role";
-  }
-  if (!Array.isArray(content)) {
-    return "its content is not an array";
-  }
-  const at = content.findIndex((part) => typeof (part as { type?: unknown } | null)?.type !== "string");
-  return at < 0 ? undefined : `content ${at} has no type`;
-}
-
 /**
  * One JSON text a message, with no line break in any of them.
  * @throws {SessionError} `invalid_input` for what JSON cannot hold: cycles, BigInt, depth beyond the stack.

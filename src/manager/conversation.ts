@@ -1,7 +1,7 @@
 import type { AssistantMessage, CheckpointState, Conversation, Message, Usage, UserMessage } from "@simulacra-ai/core";
 import { busy, disposed, is_error, SessionError } from "../errors.js";
 import { next_turn } from "../async/timers.js";
-import type { Messages } from "./history.js";
+import type { Messages } from "../messages.js";
 import type { SessionConversation } from "./types.js";
 
 /** The events of a conversation that a manager handles. Payloads may be missing. */

@@ -7,7 +7,8 @@ import type { ManagedConversation } from "./conversation.js";
 import type { Drafts } from "./drafts.js";
 import { messages_event, type ManagerEvents } from "./events.js";
 import type { Family } from "./family.js";
-import { History, type Messages } from "./history.js";
+import type { Messages } from "../messages.js";
+import { History } from "./history.js";
 import type { SaveQueue } from "./save-queue.js";
 import { SessionState } from "./session-state.js";
 import type { StoreAccess, Written } from "./store-access.js";
@@ -18,7 +19,7 @@ export interface ManagerParts {
   readonly store: StoreAccess;
   readonly queue: SaveQueue;
   readonly events: ManagerEvents;
-  readonly family: Family;
+  readonly family: Family<SaveQueue>;
   readonly conversation: ManagedConversation;
   readonly current: CurrentSession;
   readonly drafts: Drafts;

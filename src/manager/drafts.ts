@@ -5,7 +5,7 @@ import { same_prompt } from "../draft.js";
 import { has_code } from "../errors.js";
 import type { SessionDraft } from "../types.js";
 import type { ManagerEvents } from "./events.js";
-import type { Messages } from "./history.js";
+import type { Messages } from "../messages.js";
 import type { SaveQueue } from "./save-queue.js";
 import type { SessionState } from "./session-state.js";
 import type { StoreAccess } from "./store-access.js";

@@ -3,7 +3,7 @@ import process from "node:process";
 import type { LifecycleErrorEvent } from "@simulacra-ai/core";
 import { is_error, printable, reason_of } from "../errors.js";
 import type { SessionDraft } from "../types.js";
-import type { Messages } from "./history.js";
+import type { Messages } from "../messages.js";
 import type { SessionManagerEvents } from "./types.js";
 
 /** Operations that are tried again. The failure of one counts until that operation succeeds. */

@@ -1,14 +1,13 @@
 import type { SessionError } from "../errors.js";
-import type { SaveQueue } from "./save-queue.js";
 import { StoredState, type SessionState } from "./session-state.js";
 
 /**
  * Everything that a manager shares with the managers of its children, and with theirs. Sessions and children that
  * nothing refers to any more are not kept alive.
  */
-export class Family {
+export class Family<Queue extends { readonly dirty: ReadonlySet<SessionState> }> {
   /** Queues with tasks, draft writes or sessions that are not stored. */
-  readonly at_work = new Set<SaveQueue>();
+  readonly at_work = new Set<Queue>();
   /** Ids of sessions that were written since they were last flushed. */
   readonly unflushed = new Set<string>();
   /** Sessions with a turn that cannot be stored. */
@@ -59,9 +58,9 @@ export class Family {
   }
 
   /** Returns the sessions under this id that are not stored yet, with the queues that write them. */
-  dirty_states(id: string): [SaveQueue, SessionState][] {
+  dirty_states(id: string): [Queue, SessionState][] {
     return [...this.at_work].flatMap((queue) =>
-      [...queue.dirty].filter((state) => state.id === id).map((state): [SaveQueue, SessionState] => [queue, state]),
+      [...queue.dirty].filter((state) => state.id === id).map((state): [Queue, SessionState] => [queue, state]),
     );
   }
 }

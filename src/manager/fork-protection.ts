@@ -1,13 +1,15 @@
 import { randomUUID } from "node:crypto";
 import type { Message } from "@simulacra-ai/core";
+import { until_settled } from "../async/retry.js";
 import { sleep } from "../async/timers.js";
+import { changed_meanwhile } from "../errors.js";
 import { derived_label } from "../label.js";
 import { fork_point, inherits, same_lineage, type ResolvedSession } from "../lineage.js";
 import { session_kind } from "../metadata.js";
 import type { SessionMetadata, StoredSession } from "../types.js";
-import { begins_with, type Messages } from "./history.js";
+import { begins_with, type Messages } from "../messages.js";
 import type { SessionState } from "./session-state.js";
-import { changed_meanwhile, until_settled, type Metadata, type StoreAccess, type Written } from "./store-access.js";
+import type { Metadata, StoreAccess, Written } from "./store-access.js";
 
 /*
  * Hazard: sessions inherit from records that other writers may cut or delete at any time, and no store changes two

@@ -1,10 +1,7 @@
-import { isDeepStrictEqual } from "node:util";
 import type { Message } from "@simulacra-ai/core";
-import { SessionError } from "../errors.js";
-import { problem_of_message } from "../json.js";
+import type { SessionError } from "../errors.js";
+import { copy_message, same_json, type Messages } from "../messages.js";
 import type { StoredSession } from "../types.js";
-
-export type Messages = readonly Readonly<Message>[];
 
 /** A message that cannot be stored. The whole turn around it is left out. */
 export interface LeftOut {
@@ -197,7 +194,7 @@ export class History {
       const message = messages[at] as Message;
       this.#push(message);
       try {
-        copies.push([at, copy_of(message, at)]);
+        copies.push([at, copy_message(message, at)]);
       } catch (error) {
         problem ??= { at, error: error as SessionError, content: message?.content };
       }
@@ -216,52 +213,4 @@ export class History {
     this.#contents.push(message?.content);
     this.#ids.push(message?.id);
   }
-}
-
-/** @throws {SessionError} `invalid_input` for a malformed message and for a value that JSON cannot hold. */
-function copy_of(message: Message, at: number): Message {
-  let json: string | undefined;
-  let cause: unknown;
-  let problem = problem_of_message(message);
-  if (problem === undefined) {
-    try {
-      json = JSON.stringify(message);
-    } catch (error) {
-      cause = error;
-      problem = "JSON cannot hold it";
-    }
-  }
-  if (json !== undefined) {
-    return JSON.parse(json) as Message;
-  }
-  const id: unknown = (message as Partial<Message> | null)?.id;
-  const name = typeof id === "string" ? `message ${at} (${id})` : `message ${at}`;
-  throw new SessionError("invalid_input", `${name} cannot be stored: ${problem ?? "JSON cannot hold it"}`, { cause });
-}
-
-/** True when both are equal as JSON, whatever the order of their keys. */
-function same_json(a: unknown, b: unknown): boolean {
-  let texts: [string, string];
-  try {
-    texts = [JSON.stringify(a), JSON.stringify(b)];
-  } catch {
-    return false; // JSON cannot hold one of them, so it was never stored
-  }
-  return texts[0] === texts[1] || isDeepStrictEqual(JSON.parse(texts[0]), JSON.parse(texts[1]));
-}
-
-/** Returns how many leading messages are equal by value. */
-export function common_prefix(a: Messages, b: Messages): number {
-  const length = Math.min(a.length, b.length);
-  for (let at = 0; at < length; at += 1) {
-    if (!same_json(a[at], b[at])) {
-      return at;
-    }
-  }
-  return length;
-}
-
-/** True when a history begins with another one, by value. */
-export function begins_with(history: Messages, beginning: Messages): boolean {
-  return common_prefix(history, beginning) === beginning.length;
 }

@@ -1,9 +1,10 @@
 import { has_code, SessionError } from "../errors.js";
-import { fork_point, inherits, LINEAGE_KEYS } from "../lineage.js";
+import { fork_point_of } from "../fork-rules.js";
+import { fork_point, inherits } from "../lineage.js";
 import type { MetadataPatch } from "../metadata.js";
 import type { SessionMetadata, StoredSession } from "../types.js";
 import type { Metadata, StoreAccess } from "./store-access.js";
-import { begins_with, type Messages } from "./history.js";
+import { begins_with, type Messages } from "../messages.js";
 
 /** The place of a session below a parent. */
 export interface LineagePlan {
@@ -12,12 +13,6 @@ export interface LineagePlan {
   metadata: Metadata;
   /** The parent as it was read for this plan. */
   parent?: StoredSession;
-}
-
-/** Returns the lineage in the metadata of an application, or `undefined` where it has none. */
-export function lineage_of(metadata: MetadataPatch): MetadataPatch | undefined {
-  const given = LINEAGE_KEYS.filter((key) => metadata[key] !== undefined).map((key) => [key, metadata[key]]);
-  return given.length === 0 ? undefined : (Object.fromEntries(given) as MetadataPatch);
 }
 
 /**
@@ -62,16 +57,6 @@ export async function plan_lineage(
     inherited: count,
     metadata: { ...metadata, fork_message_count: count, ...(last_id !== undefined && { fork_message_id: last_id }) },
     parent: parent.record,
-  };
-}
-
-/** Returns the rest of the fork point: as before with the same parent, none with another parent. */
-function fork_point_of(given: MetadataPatch, stored: MetadataPatch): MetadataPatch {
-  const is_other_parent = given.parent_id !== undefined && given.parent_id !== stored.parent_id;
-  const is_other_point = given.fork_message_id !== undefined && given.fork_message_id !== stored.fork_message_id;
-  return {
-    ...(is_other_parent && given.fork_message_id === undefined && stored.fork_message_id && { fork_message_id: null }),
-    ...((is_other_parent || is_other_point) && stored.fork_message_count && { fork_message_count: null }),
   };
 }
 

@@ -3,7 +3,8 @@ import { session_not_found } from "../errors.js";
 import { trace_event, trace_manager } from "../tracing.js";
 import { messages_event, type ManagerEvents } from "./events.js";
 import type { Family } from "./family.js";
-import type { LeftOut, Messages } from "./history.js";
+import type { Messages } from "../messages.js";
+import type { LeftOut } from "./history.js";
 import { SaveTask, type Saved, type SavePolicies } from "./save.js";
 import type { Given, SessionState, Version } from "./session-state.js";
 import type { StoreAccess } from "./store-access.js";
@@ -20,7 +21,7 @@ export class SaveQueue {
   readonly #store: StoreAccess;
   readonly #events: ManagerEvents;
   readonly #policies: SavePolicies;
-  readonly #family: Family;
+  readonly #family: Family<SaveQueue>;
   readonly #parent: SaveQueue | undefined;
   readonly #queue: WriteQueue;
   /** Draft writes in flight. They bypass the queue. `flush()` waits for them. */
@@ -33,7 +34,7 @@ export class SaveQueue {
     store: StoreAccess,
     events: ManagerEvents,
     policies: SavePolicies,
-    family: Family,
+    family: Family<SaveQueue>,
     parent: SaveQueue | undefined,
   ) {
     this.#store = store;
@@ -159,7 +160,7 @@ export class SaveQueue {
   /** Returns the function that emits what happened. */
   async #save_version(state: SessionState, version: Version, policies: SavePolicies): Promise<() => void> {
     const { id } = state;
-    const task = new SaveTask(this.#store, this.#family, policies, state, version);
+    const task = new SaveTask(this.#store, (of) => this.#family.state_of(of), policies, state, version);
     const trace = { operation: "save", session_id: id, count: task.history.storable(task.count) };
     let saved: Saved;
     try {

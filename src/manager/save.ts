@@ -1,13 +1,14 @@
-import { has_code, SessionError } from "../errors.js";
+import { randomUUID } from "node:crypto";
+import { changed_meanwhile, has_code, SessionError } from "../errors.js";
+import { metadata_beside } from "../fork-rules.js";
 import { inherits } from "../lineage.js";
+import { common_prefix, type Messages } from "../messages.js";
 import type { StoredSession } from "../types.js";
-import { store_as_fork, type Divergence } from "./conflicts.js";
-import type { Family } from "./family.js";
 import { keep_replaced_history, secure_fork } from "./fork-protection.js";
-import { common_prefix, type History, type Messages } from "./history.js";
+import type { History } from "./history.js";
 import { plan_lineage } from "./lineage-plan.js";
-import type { SessionState, Version } from "./session-state.js";
-import { changed_meanwhile, type Metadata, type StoreAccess, type Written } from "./store-access.js";
+import type { SessionState, StoredState, Version } from "./session-state.js";
+import type { Metadata, StoreAccess, Written } from "./store-access.js";
 import type { ConflictEvent, SessionManagerOptions } from "./types.js";
 
 export type SavePolicies = Required<Pick<SessionManagerOptions, "on_conflict" | "on_replace">>;
@@ -35,7 +36,7 @@ export class SaveTask {
   readonly history: History;
   readonly count: number;
   readonly #store: StoreAccess;
-  readonly #family: Family;
+  readonly #state_of: (id: string) => StoredState;
   readonly #policies: SavePolicies;
   readonly #version: Version;
   readonly #as_begun: Version;
@@ -44,9 +45,15 @@ export class SaveTask {
   #messages: Messages | undefined;
   #unprotected: unknown;
 
-  constructor(store: StoreAccess, family: Family, policies: SavePolicies, state: SessionState, version: Version) {
+  constructor(
+    store: StoreAccess,
+    state_of: (id: string) => StoredState,
+    policies: SavePolicies,
+    state: SessionState,
+    version: Version,
+  ) {
     this.#store = store;
-    this.#family = family;
+    this.#state_of = state_of;
     this.#policies = policies;
     this.state = state;
     this.#version = version;
@@ -245,8 +252,27 @@ export class SaveTask {
     if (this.#policies.on_conflict === "error") {
       throw error;
     }
-    this.#settle(await store_as_fork(this.#store, this.#family, this, this.#metadata, divergence));
+    this.#settle(await this.#store_beside(divergence));
     return { id, fork_id: this.state.id, error };
+  }
+
+  /**
+   * Stores our history beside another writer's: as a fork from the last common message, whole where there is none, or
+   * under a new id where the session is gone. The session goes on there.
+   */
+  async #store_beside({ common, record }: Divergence): Promise<Written> {
+    const { state, history, messages } = this;
+    const tried = state.beside_id !== undefined;
+    state.beside_id ??= randomUUID();
+    const metadata = metadata_beside({ ...state.metadata, ...this.#metadata }, { id: state.id, messages, common });
+    const inherited = common ?? 0;
+    const own = messages.slice(inherited);
+    const created = await this.#store.create(state.beside_id, own, metadata as Metadata, tried);
+    state.beside_id = created.id;
+    const whole = inherited > 0 && record ? await secure_fork(this.#store, created.id, record, messages) : undefined;
+    state.move_to(this.#state_of(created.id), metadata);
+    history.inherited = whole ? 0 : inherited;
+    return whole ?? created;
   }
 
   #settle(written: Written): void {
@@ -260,4 +286,11 @@ interface Comparison {
   /** The stored history. */
   messages: Messages;
   inherited: number;
+}
+
+/** Another writer's history where it differs from ours. */
+interface Divergence {
+  /** The number of messages that both have in common. `undefined`: the session is gone. */
+  common: number | undefined;
+  record?: StoredSession;
 }

@@ -1,5 +1,6 @@
 import type { CheckpointState, Conversation, Usage } from "@simulacra-ai/core";
 import { disposed, has_code, SessionError } from "../errors.js";
+import { lineage_of } from "../fork-rules.js";
 import { metadata_to_plain } from "../json.js";
 import { apply_query } from "../metadata.js";
 import { trace_manager } from "../tracing.js";
@@ -10,7 +11,6 @@ import { CurrentSession, type ManagerParts } from "./current-session.js";
 import { Drafts } from "./drafts.js";
 import { ManagerEvents } from "./events.js";
 import { Family } from "./family.js";
-import { lineage_of } from "./lineage-plan.js";
 import { delete_session, require_fork_policy } from "./operations/delete.js";
 import { fork_session } from "./operations/fork.js";
 import { load_session } from "./operations/load.js";
@@ -64,7 +64,7 @@ export class SessionManager {
     parent?: ManagerParts,
   ) {
     const options = complete_options(given_options);
-    const family = parent?.family ?? new Family();
+    const family = parent?.family ?? new Family<SaveQueue>();
     const events = new ManagerEvents(parent?.events);
     const store = new StoreAccess(given_store, (error) => events.tell(error, "list"));
     const queue = new SaveQueue(store, events, options, family, parent?.queue);

@@ -5,7 +5,8 @@ import type { MetadataPatch } from "../metadata.js";
 import type { SessionDraft } from "../types.js";
 import { add_usage } from "../usage.js";
 import { WriteQueue } from "../async/queue.js";
-import type { History, LeftOut, Messages } from "./history.js";
+import type { Messages } from "../messages.js";
+import type { History, LeftOut } from "./history.js";
 import type { Metadata, Written } from "./store-access.js";
 
 /** What the store is known to hold of a session. */

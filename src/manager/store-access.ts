@@ -1,11 +1,12 @@
 import { randomUUID } from "node:crypto";
 import type { Message } from "@simulacra-ai/core";
 import { as_stored, has_capability } from "../capabilities.js";
+import { until_settled } from "../async/retry.js";
 import { has_code, SessionError, session_not_found } from "../errors.js";
 import { inherits, LINEAGE_KEYS, resolve_session, same_lineage, type ResolvedSession } from "../lineage.js";
 import { published } from "../tracing.js";
 import type { SessionDraft, SessionMetadata, SessionQuery, SessionStore, StoredSession } from "../types.js";
-import { begins_with, type Messages } from "./history.js";
+import { begins_with, type Messages } from "../messages.js";
 
 export type Metadata = Partial<SessionMetadata>;
 
@@ -25,30 +26,6 @@ export function stored_at({ revision }: StoredSession): Written {
 function without_lineage(metadata: Metadata): Metadata {
   const lineage = new Set<string>(LINEAGE_KEYS);
   return Object.fromEntries(Object.entries(metadata).filter(([key]) => !lineage.has(key)));
-}
-
-const ATTEMPTS = 8;
-
-/** Repeats a write while other writers come between. The task reads the records anew each time. */
-export async function until_settled<T>(id: string, task: (attempt: number) => Promise<T | "again">): Promise<T> {
-  for (let attempt = 1; attempt <= ATTEMPTS; attempt += 1) {
-    try {
-      const result = await task(attempt);
-      if (result !== "again") {
-        return result;
-      }
-    } catch (error) {
-      const is_moved = has_code(error, "conflict") || has_code(error, "not_found");
-      if (!is_moved || attempt === ATTEMPTS) {
-        throw error;
-      }
-    }
-  }
-  throw changed_meanwhile(id);
-}
-
-export function changed_meanwhile(id: string): SessionError {
-  return new SessionError("conflict", `session ${id} was changed by another writer`, { session_id: id });
 }
 
 /** A store as the manager uses it: each step by the cheapest method that the store is capable of. */

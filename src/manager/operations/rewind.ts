@@ -13,7 +13,7 @@ import {
   store_version,
   stranded_forks,
 } from "../fork-protection.js";
-import { begins_with } from "../history.js";
+import { begins_with } from "../../messages.js";
 import { stored_at, type Metadata, type StoreAccess, type Written } from "../store-access.js";
 import { delete_keeping_forks } from "./delete.js";
 
