@@ -1,0 +1,451 @@
+/** A fault of the manager, as a change of its source. */
+export interface SourceMutation {
+  name: string;
+  /** A file below `src/`. */
+  file: string;
+  /** Occurs in the file exactly once. */
+  find: string;
+  replace: string;
+  /** The search finds it in time, or the tests of a file below `test/` whose names match do. */
+  found_by: "fuzzer" | { file: string; test: string };
+}
+
+const at_fuzz = "fuzzer" as const;
+
+export const SOURCE_MUTATIONS: SourceMutation[] = [
+  // An older state over a newer one.
+  {
+    name: "the count of stored messages stays behind",
+    file: "manager/session-state.ts",
+    find: "count: begun.count, revision",
+    replace: "count: this.#shared.stored?.count ?? 0, revision",
+    found_by: at_fuzz,
+  },
+  {
+    name: "a version that grew while it was written counts as stored",
+    file: "manager/session-state.ts",
+    find: "if (version.asked === begun.asked) {",
+    replace: "{",
+    found_by: at_fuzz,
+  },
+  {
+    name: "a failed write's version is dropped",
+    file: "manager/save-queue.ts",
+    find: `this.#events.failures.note("save", id, error);`,
+    replace: `this.#events.failures.note("save", id, error); state.versions.shift();`,
+    found_by: at_fuzz,
+  },
+  {
+    name: "versions are stored from the newest on",
+    file: "manager/save-queue.ts",
+    find: "for (let [next] = state.versions; next !== undefined && is_left(next); [next] = state.versions) {",
+    replace: "for (let next; (next = state.versions.at(-1)) !== undefined && is_left(next); ) {",
+    found_by: at_fuzz,
+  },
+  {
+    name: "a failed write leaves no doubt",
+    file: "manager/session-state.ts",
+    find: "this.#shared.stored.is_certain = false;",
+    replace: "",
+    found_by: at_fuzz,
+  },
+  {
+    name: "copies are released before they are stored",
+    file: "manager/session-state.ts",
+    find: "version.history.release(begun.count,",
+    replace: "version.history.release(version.history.length,",
+    found_by: at_fuzz,
+  },
+  {
+    name: "a record that another writer changed is taken for ours",
+    file: "manager/save.ts",
+    find: "if (stored.common === stored.messages.length || this.#is_ours(record)) {",
+    replace: "{",
+    found_by: at_fuzz,
+  },
+
+  // A blind retry in a store without revisions.
+  {
+    name: "a write without a revision leaves no doubt",
+    file: "manager/store-access.ts",
+    find: "is_certain: !this.detects_conflicts",
+    replace: "is_certain: true",
+    found_by: at_fuzz,
+  },
+  {
+    name: "a record without a revision leaves no doubt",
+    file: "manager/store-access.ts",
+    find: "is_certain: revision !== undefined",
+    replace: "is_certain: true",
+    found_by: at_fuzz,
+  },
+  {
+    name: "without revisions every record is taken for ours",
+    file: "manager/save.ts",
+    find: "record.revision === undefined ? stored.history !== this.history :",
+    replace: "record.revision === undefined ? true :",
+    found_by: at_fuzz,
+  },
+
+  // A failure that something else clears.
+  {
+    name: "any success clears every failure",
+    file: "manager/events.ts",
+    find: "made_good(operation: Retried, session_id: string): void {",
+    replace: "made_good(operation: Retried, session_id: string): void { this.#left.clear();",
+    found_by: at_fuzz,
+  },
+  {
+    name: "a new history replaces the one that waits",
+    file: "manager/session-state.ts",
+    find: "if (newest?.history === this.history && newest.given === undefined) {",
+    replace: "if (newest !== undefined && newest.given === undefined) {",
+    found_by: at_fuzz,
+  },
+
+  // A check that is not repeated behind a wait.
+  {
+    name: "load() acts though a turn came between",
+    file: "manager/operations/load.ts",
+    find: "conversation.require_unmoved(epoch);\n  if (",
+    replace: "if (",
+    found_by: at_fuzz,
+  },
+  {
+    name: "rewind() acts though a turn came between",
+    file: "manager/operations/rewind.ts",
+    find: "try {\n      conversation.require_unmoved(epoch);",
+    replace: "try {",
+    found_by: at_fuzz,
+  },
+  {
+    name: "fork() acts though a turn came between",
+    file: "manager/operations/fork.ts",
+    find: "require_unmoved();\n    tell();",
+    replace: "tell();",
+    found_by: at_fuzz,
+  },
+  {
+    name: "delete() acts though a turn came between",
+    file: "manager/operations/delete.ts",
+    find: "conversation.require_unmoved(epoch);",
+    replace: "",
+    found_by: at_fuzz,
+  },
+  {
+    name: "delete() clears a conversation that went on",
+    file: "manager/operations/delete.ts",
+    find: "require_unmoved();\n      conversation.clear();",
+    replace: "conversation.clear();",
+    found_by: at_fuzz,
+  },
+  {
+    name: "turns do not move the epoch",
+    file: "manager/conversation.ts",
+    find: "if (epoch.turns !== this.#turns) {",
+    replace: "if (false) {",
+    found_by: at_fuzz,
+  },
+  {
+    name: "the beginning of a turn does not move the epoch",
+    file: "manager/conversation.ts",
+    find: "this.#turns += 1;\n      this.#handlers.turn_began();",
+    replace: "this.#handlers.turn_began();",
+    found_by: at_fuzz,
+  },
+  {
+    name: "the end of a turn does not move the epoch",
+    file: "manager/conversation.ts",
+    find: "this.#has_ended = true;\n      this.#turns += 1;",
+    replace: "this.#has_ended = true;",
+    found_by: at_fuzz,
+  },
+  {
+    name: "a turn that tells of its end alone does not move the epoch",
+    file: "manager/conversation.ts",
+    find: "this.#turns += 1; //",
+    replace: "//",
+    found_by: at_fuzz,
+  },
+  {
+    name: "start_new() does not move the epoch",
+    file: "manager/conversation.ts",
+    find: "this.#sessions += 1;",
+    replace: "",
+    found_by: at_fuzz,
+  },
+
+  // A task of the queue that waits for the queue.
+  {
+    name: "a draft waits for the first save of its session",
+    file: "manager/drafts.ts",
+    find: "this.#queue.save_in_background(state);",
+    replace: "this.#queue.save_in_background(state); await this.#queue.settled();",
+    found_by: at_fuzz,
+  },
+
+  // Turns without a session.
+  {
+    name: "a turn without a session is not reported",
+    file: "manager/current-session.ts",
+    find: "if (!this.#is_reported) {",
+    replace: "if (false) {",
+    found_by: at_fuzz,
+  },
+  {
+    name: "load() drops turns without a session",
+    file: "manager/operations/load.ts",
+    find: "await current.store_turns();",
+    replace: "",
+    found_by: at_fuzz,
+  },
+  {
+    name: "fork() drops turns without a session",
+    file: "manager/operations/fork.ts",
+    find: "await current.store_turns();",
+    replace: "",
+    found_by: at_fuzz,
+  },
+  {
+    name: "start_new() drops turns without a session",
+    file: "manager/session-manager.ts",
+    find: "current.store_turns_later();",
+    replace: "",
+    found_by: at_fuzz,
+  },
+  {
+    name: "turns without a session that could not be stored are not tried again",
+    file: "manager/current-session.ts",
+    find: "this.#parts.queue.hold(this.#turns.state);",
+    replace: "",
+    found_by: at_fuzz,
+  },
+
+  // The first turn.
+  {
+    name: "start_new() is accepted in the first turn",
+    file: "manager/conversation.ts",
+    find: "(this.#began || this.#is_ending",
+    replace: "(this.#is_ending",
+    found_by: at_fuzz,
+  },
+  {
+    name: "start_new() is accepted in a turn",
+    file: "manager/session-manager.ts",
+    find: "conversation.require_idle();\n    current.store_turns_later();",
+    replace: "current.store_turns_later();",
+    found_by: at_fuzz,
+  },
+
+  // Drafts.
+  {
+    name: "a draft outlives its turn",
+    file: "manager/current-session.ts",
+    find: "drafts.compare(session, live);",
+    replace: "",
+    found_by: at_fuzz,
+  },
+
+  // Turns and answers of the store that cannot be.
+  {
+    name: "a turn that cannot be stored stops the save",
+    file: "manager/history.ts",
+    find: "problem ??= { at, error: error as SessionError };",
+    replace: "throw error;",
+    found_by: at_fuzz,
+  },
+  {
+    name: "malformed messages are stored",
+    file: "manager/history.ts",
+    find: "let problem = problem_of_message(message);",
+    replace: "let problem: string | undefined;",
+    found_by: at_fuzz,
+  },
+  {
+    name: "entries of a list without an id are sessions",
+    file: "manager/store-access.ts",
+    find: `?.id === "string"`,
+    replace: `?.id !== ""`,
+    found_by: at_fuzz,
+  },
+  {
+    name: "a list need not be an array",
+    file: "manager/store-access.ts",
+    find: "if (!Array.isArray(entries)) {",
+    replace: "if (false) {",
+    found_by: at_fuzz,
+  },
+  {
+    name: "anything that a store loads is a session",
+    file: "manager/store-access.ts",
+    find: "if (record !== undefined && record !== null && !(",
+    replace: "if (false && !(",
+    found_by: at_fuzz,
+  },
+
+  // Listeners.
+  {
+    name: "a listener's promise that rejects is not handled",
+    file: "manager/events.ts",
+    find: "Promise.resolve(result).catch((error: unknown) => this.#listener_failed(event, error));",
+    replace: "",
+    found_by: at_fuzz,
+  },
+
+  // Copies.
+  {
+    name: "messages are not copied when they are captured",
+    file: "manager/history.ts",
+    find: "copies.forEach(([at, copy]) => this.#copies.set(at, copy));",
+    replace: "",
+    found_by: at_fuzz,
+  },
+
+  // Labels and symbols.
+  {
+    name: "every line is segmented to its end",
+    file: "label.ts",
+    find: "|| line.length >= DECISIVE_UNITS",
+    replace: "",
+    found_by: at_fuzz,
+  },
+  {
+    name: "disposal needs the runtime's symbol",
+    file: "manager/session-manager.ts",
+    find: ` ?? Symbol.for("Symbol.dispose")`,
+    replace: "",
+    found_by: at_fuzz,
+  },
+  {
+    name: "async disposal needs the runtime's symbol",
+    file: "manager/session-manager.ts",
+    find: ` ?? Symbol.for("Symbol.asyncDispose")`,
+    replace: "",
+    found_by: at_fuzz,
+  },
+
+  // Forks and loads.
+  {
+    name: "of an id that occurs twice the first one counts",
+    file: "lineage.ts",
+    find: "messages.findLastIndex(",
+    replace: "messages.findIndex(",
+    found_by: at_fuzz,
+  },
+  {
+    name: "load() begins a session where every one is damaged",
+    file: "manager/operations/load.ts",
+    find: "if (found === undefined && corrupt !== undefined) {",
+    replace: "if (false) {",
+    found_by: at_fuzz,
+  },
+  {
+    name: "load() drops what save() was asked for meanwhile",
+    file: "manager/operations/load.ts",
+    find: "if (family.dirty_states(id).length === 0) {",
+    replace: "{",
+    found_by: at_fuzz,
+  },
+  {
+    name: "rewind() drops what save() was asked for meanwhile",
+    file: "manager/operations/rewind.ts",
+    find: "if (session.is_dirty) {",
+    replace: "if (false) {",
+    found_by: at_fuzz,
+  },
+  {
+    name: "a rewind that was undone is not adopted",
+    file: "manager/operations/rewind.ts",
+    find: "(restored) => session.wrote(restored),",
+    replace: "() => undefined,",
+    found_by: at_fuzz,
+  },
+  {
+    name: "a rewind that was undone leaves no doubt",
+    file: "manager/operations/rewind.ts",
+    find: "session.doubt();\n      await rewound.undo()",
+    replace: "await rewound.undo()",
+    found_by: at_fuzz,
+  },
+  {
+    name: "a failed cut leaves no doubt",
+    file: "manager/operations/rewind.ts",
+    find: "session.doubt(); //",
+    replace: "//",
+    found_by: at_fuzz,
+  },
+
+  // Copies of histories.
+  {
+    name: "a retry writes over a copy in which somebody went on",
+    file: "manager/store-access.ts",
+    find: "return { id, revision: there.revision, is_certain: false };",
+    replace: "return { id, ...(await this.put(id, messages, metadata, there.revision ?? null)) };",
+    found_by: at_fuzz,
+  },
+  {
+    name: "a retry writes over a copy that became another history",
+    file: "manager/store-access.ts",
+    find: "return this.create(randomUUID(), messages, metadata);",
+    replace: "return { id, ...(await this.put(id, messages, metadata, there.revision ?? null)) };",
+    found_by: at_fuzz,
+  },
+  {
+    name: "a retry does not look for the copy of the attempt before",
+    file: "manager/store-access.ts",
+    find: "let there = tried ? await this.load(id) : undefined;",
+    replace: "let there: StoredSession | undefined;",
+    found_by: at_fuzz,
+  },
+  {
+    name: "a replaced history is not kept",
+    file: "manager/fork-protection.ts",
+    find: `const is_kept = policy === "keep" &&`,
+    replace: "const is_kept = false &&",
+    found_by: at_fuzz,
+  },
+
+  // Children and deletions.
+  {
+    name: "a child's first write does not wait for the parent's",
+    file: "manager/save-queue.ts",
+    find: "new WriteQueue(parent?.settled())",
+    replace: "new WriteQueue()",
+    found_by: at_fuzz,
+  },
+  {
+    name: "two managers write one session at once",
+    file: "manager/session-state.ts",
+    find: "return this.#writes.run(task);",
+    replace: "return task();",
+    found_by: at_fuzz,
+  },
+  {
+    name: "a save in flight brings a deleted session back",
+    file: "manager/operations/delete.ts",
+    find: "unlock.push(await state.lock());",
+    replace: "",
+    found_by: at_fuzz,
+  },
+  {
+    name: "a save that waits brings a deleted session back",
+    file: "manager/save-queue.ts",
+    find: "if (state.shared.deletion !== undefined) {\n        return",
+    replace: "if (false) {\n        return",
+    found_by: at_fuzz,
+  },
+  {
+    name: "the current session inherits from a parent that is deleted",
+    file: "manager/operations/delete.ts",
+    find: "current.session?.make_self_contained(whole.revision);",
+    replace: "",
+    found_by: at_fuzz,
+  },
+  {
+    name: "flush() does not retry what failed",
+    file: "manager/save-queue.ts",
+    find: "await this.save(state).catch(fail);",
+    replace: "",
+    found_by: at_fuzz,
+  },
+];
