@@ -337,23 +337,28 @@ each_backend(
       expect([...histories.values()]).toContainEqual([...texts(turns(1))!, ...said("theirs")]);
     });
 
-    test("rule 9.6: without revisions, the retry of a failed write compares with what is stored", async () => {
-      const store = await open_recording(backend);
-      const [ours, theirs] = [open_plain(store), open_plain(store)];
-      const id = ours.manager.start_new();
-      ours.conversation.turn("one");
-      await ours.manager.flush();
-      store.fail_saves();
-      ours.conversation.turn("ours");
-      await vi.waitFor(() => expect(ours.errors).toHaveLength(1));
-      await theirs.manager.load(id);
-      theirs.conversation.turn("theirs");
-      await theirs.manager.flush();
-      await ours.manager.flush();
-      const histories = await histories_of(store);
-      expect(histories.get(ours.manager.current_session_id!)).toEqual(said("one", "ours"));
-      expect([...histories.values()]).toContainEqual(said("one", "theirs"));
-    });
+    test.each(["keep", "overwrite"] as const)(
+      "rule 9.6: without revisions, the retry of a failed write compares with what is stored, with on_replace: %s",
+      async (on_replace) => {
+        const store = await open_recording(backend);
+        const [ours, theirs] = [open_plain(store, { on_replace }), open_plain(store)];
+        const conflicts = conflicts_of(ours.manager);
+        const id = ours.manager.start_new();
+        ours.conversation.turn("one");
+        await ours.manager.flush();
+        store.fail_saves();
+        ours.conversation.turn("ours");
+        await vi.waitFor(() => expect(ours.errors).toHaveLength(1));
+        await theirs.manager.load(id);
+        theirs.conversation.turn("theirs");
+        await theirs.manager.flush();
+        await ours.manager.flush();
+        const histories = await histories_of(store);
+        expect(conflicts.map((conflict) => conflict.id)).toEqual([id]);
+        expect(histories.get(ours.manager.current_session_id!)).toEqual(said("one", "ours"));
+        expect(histories.get(id)).toEqual(said("one", "theirs"));
+      },
+    );
   },
   ["four-method"],
 );

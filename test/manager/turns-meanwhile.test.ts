@@ -1,3 +1,4 @@
+import { deferred } from "@simulacra-ai/core";
 import type { SessionManager } from "@simulacra-ai/session";
 import { describe, expect, test } from "vitest";
 import { each_backend, type Backend } from "../backends.js";
@@ -234,6 +235,30 @@ each_backend((backend) => {
     expect(ids(conversation.messages)).toEqual(ids(shown));
     expect((await record_of(store, id)).messages).toEqual(shown);
     expect((await others_than(store, id)).sort()).toEqual(["a", "b"]);
+  });
+
+  test("rule 3: a cascade over the current session is refused where the turn in which it was called completes", async () => {
+    const gate = deferred();
+    const store = await open_recording(backend);
+    await store.save("a", turns(2, "a"), { kind: "root" });
+    const { manager, conversation } = open_session(store, { script: [{ text: "slow", gate: gate.promise }] });
+    await manager.load("a");
+    const id = await manager.fork("a");
+    const reply = ask(conversation, "one");
+    await new Promise<void>((resolve) => conversation.once("message_start", () => resolve()));
+    const held = store.hold("list");
+    const outcome = outcome_in_time(manager.delete("a", { forks: "cascade" }));
+    await held.reached;
+    gate.resolve();
+    await reply;
+    await round();
+    held.release();
+    expect(await outcome).toBe("invalid_state");
+    await manager.flush();
+    expect(manager.current_session_id).toBe(id);
+    expect(conversation.messages).toHaveLength(6);
+    expect((await record_of(store, id)).messages).toEqual(conversation.messages.slice(4));
+    expect(await others_than(store, id)).toEqual(["a"]);
   });
 });
 

@@ -10,8 +10,6 @@ export interface SourceMutation {
   found_by: "fuzzer" | { file: string; test: string };
 }
 
-const at_fuzz = "fuzzer" as const;
-
 export const SOURCE_MUTATIONS: SourceMutation[] = [
   // An older state over a newer one.
   {
@@ -19,49 +17,49 @@ export const SOURCE_MUTATIONS: SourceMutation[] = [
     file: "manager/session-state.ts",
     find: "count: begun.count, revision",
     replace: "count: this.#shared.stored?.count ?? 0, revision",
-    found_by: at_fuzz,
+    found_by: "fuzzer",
   },
   {
     name: "a version that grew while it was written counts as stored",
     file: "manager/session-state.ts",
     find: "if (version.asked === begun.asked) {",
     replace: "{",
-    found_by: at_fuzz,
+    found_by: "fuzzer",
   },
   {
     name: "a failed write's version is dropped",
     file: "manager/save-queue.ts",
     find: `this.#events.failures.note("save", id, error);`,
     replace: `this.#events.failures.note("save", id, error); state.versions.shift();`,
-    found_by: at_fuzz,
+    found_by: "fuzzer",
   },
   {
     name: "versions are stored from the newest on",
     file: "manager/save-queue.ts",
     find: "for (let [next] = state.versions; next !== undefined && is_left(next); [next] = state.versions) {",
     replace: "for (let next; (next = state.versions.at(-1)) !== undefined && is_left(next); ) {",
-    found_by: at_fuzz,
+    found_by: "fuzzer",
   },
   {
     name: "a failed write leaves no doubt",
     file: "manager/session-state.ts",
     find: "this.#shared.stored.is_certain = false;",
     replace: "",
-    found_by: at_fuzz,
+    found_by: { file: "manager/failed-saves.test.ts", test: "the retry of a failed write" },
   },
   {
     name: "copies are released before they are stored",
     file: "manager/session-state.ts",
     find: "version.history.release(begun.count,",
     replace: "version.history.release(version.history.length,",
-    found_by: at_fuzz,
+    found_by: { file: "manager/edits-in-place.test.ts", test: "is not stored with a turn of the engine" },
   },
   {
     name: "a record that another writer changed is taken for ours",
     file: "manager/save.ts",
     find: "if (stored.common === stored.messages.length || this.#is_ours(record)) {",
     replace: "{",
-    found_by: at_fuzz,
+    found_by: "fuzzer",
   },
 
   // A blind retry in a store without revisions.
@@ -70,21 +68,21 @@ export const SOURCE_MUTATIONS: SourceMutation[] = [
     file: "manager/store-access.ts",
     find: "is_certain: !this.detects_conflicts",
     replace: "is_certain: true",
-    found_by: at_fuzz,
+    found_by: { file: "manager/capabilities.test.ts", test: "with append and without replace" },
   },
   {
     name: "a record without a revision leaves no doubt",
     file: "manager/store-access.ts",
     find: "is_certain: revision !== undefined",
     replace: "is_certain: true",
-    found_by: at_fuzz,
+    found_by: { file: "manager/failed-saves.test.ts", test: "a write behind load" },
   },
   {
     name: "without revisions every record is taken for ours",
     file: "manager/save.ts",
     find: "record.revision === undefined ? stored.history !== this.history :",
     replace: "record.revision === undefined ? true :",
-    found_by: at_fuzz,
+    found_by: { file: "manager/failed-saves.test.ts", test: "the retry of a failed write" },
   },
 
   // A failure that something else clears.
@@ -93,14 +91,14 @@ export const SOURCE_MUTATIONS: SourceMutation[] = [
     file: "manager/events.ts",
     find: "made_good(operation: Retried, session_id: string): void {",
     replace: "made_good(operation: Retried, session_id: string): void { this.#left.clear();",
-    found_by: at_fuzz,
+    found_by: { file: "manager/failed-saves.test.ts", test: "does not make a failed save good" },
   },
   {
     name: "a new history replaces the one that waits",
     file: "manager/session-state.ts",
     find: "if (newest?.history === this.history && newest.given === undefined) {",
     replace: "if (newest !== undefined && newest.given === undefined) {",
-    found_by: at_fuzz,
+    found_by: "fuzzer",
   },
 
   // A check that is not repeated behind a wait.
@@ -109,70 +107,63 @@ export const SOURCE_MUTATIONS: SourceMutation[] = [
     file: "manager/operations/load.ts",
     find: "conversation.require_unmoved(epoch);\n  if (",
     replace: "if (",
-    found_by: at_fuzz,
+    found_by: "fuzzer",
   },
   {
     name: "rewind() acts though a turn came between",
     file: "manager/operations/rewind.ts",
     find: "try {\n      conversation.require_unmoved(epoch);",
     replace: "try {",
-    found_by: at_fuzz,
+    found_by: "fuzzer",
   },
   {
     name: "fork() acts though a turn came between",
     file: "manager/operations/fork.ts",
     find: "require_unmoved();\n    tell();",
     replace: "tell();",
-    found_by: at_fuzz,
+    found_by: "fuzzer",
   },
   {
     name: "delete() acts though a turn came between",
     file: "manager/operations/delete.ts",
     find: "conversation.require_unmoved(epoch);",
     replace: "",
-    found_by: at_fuzz,
+    found_by: "fuzzer",
   },
   {
     name: "delete() clears a conversation that went on",
     file: "manager/operations/delete.ts",
     find: "require_unmoved();\n      conversation.clear();",
     replace: "conversation.clear();",
-    found_by: at_fuzz,
+    found_by: "fuzzer",
   },
   {
     name: "turns do not move the epoch",
     file: "manager/conversation.ts",
     find: "if (epoch.turns !== this.#turns) {",
     replace: "if (false) {",
-    found_by: at_fuzz,
-  },
-  {
-    name: "the beginning of a turn does not move the epoch",
-    file: "manager/conversation.ts",
-    find: "this.#turns += 1;\n      this.#handlers.turn_began();",
-    replace: "this.#handlers.turn_began();",
-    found_by: at_fuzz,
+    found_by: "fuzzer",
   },
   {
     name: "the end of a turn does not move the epoch",
     file: "manager/conversation.ts",
     find: "this.#has_ended = true;\n      this.#turns += 1;",
     replace: "this.#has_ended = true;",
-    found_by: at_fuzz,
+    found_by: { file: "manager/turns-meanwhile.test.ts", test: "a cascade over the current session" },
   },
   {
     name: "a turn that tells of its end alone does not move the epoch",
     file: "manager/conversation.ts",
     find: "this.#turns += 1; //",
     replace: "//",
-    found_by: at_fuzz,
+    found_by: { file: "manager/turns-meanwhile.test.ts", test: "a conversation that has no state" },
   },
   {
     name: "start_new() does not move the epoch",
     file: "manager/conversation.ts",
     find: "this.#sessions += 1;",
     replace: "",
-    found_by: at_fuzz,
+    found_by: "fuzzer",
   },
 
   // A task of the queue that waits for the queue.
@@ -181,7 +172,7 @@ export const SOURCE_MUTATIONS: SourceMutation[] = [
     file: "manager/drafts.ts",
     find: "this.#queue.save_in_background(state);",
     replace: "this.#queue.save_in_background(state); await this.#queue.settled();",
-    found_by: at_fuzz,
+    found_by: "fuzzer",
   },
 
   // Turns without a session.
@@ -190,35 +181,35 @@ export const SOURCE_MUTATIONS: SourceMutation[] = [
     file: "manager/current-session.ts",
     find: "if (!this.#is_reported) {",
     replace: "if (false) {",
-    found_by: at_fuzz,
+    found_by: "fuzzer",
   },
   {
     name: "load() drops turns without a session",
     file: "manager/operations/load.ts",
     find: "await current.store_turns();",
     replace: "",
-    found_by: at_fuzz,
+    found_by: "fuzzer",
   },
   {
     name: "fork() drops turns without a session",
     file: "manager/operations/fork.ts",
     find: "await current.store_turns();",
     replace: "",
-    found_by: at_fuzz,
+    found_by: "fuzzer",
   },
   {
     name: "start_new() drops turns without a session",
     file: "manager/session-manager.ts",
     find: "current.store_turns_later();",
     replace: "",
-    found_by: at_fuzz,
+    found_by: "fuzzer",
   },
   {
     name: "turns without a session that could not be stored are not tried again",
     file: "manager/current-session.ts",
     find: "this.#parts.queue.hold(this.#turns.state);",
     replace: "",
-    found_by: at_fuzz,
+    found_by: { file: "manager/no-session.test.ts", test: "those turns stay to be stored" },
   },
 
   // The first turn.
@@ -227,14 +218,14 @@ export const SOURCE_MUTATIONS: SourceMutation[] = [
     file: "manager/conversation.ts",
     find: "(this.#began || this.#is_ending",
     replace: "(this.#is_ending",
-    found_by: at_fuzz,
+    found_by: "fuzzer",
   },
   {
     name: "start_new() is accepted in a turn",
     file: "manager/session-manager.ts",
     find: "conversation.require_idle();\n    current.store_turns_later();",
     replace: "current.store_turns_later();",
-    found_by: at_fuzz,
+    found_by: "fuzzer",
   },
 
   // Drafts.
@@ -243,7 +234,7 @@ export const SOURCE_MUTATIONS: SourceMutation[] = [
     file: "manager/current-session.ts",
     find: "drafts.compare(session, live);",
     replace: "",
-    found_by: at_fuzz,
+    found_by: "fuzzer",
   },
 
   // Turns and answers of the store that cannot be.
@@ -252,35 +243,35 @@ export const SOURCE_MUTATIONS: SourceMutation[] = [
     file: "manager/history.ts",
     find: "problem ??= { at, error: error as SessionError };",
     replace: "throw error;",
-    found_by: at_fuzz,
+    found_by: { file: "manager/unstorable-turns.test.ts", test: "is left out, and later turns" },
   },
   {
     name: "malformed messages are stored",
     file: "manager/history.ts",
     find: "let problem = problem_of_message(message);",
     replace: "let problem: string | undefined;",
-    found_by: at_fuzz,
+    found_by: { file: "manager/unstorable-turns.test.ts", test: "is left out, and later turns" },
   },
   {
     name: "entries of a list without an id are sessions",
     file: "manager/store-access.ts",
     find: `?.id === "string"`,
     replace: `?.id !== ""`,
-    found_by: at_fuzz,
+    found_by: { file: "manager/foreign-stores.test.ts", test: "leaves that out and reports it" },
   },
   {
     name: "a list need not be an array",
     file: "manager/store-access.ts",
     find: "if (!Array.isArray(entries)) {",
     replace: "if (false) {",
-    found_by: at_fuzz,
+    found_by: { file: "manager/foreign-stores.test.ts", test: "where a store's list is" },
   },
   {
     name: "anything that a store loads is a session",
     file: "manager/store-access.ts",
     find: "if (record !== undefined && record !== null && !(",
     replace: "if (false && !(",
-    found_by: at_fuzz,
+    found_by: { file: "manager/foreign-stores.test.ts", test: "where a store loads" },
   },
 
   // Listeners.
@@ -289,7 +280,7 @@ export const SOURCE_MUTATIONS: SourceMutation[] = [
     file: "manager/events.ts",
     find: "Promise.resolve(result).catch((error: unknown) => this.#listener_failed(event, error));",
     replace: "",
-    found_by: at_fuzz,
+    found_by: "fuzzer",
   },
 
   // Copies.
@@ -298,30 +289,23 @@ export const SOURCE_MUTATIONS: SourceMutation[] = [
     file: "manager/history.ts",
     find: "copies.forEach(([at, copy]) => this.#copies.set(at, copy));",
     replace: "",
-    found_by: at_fuzz,
+    found_by: { file: "manager/edits-in-place.test.ts", test: "is not stored with the turn that was complete" },
   },
 
-  // Labels and symbols.
-  {
-    name: "every line is segmented to its end",
-    file: "label.ts",
-    find: "|| line.length >= DECISIVE_UNITS",
-    replace: "",
-    found_by: at_fuzz,
-  },
+  // Runtimes without disposal symbols.
   {
     name: "disposal needs the runtime's symbol",
     file: "manager/session-manager.ts",
     find: ` ?? Symbol.for("Symbol.dispose")`,
     replace: "",
-    found_by: at_fuzz,
+    found_by: { file: "manager/runtimes.test.ts", test: "without disposal symbols" },
   },
   {
     name: "async disposal needs the runtime's symbol",
     file: "manager/session-manager.ts",
     find: ` ?? Symbol.for("Symbol.asyncDispose")`,
     replace: "",
-    found_by: at_fuzz,
+    found_by: { file: "manager/runtimes.test.ts", test: "without disposal symbols" },
   },
 
   // Forks and loads.
@@ -330,49 +314,49 @@ export const SOURCE_MUTATIONS: SourceMutation[] = [
     file: "lineage.ts",
     find: "messages.findLastIndex(",
     replace: "messages.findIndex(",
-    found_by: at_fuzz,
+    found_by: { file: "lineage.test.ts", test: "the last occurrence counts" },
   },
   {
     name: "load() begins a session where every one is damaged",
     file: "manager/operations/load.ts",
     find: "if (found === undefined && corrupt !== undefined) {",
     replace: "if (false) {",
-    found_by: at_fuzz,
+    found_by: { file: "manager/damaged-everywhere.test.ts", test: "is refused and begins nothing" },
   },
   {
     name: "load() drops what save() was asked for meanwhile",
     file: "manager/operations/load.ts",
     find: "if (family.dirty_states(id).length === 0) {",
     replace: "{",
-    found_by: at_fuzz,
+    found_by: "fuzzer",
   },
   {
     name: "rewind() drops what save() was asked for meanwhile",
     file: "manager/operations/rewind.ts",
     find: "if (session.is_dirty) {",
     replace: "if (false) {",
-    found_by: at_fuzz,
+    found_by: "fuzzer",
   },
   {
     name: "a rewind that was undone is not adopted",
     file: "manager/operations/rewind.ts",
     find: "(restored) => session.wrote(restored),",
     replace: "() => undefined,",
-    found_by: at_fuzz,
+    found_by: "fuzzer",
   },
   {
     name: "a rewind that was undone leaves no doubt",
     file: "manager/operations/rewind.ts",
     find: "session.doubt();\n      await rewound.undo()",
     replace: "await rewound.undo()",
-    found_by: at_fuzz,
+    found_by: "fuzzer",
   },
   {
     name: "a failed cut leaves no doubt",
     file: "manager/operations/rewind.ts",
     find: "session.doubt(); //",
     replace: "//",
-    found_by: at_fuzz,
+    found_by: "fuzzer",
   },
 
   // Copies of histories.
@@ -381,28 +365,28 @@ export const SOURCE_MUTATIONS: SourceMutation[] = [
     file: "manager/store-access.ts",
     find: "return { id, revision: there.revision, is_certain: false };",
     replace: "return { id, ...(await this.put(id, messages, metadata, there.revision ?? null)) };",
-    found_by: at_fuzz,
+    found_by: "fuzzer",
   },
   {
     name: "a retry writes over a copy that became another history",
     file: "manager/store-access.ts",
     find: "return this.create(randomUUID(), messages, metadata);",
     replace: "return { id, ...(await this.put(id, messages, metadata, there.revision ?? null)) };",
-    found_by: at_fuzz,
+    found_by: "fuzzer",
   },
   {
     name: "a retry does not look for the copy of the attempt before",
     file: "manager/store-access.ts",
     find: "let there = tried ? await this.load(id) : undefined;",
     replace: "let there: StoredSession | undefined;",
-    found_by: at_fuzz,
+    found_by: "fuzzer",
   },
   {
     name: "a replaced history is not kept",
     file: "manager/fork-protection.ts",
     find: `const is_kept = policy === "keep" &&`,
     replace: "const is_kept = false &&",
-    found_by: at_fuzz,
+    found_by: "fuzzer",
   },
 
   // Children and deletions.
@@ -411,41 +395,41 @@ export const SOURCE_MUTATIONS: SourceMutation[] = [
     file: "manager/save-queue.ts",
     find: "new WriteQueue(parent?.settled())",
     replace: "new WriteQueue()",
-    found_by: at_fuzz,
+    found_by: "fuzzer",
   },
   {
     name: "two managers write one session at once",
     file: "manager/session-state.ts",
     find: "return this.#writes.run(task);",
     replace: "return task();",
-    found_by: at_fuzz,
+    found_by: "fuzzer",
   },
   {
     name: "a save in flight brings a deleted session back",
     file: "manager/operations/delete.ts",
     find: "unlock.push(await state.lock());",
     replace: "",
-    found_by: at_fuzz,
+    found_by: "fuzzer",
   },
   {
     name: "a save that waits brings a deleted session back",
     file: "manager/save-queue.ts",
     find: "if (state.shared.deletion !== undefined) {\n        return",
     replace: "if (false) {\n        return",
-    found_by: at_fuzz,
+    found_by: "fuzzer",
   },
   {
     name: "the current session inherits from a parent that is deleted",
     file: "manager/operations/delete.ts",
     find: "current.session?.make_self_contained(whole.revision);",
     replace: "",
-    found_by: at_fuzz,
+    found_by: "fuzzer",
   },
   {
     name: "flush() does not retry what failed",
     file: "manager/save-queue.ts",
     find: "await this.save(state).catch(fail);",
     replace: "",
-    found_by: at_fuzz,
+    found_by: "fuzzer",
   },
 ];
