@@ -3,7 +3,8 @@ import type { SessionDraft, SessionManager, SessionStore } from "@simulacra-ai/s
 import { describe, expect, test, vi } from "vitest";
 import { each_backend, type Backend } from "../backends.js";
 import { ask } from "../core/helpers.js";
-import { open_backend, open_session, record_of } from "../support/open-session.js";
+import { assistant, user } from "../support/messages.js";
+import { open_backend, open_plain, open_session, record_of } from "../support/open-session.js";
 
 /** Opens a session with one complete turn and one that was cancelled in the middle of its answer. */
 async function open_cancelled(backend: Backend) {
@@ -70,6 +71,28 @@ each_backend(
       await ask(conversation, "three");
       await expect_no_draft(manager, store, id);
       expect((await record_of(store, id)).messages).toEqual(conversation.messages);
+    });
+
+    test("rule 17: a draft that the conversation held does not come back when its turn is cut away", async () => {
+      const { store, id, manager, conversation, draft } = await open_cancelled(backend);
+      const { messages } = conversation;
+      conversation.load([...messages, ...turn_of(draft)]);
+      await manager.save();
+      conversation.load([...messages]);
+      await expect_no_draft(manager, store, id);
+    });
+
+    test("rule 17: a draft without an id that the application put into the conversation is removed", async () => {
+      const { store } = await open_backend(backend);
+      const { manager, conversation } = open_plain(store);
+      const id = manager.start_new();
+      conversation.turn("one");
+      conversation.emit("prompt_send", { message: user("two") });
+      conversation.emit("request_error");
+      await vi.waitFor(async () => expect(await store.load(id)).toHaveProperty("draft"));
+      conversation.messages.push(user("two"), assistant("half of it"));
+      await manager.save();
+      await expect_no_draft(manager, store, id);
     });
 
     test("rule 17.5: no draft is handed over with a session that holds its prompt", async () => {

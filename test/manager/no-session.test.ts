@@ -179,6 +179,16 @@ each_backend((backend) => {
     },
   );
 
+  test.each(REJECTING)("rule 15: those turns are stored by flush() where %s could not", async (_what, take_over) => {
+    const opened = await open_with_turns();
+    const { store, manager } = opened;
+    store.fail_saves({ times: Infinity });
+    await expect(take_over(opened)).rejects.toThrow("disk on fire");
+    store.heal();
+    await manager.flush();
+    expect([...(await histories_of(store)).values()]).toContainEqual(said("one", "two"));
+  });
+
   test("rule 19.4: behind start_new() those turns stay to be stored until flush() succeeds", async () => {
     const { store, manager, conversation } = await open_with_turns();
     store.fail_saves({ times: Infinity });

@@ -13,7 +13,7 @@ import {
   WRITES_OF_MESSAGES,
 } from "../support/faulty-store.js";
 import { in_time, outcome_in_time } from "../support/in-time.js";
-import { texts } from "../support/messages.js";
+import { texts, turns } from "../support/messages.js";
 import { metadata_of, open_backend, open_plain, open_recording, open_session } from "../support/open-session.js";
 
 /** Operations that an application calls between two turns without waiting for them. */
@@ -70,6 +70,24 @@ each_backend((backend) => {
       }
     }
     expect(wrong).toEqual([]);
+  });
+
+  test.each([
+    ["load()", (manager: SessionManager, id: string) => manager.load(id)],
+    ["rewind()", (manager: SessionManager) => manager.rewind("1 a1")],
+  ] as const)("rule 1: what save() is asked to store while %s reads the session is stored", async (_what, call) => {
+    const store = await open_recording(backend);
+    const { manager, conversation } = open_plain(store);
+    const id = manager.start_new();
+    conversation.messages.push(...turns(2, "1 "));
+    await manager.save();
+    const held = store.hold("load", { id });
+    const called = call(manager, id);
+    await held.reached;
+    const saved = manager.save({ custom: { said: "meanwhile" } });
+    held.release();
+    await Promise.all([called, saved]);
+    expect((await metadata_of(store, id)).custom).toEqual({ said: "meanwhile" });
   });
 
   test("rule 14: usage of turns between such calls is summed once for each turn", async () => {
