@@ -55,6 +55,31 @@ each_store((backend) => {
     expect(await history_of(store, "s")).toEqual([...T(3), ...said("on")]);
   });
 
+  test("rule 16: a cut that is reported as failed though it was made is taken back by the next flush()", async () => {
+    const { store, manager } = await open_loaded(backend);
+    store.lose_answer(["replace", "save"], { id: "s" });
+    await expect(manager.rewind("a1")).rejects.toThrow("connection lost");
+    await manager.flush();
+    expect(await history_of(store, "s")).toEqual(T(3));
+  });
+
+  test("rule 16: where a cut cannot be taken back for a save() meanwhile, the rewind still tells of its tail", async () => {
+    const { store, manager, conversation } = await open_loaded(backend);
+    const held = store.hold_answer(["replace", "save"], { id: "s" });
+    const rewound = manager.rewind("a1");
+    await held.reached;
+    const saved = manager.save({ custom: { said: "meanwhile" } });
+    store.fail(["replace", "save"], { id: "s" });
+    held.release();
+    const fork = await rewound;
+    await saved;
+    await manager.flush();
+    expect(conversation.messages).toEqual(turns(1));
+    expect(await history_of(store, "s")).toEqual(T(1));
+    expect(await history_of(store, fork!)).toEqual(T(3));
+    expect((await record_of(store, "s")).metadata.custom).toEqual({ said: "meanwhile" });
+  });
+
   test("rule 16.2: rewind() behind load() rewinds the session that is loaded then", async () => {
     const { store, manager, conversation } = await open_loaded(backend);
     await store.save("other", turns(2), { kind: "root" });
@@ -92,6 +117,23 @@ each_store((backend) => {
 });
 
 each_watchful_store((backend) => {
+  test("rule 2: behind a rewind that was taken back nothing is read for a turn", async () => {
+    const { store, manager, conversation } = await open_loaded(backend);
+    conversation.state = "idle";
+    const held = store.hold_answer("replace", { id: "s" });
+    const rewound = manager.rewind("a1");
+    await held.reached;
+    conversation.state = "streaming_response";
+    held.release();
+    await expect(rewound).rejects.toMatchObject({ code: "invalid_state" });
+    conversation.state = "idle";
+    store.forget_calls();
+    conversation.turn("on");
+    await manager.list(); // waits for the save of the turn
+    expect(store.calls.map(({ method }) => method)).toEqual(["append", "list"]);
+    expect(await history_of(store, "s")).toEqual([...T(3), ...said("on")]);
+  });
+
   test("rule 16: where another manager has rewound it the same way, the conversation is rewound, too", async () => {
     const { store, manager, conversation } = await open_loaded(backend);
     const other = open_plain(store);
