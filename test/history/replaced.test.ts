@@ -1,7 +1,8 @@
 import { describe, expect, test } from "vitest";
-import { turns } from "../support/messages.js";
+import { texts, turns } from "../support/messages.js";
 import { metadata_of, open_plain, record_of } from "../support/open-session.js";
 import { PlainConversation } from "../support/plain-conversation.js";
+import { open_loaded, T } from "./rewind-session.js";
 import { each_store, fork_after, history_of, only_other, open_with_turns, others_than, said } from "./stores.js";
 
 const REPLACE: [string, (conversation: PlainConversation) => void, string[]][] = [
@@ -227,6 +228,39 @@ each_store((backend) => {
       expect(await history_of(store, id)).toEqual(said("new"));
     },
   );
+
+  /** Replaces the conversation. The old version is stored, though that is reported as failed. Returns its id. */
+  async function open_with_lost_copy() {
+    const opened = await open_loaded(backend);
+    const { store, manager, conversation } = opened;
+    conversation.load(turns(1, "x"));
+    store.lose_answer(["save", "replace"]);
+    await expect(manager.save()).rejects.toThrow("connection lost");
+    const { id: copy } = await only_other(store, "s");
+    const other = open_plain(store);
+    await other.manager.load(copy);
+    return { copy, other, ...opened };
+  }
+
+  test("rule 10: a retry leaves a kept version alone in which somebody went on", async () => {
+    const { store, manager, copy, other } = await open_with_lost_copy();
+    other.conversation.turn("theirs");
+    await other.manager.flush();
+    await manager.flush();
+    expect(await history_of(store, "s")).toEqual(texts(turns(1, "x")));
+    expect((await only_other(store, "s")).id).toBe(copy);
+    expect(await history_of(store, copy)).toEqual([...T(3), ...said("theirs")]);
+  });
+
+  test("rule 10: a retry leaves a kept version alone in which somebody went another way", async () => {
+    const { store, manager, copy, other } = await open_with_lost_copy();
+    const tail = await other.manager.rewind("a1");
+    other.conversation.turn("instead");
+    await other.manager.flush();
+    await manager.flush();
+    expect(await history_of(store, copy)).toEqual([...T(1), ...said("instead")]);
+    expect((await only_other(store, "s", copy, tail)).history).toEqual(T(3));
+  });
 
   test("rule 10.1: with a write that fails and messages replaced once more, nothing stored is lost", async () => {
     const { store, id, manager, conversation } = await open_with_turns(backend, ["one"]);

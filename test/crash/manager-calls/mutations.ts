@@ -61,6 +61,13 @@ export const SOURCE_MUTATIONS: SourceMutation[] = [
     replace: "{",
     found_by: "fuzzer",
   },
+  {
+    name: "what a failed write stored is taken for another writer's",
+    file: "manager/save.ts",
+    find: "stored.history.is_held_by(record, stored.count))",
+    replace: "false)",
+    found_by: "fuzzer",
+  },
 
   // A blind retry in a store without revisions.
   {
