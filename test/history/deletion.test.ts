@@ -224,6 +224,23 @@ each_store((backend) => {
     ]);
   });
 
+  test("rule 11: a deletion waits for a child's save of that session", async () => {
+    const { store, id, manager, conversation } = await open_with_turns(backend, ["one"]);
+    const child = conversation.spawn();
+    await manager.flush();
+    const [child_id = ""] = await others_than(store, id);
+    const held = store.hold_save({ id: child_id });
+    child.turn("of the child");
+    await held.reached;
+    const deleted = manager.delete(child_id);
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    expect(store.of("delete")).toEqual([]);
+    held.release();
+    expect(await deleted).toBe(true);
+    await manager.flush();
+    expect(await others_than(store, id)).toEqual([]);
+  });
+
   test.each(["keeps", "", null, 1])("rule 11: forks: %j is invalid_input, and nothing is deleted", async (forks) => {
     const { store, id, manager } = await open_with_turns(backend, ["one"]);
     const before = await contents_of(store);

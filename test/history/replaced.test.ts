@@ -1,7 +1,9 @@
 import { describe, expect, test } from "vitest";
 import { texts, turns } from "../support/messages.js";
-import { metadata_of, open_plain, record_of } from "../support/open-session.js";
+import { conflicts_of } from "../support/faulty-store.js";
+import { metadata_of, open_backend, open_plain, record_of } from "../support/open-session.js";
 import { PlainConversation } from "../support/plain-conversation.js";
+import { RecordingStore } from "../support/recording-store.js";
 import { open_loaded, T } from "./rewind-session.js";
 import { each_store, fork_after, history_of, only_other, open_with_turns, others_than, said } from "./stores.js";
 
@@ -260,6 +262,20 @@ each_store((backend) => {
     await manager.flush();
     expect(await history_of(store, copy)).toEqual([...T(1), ...said("instead")]);
     expect((await only_other(store, "s", copy, tail)).history).toEqual(T(3));
+  });
+
+  test("rule 10: another writer's rename of the old version, by a write of everything, is no conflict", async () => {
+    const store = new RecordingStore((await open_backend(backend)).store, ["update"]);
+    await store.save("s", turns(3), { kind: "root" });
+    const { manager, conversation } = open_plain(store);
+    const conflicts = conflicts_of(manager);
+    await manager.load("s");
+    await open_plain(store).manager.rename("s", "theirs");
+    conversation.load(turns(1, "x"));
+    await manager.save();
+    expect(conflicts).toEqual([]);
+    expect(await history_of(store, "s")).toEqual(texts(turns(1, "x")));
+    expect((await only_other(store, "s")).history).toEqual(T(3));
   });
 
   test("rule 10.1: with a write that fails and messages replaced once more, nothing stored is lost", async () => {

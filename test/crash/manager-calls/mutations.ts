@@ -352,13 +352,6 @@ export const SOURCE_MUTATIONS: SourceMutation[] = [
     found_by: "fuzzer",
   },
   {
-    name: "a rewind that was undone leaves no doubt",
-    file: "manager/operations/rewind.ts",
-    find: "session.doubt();\n      await rewound.undo()",
-    replace: "await rewound.undo()",
-    found_by: "fuzzer",
-  },
-  {
     name: "a failed cut leaves no doubt",
     file: "manager/operations/rewind.ts",
     find: "session.doubt(); //",
@@ -416,13 +409,6 @@ export const SOURCE_MUTATIONS: SourceMutation[] = [
     file: "manager/operations/delete.ts",
     find: "unlock.push(await state.lock());",
     replace: "",
-    found_by: "fuzzer",
-  },
-  {
-    name: "a save that waits brings a deleted session back",
-    file: "manager/save-queue.ts",
-    find: "if (state.shared.deletion !== undefined) {\n        return",
-    replace: "if (false) {\n        return",
     found_by: "fuzzer",
   },
   {
