@@ -59,14 +59,14 @@ export const SOURCE_MUTATIONS: SourceMutation[] = [
     file: "manager/save.ts",
     find: "if (stored.common === stored.messages.length || this.#is_ours(record)) {",
     replace: "{",
-    found_by: "fuzzer",
+    found_by: { file: "history/conflicts.test.ts", test: "where two managers diverge" },
   },
   {
-    name: "what a failed write stored is taken for another writer's",
+    name: "a record of which the revision alone moved is taken for another writer's",
     file: "manager/save.ts",
     find: "stored.history.is_held_by(record, stored.count))",
     replace: "false)",
-    found_by: "fuzzer",
+    found_by: { file: "history/replaced.test.ts", test: "rename of the old version" },
   },
 
   // A blind retry in a store without revisions.
@@ -121,7 +121,7 @@ export const SOURCE_MUTATIONS: SourceMutation[] = [
     file: "manager/operations/rewind.ts",
     find: "try {\n      conversation.require_unmoved(epoch);",
     replace: "try {",
-    found_by: "fuzzer",
+    found_by: { file: "manager/turns-meanwhile.test.ts", test: "rewind is refused where a turn fails" },
   },
   {
     name: "fork() acts though a turn came between",
@@ -142,7 +142,7 @@ export const SOURCE_MUTATIONS: SourceMutation[] = [
     file: "manager/operations/delete.ts",
     find: "require_unmoved();\n      conversation.clear();",
     replace: "conversation.clear();",
-    found_by: "fuzzer",
+    found_by: { file: "manager/turns-meanwhile.test.ts", test: "completes before any call that delete" },
   },
   {
     name: "turns do not move the epoch",
@@ -178,7 +178,7 @@ export const SOURCE_MUTATIONS: SourceMutation[] = [
     name: "a draft waits for the first save of its session",
     file: "manager/drafts.ts",
     find: "this.#queue.save_in_background(state);",
-    replace: "this.#queue.save_in_background(state); await this.#queue.settled();",
+    replace: "this.#queue.save_in_background(state); while (state.stored === undefined) await next_turn();",
     found_by: "fuzzer",
   },
 
@@ -202,7 +202,7 @@ export const SOURCE_MUTATIONS: SourceMutation[] = [
     file: "manager/operations/fork.ts",
     find: "await current.store_turns();",
     replace: "",
-    found_by: "fuzzer",
+    found_by: { file: "manager/no-session.test.ts", test: "stores the turns that are in no session" },
   },
   {
     name: "start_new() drops turns without a session",
@@ -225,7 +225,7 @@ export const SOURCE_MUTATIONS: SourceMutation[] = [
     file: "manager/conversation.ts",
     find: "(this.#began || this.#is_ending",
     replace: "(this.#is_ending",
-    found_by: "fuzzer",
+    found_by: { file: "manager/busy.test.ts", test: "in the first turn of a manager without a session" },
   },
   {
     name: "start_new() is accepted in a turn",
@@ -241,7 +241,7 @@ export const SOURCE_MUTATIONS: SourceMutation[] = [
     file: "manager/current-session.ts",
     find: "drafts.compare(session, live);",
     replace: "",
-    found_by: "fuzzer",
+    found_by: { file: "manager/answered-drafts.test.ts", test: "does not come back when its turn is cut away" },
   },
 
   // Turns and answers of the store that cannot be.
@@ -335,28 +335,28 @@ export const SOURCE_MUTATIONS: SourceMutation[] = [
     file: "manager/operations/load.ts",
     find: "if (family.dirty_states(id).length === 0) {",
     replace: "{",
-    found_by: "fuzzer",
+    found_by: { file: "manager/overlapping-states.test.ts", test: "is asked to store while" },
   },
   {
     name: "rewind() drops what save() was asked for meanwhile",
     file: "manager/operations/rewind.ts",
     find: "if (session.is_dirty) {",
     replace: "if (false) {",
-    found_by: "fuzzer",
+    found_by: { file: "manager/overlapping-states.test.ts", test: "is asked to store while" },
   },
   {
     name: "a rewind that was undone is not adopted",
     file: "manager/operations/rewind.ts",
     find: "(restored) => session.wrote(restored),",
     replace: "() => undefined,",
-    found_by: "fuzzer",
+    found_by: { file: "history/rewind-failures.test.ts", test: "behind a rewind that was taken back" },
   },
   {
     name: "a failed cut leaves no doubt",
     file: "manager/operations/rewind.ts",
     find: "session.doubt(); //",
     replace: "//",
-    found_by: "fuzzer",
+    found_by: { file: "history/rewind-failures.test.ts", test: "is taken back by the next flush" },
   },
 
   // Copies of histories.
@@ -365,21 +365,21 @@ export const SOURCE_MUTATIONS: SourceMutation[] = [
     file: "manager/store-access.ts",
     find: "return { id, revision: there.revision, is_certain: false };",
     replace: "return { id, ...(await this.put(id, messages, metadata, there.revision ?? null)) };",
-    found_by: "fuzzer",
+    found_by: { file: "history/replaced.test.ts", test: "in which somebody went on" },
   },
   {
     name: "a retry writes over a copy that became another history",
     file: "manager/store-access.ts",
     find: "return this.create(randomUUID(), messages, metadata);",
     replace: "return { id, ...(await this.put(id, messages, metadata, there.revision ?? null)) };",
-    found_by: "fuzzer",
+    found_by: { file: "history/replaced.test.ts", test: "in which somebody went another way" },
   },
   {
     name: "a retry does not look for the copy of the attempt before",
     file: "manager/store-access.ts",
     find: "let there = tried ? await this.load(id) : undefined;",
     replace: "let there: StoredSession | undefined;",
-    found_by: "fuzzer",
+    found_by: { file: "history/replaced.test.ts", test: "in which somebody went on" },
   },
   {
     name: "a replaced history is not kept",
@@ -395,28 +395,28 @@ export const SOURCE_MUTATIONS: SourceMutation[] = [
     file: "manager/save-queue.ts",
     find: "new WriteQueue(parent?.settled())",
     replace: "new WriteQueue()",
-    found_by: "fuzzer",
+    found_by: { file: "manager/children.test.ts", test: "is written behind the parent's pending writes" },
   },
   {
     name: "two managers write one session at once",
     file: "manager/session-state.ts",
     find: "return this.#writes.run(task);",
     replace: "return task();",
-    found_by: "fuzzer",
+    found_by: { file: "history/deletion.test.ts", test: "waits for a child's save" },
   },
   {
     name: "a save in flight brings a deleted session back",
     file: "manager/operations/delete.ts",
     find: "unlock.push(await state.lock());",
     replace: "",
-    found_by: "fuzzer",
+    found_by: { file: "history/deletion.test.ts", test: "waits for a child's save" },
   },
   {
     name: "the current session inherits from a parent that is deleted",
     file: "manager/operations/delete.ts",
     find: "current.session?.make_self_contained(whole.revision);",
     replace: "",
-    found_by: "fuzzer",
+    found_by: { file: "history/deletion.test.ts", test: "it goes on whole" },
   },
   {
     name: "flush() does not retry what failed",
