@@ -1,6 +1,6 @@
 /**
  * Runs the sequences of the short form in a process of their own, until one finds something. Sends the outcome to the
- * process that started it.
+ * process that started it, which ends this one.
  *
  * Usage: a child process with an IPC channel, and the seconds of processor time that it may take
  */
@@ -36,4 +36,3 @@ while (kinds.length === 0 && seconds_used() < SEARCH_S) {
   }
 }
 process.send?.({ sequences, seconds: seconds_used(), kinds: [...new Set(kinds)] } satisfies FirstFinding);
-process.disconnect();

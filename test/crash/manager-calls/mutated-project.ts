@@ -74,7 +74,10 @@ export class MutatedProject {
       child.on("message", (found: FirstFinding) => resolve(found));
       child.on("error", reject);
       child.on("exit", (code, signal) => reject(new Error(`the search ended with ${code ?? signal}`)));
-    }).finally(() => clearTimeout(limit));
+    }).finally(() => {
+      clearTimeout(limit);
+      child.kill("SIGKILL"); // what the fault left behind may never end
+    });
   }
 
   /** Runs the tests of some files, or those of them whose names match. */

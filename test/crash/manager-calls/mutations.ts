@@ -216,7 +216,7 @@ export const SOURCE_MUTATIONS: SourceMutation[] = [
     file: "manager/current-session.ts",
     find: "this.#parts.queue.hold(this.#turns.state);",
     replace: "",
-    found_by: { file: "manager/no-session.test.ts", test: "those turns stay to be stored" },
+    found_by: { file: "manager/no-session.test.ts", test: "those turns are stored by flush" },
   },
 
   // The first turn.
