@@ -214,7 +214,7 @@ export const SOURCE_MUTATIONS: SourceMutation[] = [
   {
     name: "turns without a session that could not be stored are not tried again",
     file: "manager/current-session.ts",
-    find: "this.#parts.queue.hold(this.#turns.state);",
+    find: "this.#parts.queue.hold(state);",
     replace: "",
     found_by: { file: "manager/no-session.test.ts", test: "those turns are stored by flush" },
   },
@@ -248,13 +248,13 @@ export const SOURCE_MUTATIONS: SourceMutation[] = [
   {
     name: "a turn that cannot be stored stops the save",
     file: "manager/history.ts",
-    find: "problem ??= { at, error: error as SessionError };",
+    find: "problem ??= { at, error: error as SessionError, content: message?.content };",
     replace: "throw error;",
     found_by: { file: "manager/unstorable-turns.test.ts", test: "is left out, and later turns" },
   },
   {
     name: "malformed messages are stored",
-    file: "manager/history.ts",
+    file: "messages.ts",
     find: "let problem = problem_of_message(message);",
     replace: "let problem: string | undefined;",
     found_by: { file: "manager/unstorable-turns.test.ts", test: "is left out, and later turns" },
@@ -347,14 +347,14 @@ export const SOURCE_MUTATIONS: SourceMutation[] = [
   {
     name: "a rewind that was undone is not adopted",
     file: "manager/operations/rewind.ts",
-    find: "(restored) => session.wrote(restored),",
+    find: "(restored) => session.shared.rewrote(rewound.base, restored),",
     replace: "() => undefined,",
     found_by: { file: "history/rewind-failures.test.ts", test: "behind a rewind that was taken back" },
   },
   {
     name: "a failed cut leaves no doubt",
     file: "manager/operations/rewind.ts",
-    find: "session.doubt(); //",
+    find: "queue.want_again(session, live); //",
     replace: "//",
     found_by: { file: "history/rewind-failures.test.ts", test: "is taken back by the next flush" },
   },
