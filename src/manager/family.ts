@@ -57,10 +57,11 @@ export class Family<Queue extends { readonly dirty: ReadonlySet<SessionState> }>
     return undefined;
   }
 
-  /** Returns the sessions under this id that are not stored yet, with the queues that write them. */
-  dirty_states(id: string): [Queue, SessionState][] {
+  /** Returns the sessions under these ids that are not stored yet, with the queues that write them. */
+  dirty_states(ids: readonly string[]): [Queue, SessionState][] {
+    const wanted = new Set(ids);
     return [...this.at_work].flatMap((queue) =>
-      [...queue.dirty].filter((state) => state.id === id).map((state): [Queue, SessionState] => [queue, state]),
+      [...queue.dirty].filter(({ id }) => wanted.has(id)).map((state): [Queue, SessionState] => [queue, state]),
     );
   }
 }

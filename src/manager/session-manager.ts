@@ -380,7 +380,7 @@ export class SessionManager {
   async #rename(id: string, label: string): Promise<void> {
     const { store, events, family, queue, current } = this.#parts;
     const user_label = { label, label_source: "user" } as const;
-    const known = new Set(family.dirty_states(id).map(([, state]) => state));
+    const known = new Set(family.dirty_states([id]).map(([, state]) => state));
     if (current.session?.id === id) {
       known.add(current.session);
     }
@@ -389,12 +389,8 @@ export class SessionManager {
       unsaved.note_now(user_label);
       return;
     }
-    const state = family.state_of(id);
     try {
-      const written = await events.failures.watch("rename", id, () => store.update(id, user_label));
-      if (written !== undefined) {
-        state.rewrote(written.before, { revision: written.revision, is_certain: written.is_certain });
-      }
+      await events.failures.watch("rename", id, () => store.update(id, user_label));
     } catch (error) {
       if (has_code(error, "not_found")) {
         events.failures.made_good("rename", id); // there is nothing to be renamed
@@ -402,7 +398,7 @@ export class SessionManager {
       throw error;
     }
     queue.wrote(id);
-    state.user_label = label;
+    family.state_of(id).user_label = label;
     known.forEach((session) => session.learn(user_label));
   }
 

@@ -39,13 +39,6 @@ export class StoredState {
     this.id = id;
   }
 
-  /** Another call has written the messages of one revision again. */
-  rewrote(revision: string | undefined, written: Written): void {
-    if (this.stored !== undefined && revision !== undefined && this.stored.revision === revision) {
-      Object.assign(this.stored, written);
-    }
-  }
-
   /** Runs one write at a time, whichever manager it comes from. */
   exclusively<T>(task: () => Promise<T>): Promise<T> {
     return this.#writes.run(task);

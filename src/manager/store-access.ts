@@ -191,26 +191,21 @@ export class StoreAccess {
   }
 
   /**
-   * Merges metadata alone into a stored session. A store without `update` writes the session anew: returns that write and
-   * the revision before.
+   * Merges metadata alone into a stored session. A store without `update` writes the session anew.
    * @throws {SessionError} `not_found`.
    */
-  async update(id: string, metadata: Metadata): Promise<(Written & { before: string | undefined }) | undefined> {
-    if (has_capability(this.store, "update")) {
-      if (!(await this.store.update(id, metadata))) {
-        throw session_not_found(id);
-      }
-      return undefined;
-    }
-    const written = await until_settled(id, async () => {
+  async update(id: string, metadata: Metadata): Promise<void> {
+    const merge = async () => {
       const record = await this.load(id);
-      const before = record?.revision;
-      return record && { before, ...(await this.put(id, record.messages, metadata, before ?? null)) };
-    });
-    if (written === undefined) {
+      await (record && this.put(id, record.messages, metadata, record.revision ?? null));
+      return record !== undefined;
+    };
+    const is_there = has_capability(this.store, "update")
+      ? await this.store.update(id, metadata)
+      : await until_settled(id, merge);
+    if (!is_there) {
       throw session_not_found(id);
     }
-    return written;
   }
 
   async flush(id: string): Promise<void> {

@@ -86,8 +86,8 @@ async function exclusively<T>(
     }
     const result = await task();
     states.forEach((state) => (state.deletion = "done"));
+    family.dirty_states(ids).forEach(([owner, state]) => owner.forget(state));
     for (const id of ids) {
-      family.dirty_states(id).forEach(([owner, state]) => owner.forget(state));
       events.failures.forget(id);
       family.unflushed.delete(id);
     }
@@ -172,12 +172,8 @@ async function delete_all(parts: ManagerParts, ids: readonly string[], require_u
   return existed;
 }
 
-async function restore(
-  { store, family }: ManagerParts,
-  { metadata, messages, revision, draft }: StoredSession,
-): Promise<void> {
-  const written = await store.put(metadata.id, messages, metadata, null);
-  family.state_of(metadata.id).rewrote(revision, written);
+async function restore({ store }: ManagerParts, { metadata, messages, draft }: StoredSession): Promise<void> {
+  await store.put(metadata.id, messages, metadata, null);
   if (draft !== undefined && has_capability(store.store, "set_draft")) {
     await store.store.set_draft(metadata.id, draft);
   }

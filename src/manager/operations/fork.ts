@@ -60,7 +60,7 @@ export async function fork_session(
 
 /** Reads the parent behind everything that is wanted of it. A conflict of its own is reported elsewhere. */
 async function resolve_parent({ store, family }: ManagerParts, id: string): Promise<ResolvedSession> {
-  for (const [queue, state] of family.dirty_states(id)) {
+  for (const [queue, state] of family.dirty_states([id])) {
     await queue.save(state).catch((error: unknown) => {
       if (!has_code(error, "conflict")) {
         throw error;

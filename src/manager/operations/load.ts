@@ -47,11 +47,11 @@ export async function resolve_at_rest(parts: ManagerParts, id: string): Promise<
   const { store, family, options } = parts;
   const policies = { ...options, on_conflict: "fork" as const };
   for (;;) {
-    for (const [queue, state] of family.dirty_states(id)) {
+    for (const [queue, state] of family.dirty_states([id])) {
       await queue.save(state, policies);
     }
     const resolved = await store.resolve(id);
-    if (family.dirty_states(id).length === 0) {
+    if (family.dirty_states([id]).length === 0) {
       return resolved;
     } // otherwise save() was called meanwhile
   }

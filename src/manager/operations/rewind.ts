@@ -59,10 +59,7 @@ export async function rewind_current(
       current.show(session, metadata, messages, { inherited, ...written });
     } catch (error) {
       session.doubt();
-      await rewound.undo().then(
-        (restored) => session.shared.rewrote(rewound.base, restored),
-        () => undefined, // the first error says more, and the tail lives on
-      );
+      await rewound.undo().catch(() => undefined); // the first error says more, and the tail lives on
       if (session.is_dirty && attempt < ATTEMPTS && has_code(error, "conflict")) {
         continue; // save() was called meanwhile
       }
@@ -93,10 +90,8 @@ export interface Rewound {
   inherited: number;
   metadata: SessionMetadata;
   written: Written;
-  /** The revision that was cut. */
-  base: string | undefined;
   /** Takes the cut back. */
-  undo: () => Promise<Written>;
+  undo: () => Promise<void>;
   /** Protects forks that were made while the session was being cut. */
   keep_late_forks: () => Promise<void>;
 }
@@ -118,11 +113,11 @@ async function rewind_session(
   const { metadata } = record;
   const count = count_through(history, message_id, id);
   const messages = history.slice(0, count);
-  const rewound = { messages, inherited: Math.min(inherited, count), metadata, base: record.revision };
+  const rewound = { messages, inherited: Math.min(inherited, count), metadata };
   if (count === history.length) {
     const written = stored_at(record);
-    const nothing = { undo: async () => written, keep_late_forks: () => Promise.resolve() };
-    return { ...rewound, fork_id: undefined, written, ...nothing };
+    const nothing = () => Promise.resolve();
+    return { ...rewound, fork_id: undefined, written, undo: nothing, keep_late_forks: nothing };
   }
   const cuts_inherited = count < inherited;
   const fork_point: Metadata = { fork_message_id: message_id, fork_message_count: count };
@@ -162,9 +157,8 @@ async function rewind_session(
       const before = new Map<string, unknown>(Object.entries(metadata));
       const changed = [...Object.keys(change), "updated_at"].map((key) => [key, before.get(key) ?? null]);
       const before_cut = Object.fromEntries(changed) as Metadata;
-      const restored = await store.put(id, record.messages, before_cut, written.revision ?? null);
+      await store.put(id, record.messages, before_cut, written.revision ?? null);
       await take_back();
-      return restored;
     },
     keep_late_forks: () => keep_forks_of_cut(store, id, { history, common: count, kept_as: fork_id }),
   };

@@ -167,7 +167,10 @@ export class Ledger {
   /** Of the turns of a deleted session those that no other one holds: stored ones, and those that were still to be. */
   #give_up_deleted(id: string, cause: Deletion): void {
     const stored = this.shadows.sessions.get(id)?.replies ?? [];
-    this.give_up(stored.filter((reply) => !this.shadows.is_elsewhere(reply, id) && !this.#is_behind(reply, cause)));
+    // Somebody else's fork may be the tail of a rewind that is about to cut what it holds.
+    const is_foreign = this.shadows.maker_of(id) !== (cause.manager as { store?: unknown }).store;
+    const is_last = (reply: string) => is_foreign || !this.shadows.is_elsewhere(reply, id);
+    this.give_up(stored.filter((reply) => is_last(reply) && !this.#is_behind(reply, cause)));
     this.#give_up_unwritten(id, cause);
     this.release_history(({ reply, home }) => home === id || stored.includes(reply));
   }
@@ -184,8 +187,8 @@ export class Ledger {
   }
 
   /** A turn of the conversation itself that completed behind the call: the call has to fail then. */
-  #is_behind(reply: string, { at, manager }: Deletion): boolean {
+  #is_behind(reply: string, { at, manager, is_cascade }: Deletion): boolean {
     const completed = this.#completed.get(reply);
-    return completed !== undefined && completed.manager === manager && completed.at > at;
+    return !is_cascade && completed !== undefined && completed.manager === manager && completed.at > at;
   }
 }

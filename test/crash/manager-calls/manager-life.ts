@@ -196,7 +196,11 @@ export class ManagerLife {
     const id = context?.["session_id"];
     const is_foreign = typeof id === "string" && !this.#seen.has(id);
     const is_child = ["child", "checkpoint"].includes(this.#ledger.shadows.kind_of(id) ?? "");
-    if (operation === "save" && has_code(error, "invalid_state") && !(is_foreign && is_child)) {
+    if (
+      operation === "save" &&
+      has_code(error, "invalid_state") &&
+      !(is_child && (is_foreign || this.gap.reports > 0))
+    ) {
       const owed = this.gaps.find(({ completed, reports }) => completed > 0 && reports === 0);
       (owed ?? this.gap).reports += 1;
     }

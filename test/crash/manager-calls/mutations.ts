@@ -345,13 +345,6 @@ export const SOURCE_MUTATIONS: SourceMutation[] = [
     found_by: { file: "manager/overlapping-states.test.ts", test: "is asked to store while" },
   },
   {
-    name: "a rewind that was undone is not adopted",
-    file: "manager/operations/rewind.ts",
-    find: "(restored) => session.shared.rewrote(rewound.base, restored),",
-    replace: "() => undefined,",
-    found_by: { file: "history/rewind-failures.test.ts", test: "behind a rewind that was taken back" },
-  },
-  {
     name: "a failed cut leaves no doubt",
     file: "manager/operations/rewind.ts",
     find: "queue.want_again(session, live); //",

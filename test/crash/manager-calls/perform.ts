@@ -371,7 +371,7 @@ export class Performer {
     life.gap.unsaved.length = 0;
     const { ledger } = this.#parts;
     const kind = id === undefined ? undefined : ledger.shadows.sessions.get(id)?.kind;
-    if (id !== undefined && (life.options.on_replace === "overwrite" || kind === "checkpoint")) {
+    if (life.options.on_replace === "overwrite" || kind === "checkpoint") {
       const [held, kept] = [replies_of(before), replies_of(after)];
       ledger.give_up(held.filter((reply) => !kept.includes(reply)));
       ledger.release_history(({ reply }) => held.includes(reply));
