@@ -26,12 +26,17 @@ export function stamp_reply_message(reply: AssistantMessage): AssistantMessage {
   return with_timestamp(with_id(reply));
 }
 
+/*
+ * A spread with an overridden key gives every copy a hidden class of its own, and then each read of the messages takes
+ * several times as long. So a key is only added, never overridden.
+ */
 function with_id<T extends Stamped>(value: T): T {
-  return { ...value, id: value.id ?? createHash("sha1").update(JSON.stringify(value)).digest("hex") };
+  if (value.id !== undefined) return { ...value };
+  return { ...value, id: createHash("sha1").update(JSON.stringify(value)).digest("hex") };
 }
 
 function with_timestamp<T extends Stamped>(value: T): T {
-  return { ...value, timestamp: value.timestamp ?? Date.now() };
+  return value.timestamp === undefined ? { ...value, timestamp: Date.now() } : { ...value };
 }
 
 /** Copies a message shallowly and freezes the copy. The `content` array stays the same object. */
