@@ -4,7 +4,7 @@ import all from "./vitest.config.js";
 /** Tests that start processes or databases, wait for locks to age, or try hundreds of cases on disk. */
 const SLOW = [
   "test/history/{faults,*processes}.test.ts",
-  "test/manager/random-runs.test.ts",
+  "test/manager/{children-memory,random-runs}.test.ts",
   "test/stores/{drizzle,prisma}-*.test.ts",
   "test/stores/file/{broken-locks,damage,deaths,flips,folds,foreign-writers,locks,other-readers}.test.ts",
 ];

@@ -1,0 +1,34 @@
+import { fork } from "node:child_process";
+import { once } from "node:events";
+import { fileURLToPath } from "node:url";
+import { expect, onTestFinished, test } from "vitest";
+import type { MemoryTask } from "./memory-process.js";
+
+const TSX = fileURLToPath(import.meta.resolve("tsx"));
+const PROGRAM = fileURLToPath(new URL("memory-process.ts", import.meta.url));
+const MB = 1e6;
+
+/** Returns by how many bytes a process has grown that ran this task. */
+async function growth_of(task: MemoryTask): Promise<number> {
+  const child = fork(PROGRAM, [task], { execArgv: ["--import", TSX, "--expose-gc"] });
+  onTestFinished(() => void child.kill("SIGKILL"));
+  let growth: unknown;
+  child.on("message", (message) => (growth = message));
+  const [code] = (await once(child, "close")) as [number | null];
+  if (typeof growth !== "number") {
+    throw new Error(`${task}: the process ended with ${code} and sent nothing`);
+  }
+  return growth;
+}
+
+test.each(["disposed children", "dropped children"] as const)(
+  "10,000 %s, each with a turn, are freed after flush()",
+  async (task) => {
+    expect(await growth_of(task)).toBeLessThan(10 * MB);
+  },
+  120_000,
+);
+
+test("without auto_save, 20,000 turns leave nothing in the manager but two references a message", async () => {
+  expect(await growth_of("turns without auto_save")).toBeLessThan(2 * MB);
+}, 120_000);
