@@ -22,13 +22,13 @@ async function growth_of(task: MemoryTask): Promise<number> {
 }
 
 test.each(["disposed children", "dropped children"] as const)(
-  "10,000 %s, each with a turn, are freed after flush()",
+  "rule 4.5: 10,000 %s, each with a turn, are freed after flush()",
   async (task) => {
     expect(await growth_of(task)).toBeLessThan(10 * MB);
   },
   120_000,
 );
 
-test("without auto_save, 20,000 turns leave nothing in the manager but two references a message", async () => {
+test("rule 4.5: without auto_save, 20,000 turns leave nothing in the manager but two references a message", async () => {
   expect(await growth_of("turns without auto_save")).toBeLessThan(2 * MB);
 }, 120_000);

@@ -59,10 +59,16 @@ export async function delete_session(
   return existed;
 }
 
-/** Deletes a session that no manager holds. Its forks keep what they inherit. */
-export async function delete_keeping_forks(store: StoreAccess, id: string): Promise<void> {
+/**
+ * Deletes a session of this many messages, inherited ones included, unless somebody has gone on in it. Its forks keep what
+ * they inherit.
+ */
+export async function delete_untouched(store: StoreAccess, id: string, count: number): Promise<void> {
   await release_forks(store, id);
   const history = await store.readable_history(id);
+  if (history.length !== count) {
+    return;
+  }
   await store.store.delete(id);
   await keep_forks_of_deleted(store, id, history);
 }

@@ -15,7 +15,7 @@ import {
 } from "../fork-protection.js";
 import { begins_with } from "../../messages.js";
 import { stored_at, type Metadata, type StoreAccess, type Written } from "../store-access.js";
-import { delete_keeping_forks } from "./delete.js";
+import { delete_untouched } from "./delete.js";
 
 const ATTEMPTS = 8;
 
@@ -181,7 +181,7 @@ async function remove_tail(
   if (await holds_all()) {
     await move_forks(store, await store.forks_of(fork_id), fork_id, id);
     if (await holds_all()) {
-      await delete_keeping_forks(store, fork_id);
+      await delete_untouched(store, fork_id, history.length);
       return;
     }
     await keep_forks_of_cut(store, id, { history, common: count, kept_as: fork_id });
