@@ -65,12 +65,16 @@ export async function delete_session(
  */
 export async function delete_untouched(store: StoreAccess, id: string, count: number): Promise<void> {
   await release_forks(store, id);
-  const history = await store.readable_history(id);
-  if (history.length !== count) {
+  const resolved = await store.resolve_readable(id);
+  if (resolved === undefined || resolved === "damaged" || resolved.messages.length !== count) {
+    return;
+  }
+  const now = await store.load(id); // once more, since resolving reads the parents behind it
+  if (now?.messages.length !== resolved.record.messages.length) {
     return;
   }
   await store.store.delete(id);
-  await keep_forks_of_deleted(store, id, history);
+  await keep_forks_of_deleted(store, id, resolved.messages);
 }
 
 /**
