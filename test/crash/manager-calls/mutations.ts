@@ -333,7 +333,7 @@ export const SOURCE_MUTATIONS: SourceMutation[] = [
   {
     name: "load() drops what save() was asked for meanwhile",
     file: "manager/operations/load.ts",
-    find: "if (family.dirty_states(id).length === 0) {",
+    find: "if (family.dirty_states([id]).length === 0) {",
     replace: "{",
     found_by: { file: "manager/overlapping-states.test.ts", test: "is asked to store while" },
   },
