@@ -218,7 +218,7 @@ export class ManagedConversation {
     }
   }
 
-  /** Whoever calls before `message_complete` is heard would not see the turn among the saved ones. */
+  /** Stays busy until `message_complete` is heard: a listener that begins a session before it would lose the turn. */
   #comes_to_rest(is_cancelled: boolean): void {
     this.#turn_ends();
     this.#is_ending = !is_cancelled;

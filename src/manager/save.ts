@@ -13,7 +13,7 @@ import type { ConflictEvent, SessionManagerOptions } from "./types.js";
 
 export type SavePolicies = Required<Pick<SessionManagerOptions, "on_conflict" | "on_replace">>;
 
-/** What one write has stored. */
+/** The outcome of one write. */
 export interface Saved {
   /** Reads the messages that are stored, inherited ones included. */
   read: () => Messages;

@@ -9,7 +9,7 @@ import type { Messages } from "../messages.js";
 import type { History, LeftOut } from "./history.js";
 import type { Metadata, Written } from "./store-access.js";
 
-/** What the store is known to hold of a session. */
+/** The state of a session that the store is known to hold. */
 export interface Stored {
   history: History;
   /** The number of messages of the history that are stored. It never decreases for one history. */
