@@ -7,7 +7,7 @@ type OptionalMembers = "state" | "checkpoint_state" | "is_checkpoint" | "send_me
 // eslint-disable-next-line @typescript-eslint/no-explicit-any -- each event has arguments of its own
 type ConversationListener = (...args: any[]) => void;
 
-/** What the manager uses of a conversation: a `Conversation` fits, and so does a plain object. */
+/** The members of a conversation that the manager uses. A `Conversation` fits, and so does a plain object. */
 export type SessionConversation = Pick<Conversation, "load" | "clear"> & {
   readonly messages: readonly Readonly<Message>[];
   on(event: string, listener: ConversationListener): unknown;
@@ -25,14 +25,14 @@ export interface SessionManagerOptions {
   /** Give sessions without a label one, from the first text of the user. Default `true`. */
   auto_slug?: boolean;
   /**
-   * What happens where another writer has changed or deleted the session. `"fork"` (default) stores our history as a
+   * Decides about a session that another writer has changed or deleted. `"fork"` (default) stores our history as a
    * fork from the last common message, or under a new id, goes on there and emits `conflict`; `"error"` reports it and
    * leaves both alone.
    */
   on_conflict?: "fork" | "error";
   /**
-   * What happens where the application itself cleared, reloaded or edited the conversation, so that it no longer
-   * continues what is stored. `"keep"` (default) first stores the old version as a session of its own; `"overwrite"`
+   * Decides about the stored version where the application cleared, reloaded or edited the conversation, so that it no
+   * longer continues that version. `"keep"` (default) first stores the old version as a session of its own; `"overwrite"`
    * keeps no copy.
    */
   on_replace?: "keep" | "overwrite";
@@ -48,7 +48,7 @@ export interface SessionManagerOptions {
 
 export interface DeleteOptions {
   /**
-   * What becomes of sessions that inherit from the deleted one. `"keep"` (default) first writes what they inherit into
+   * Decides about sessions that inherit from the deleted one. `"keep"` (default) first writes what they inherit into
    * them; `"refuse"` rejects where there are any; `"cascade"` deletes them, and children, too.
    */
   forks?: "keep" | "refuse" | "cascade";
@@ -61,7 +61,7 @@ export interface ForkOptions {
   message_id?: string;
 }
 
-/** What an application may say of its session when it saves it. */
+/** Metadata that an application may give with a save. */
 export type SaveMetadata = Partial<
   Pick<SessionMetadata, "label" | "provider" | "model" | "parent_id" | "fork_message_id" | "detached" | "custom">
 >;
@@ -72,7 +72,7 @@ export interface SessionSnapshot {
   readonly messages: readonly Readonly<Message>[];
 }
 
-/** What `load` put into the conversation, and the turn that was interrupted, if one was. */
+/** The messages that `load` put into the conversation, and the interrupted turn, if there is one. */
 export interface LoadEvent extends SessionSnapshot {
   readonly draft?: SessionDraft;
 }
