@@ -1,4 +1,4 @@
-import { has_code, session_not_found } from "../../errors.js";
+import { has_code } from "../../errors.js";
 import { plan_fork } from "../../fork-rules.js";
 import type { ResolvedSession } from "../../lineage.js";
 import type { Epoch } from "../conversation.js";
@@ -67,9 +67,5 @@ async function resolve_parent({ store, family }: ManagerParts, id: string): Prom
       }
     });
   }
-  const parent = await store.resolve(id);
-  if (parent === undefined) {
-    throw session_not_found(id);
-  }
-  return parent;
+  return store.require_resolved(id);
 }

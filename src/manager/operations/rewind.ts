@@ -1,6 +1,6 @@
 import { randomUUID } from "node:crypto";
 import type { Message } from "@simulacra-ai/core";
-import { has_code, SessionError, session_not_found } from "../../errors.js";
+import { has_code, SessionError } from "../../errors.js";
 import { count_through, type ResolvedSession } from "../../lineage.js";
 import type { SessionMetadata } from "../../types.js";
 import type { Epoch } from "../conversation.js";
@@ -105,10 +105,7 @@ async function rewind_session(
   store: StoreAccess,
   { id, message_id, fork_id }: { id: string; message_id: string; fork_id: string },
 ): Promise<Rewound> {
-  const resolved = await store.resolve(id);
-  if (resolved === undefined) {
-    throw session_not_found(id);
-  }
+  const resolved = await store.require_resolved(id);
   const { record, inherited, messages: history } = resolved;
   const { metadata } = record;
   const count = count_through(history, message_id, id);
