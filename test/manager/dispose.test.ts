@@ -223,6 +223,7 @@ each_backend((backend) => {
   test.each<[string, (manager: SessionManager, id: string) => Promise<unknown>]>([
     ["load", (manager) => manager.load("other")],
     ["an attached fork", (manager) => manager.fork("other")],
+    ["a detached fork", (manager) => manager.fork("other", { detached: true })],
     ["rewind", (manager) => manager.rewind("a1")],
     ["delete of the current session", (manager, id) => manager.delete(id)],
   ])("rule 3.6: %s that waits when the manager is disposed rejects and changes nothing", async (_what, call) => {
