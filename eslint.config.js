@@ -1,5 +1,6 @@
 import js from "@eslint/js";
 import ts from "typescript-eslint";
+import local from "./scripts/lint/rules.js";
 
 const SNAKE_NAMES = [
   { selector: "default", format: ["snake_case"], leadingUnderscore: "allow" },
@@ -11,8 +12,22 @@ const SNAKE_NAMES = [
   { selector: ["classMethod", "classProperty"], modifiers: ["requiresQuotes"], format: null },
 ];
 
-/** What a test may replace; the library keeps to the originals. */
-const TIMERS = ["setTimeout", "clearTimeout", "setInterval", "clearInterval", "setImmediate", "performance"];
+/** Globals that a test may replace; the library keeps to the originals. */
+const TIMERS = [
+  "setTimeout",
+  "clearTimeout",
+  "setInterval",
+  "clearInterval",
+  "setImmediate",
+  "queueMicrotask",
+  "performance",
+];
+
+/** The run removes what is in its temporary directories, and fails where something is left. */
+const DIRECTORIES = ["Identifier[name=/^mkdtemp/]", "Literal[value='/dev/shm']"].map((selector) => ({
+  selector,
+  message: "Use test/support/temporary-directory.ts.",
+}));
 
 export default ts.config(
   { ignores: ["dist/", "coverage/", ".tmp/", "test/data/", "test/package/project/", "test/prisma/generated/"] },
@@ -42,6 +57,16 @@ export default ts.config(
       "no-restricted-imports": ["error", "node:timers", "node:timers/promises", "node:perf_hooks"],
     },
   },
+  {
+    files: ["test/**/*.ts"],
+    ignores: ["test/support/{temporary,run}-director{y,ies}.ts"],
+    rules: { "no-restricted-syntax": ["error", ...DIRECTORIES] },
+  },
+  {
+    plugins: { local },
+    rules: { "local/comment-beginnings": "error", "local/cycles": "error" },
+  },
+  { files: ["**/*.md"], processor: "local/markdown" },
   {
     files: ["**/*.js"],
     extends: [ts.configs.disableTypeChecked],

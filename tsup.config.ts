@@ -1,5 +1,8 @@
 import { defineConfig } from "tsup";
 
+/** Doc comments are for the declarations. The code is read by nobody. */
+const DOC_COMMENTS = /^[ \t]*\/\*\*[\s\S]*?\*\/\n/gm;
+
 export default defineConfig({
   entry: {
     index: "src/index.ts",
@@ -10,11 +13,12 @@ export default defineConfig({
   format: ["esm", "cjs"],
   target: "node20",
   platform: "node",
-  dts: true,
-  sourcemap: true,
+  dts: { compilerOptions: { stripInternal: true } },
+  sourcemap: false,
   clean: true,
   splitting: true,
   treeshake: true,
+  plugins: [{ name: "without-doc-comments", renderChunk: (code) => ({ code: code.replace(DOC_COMMENTS, "") }) }],
   external: ["@simulacra-ai/core", "kysely"],
   removeNodeProtocol: false,
 });

@@ -2,11 +2,13 @@ import { fileURLToPath } from "node:url";
 import { defineConfig } from "vitest/config";
 import { BaseSequencer, type TestSpecification } from "vitest/node";
 
-/** What takes longest begins first: at the end one worker would wait for the other. */
+const LONGEST = /[/](conformance[/]stores|verification[/]methods)[.]test[.]ts$/;
+
+/** Begins with the file that takes longest. At the end, one worker would wait for the other. */
 class LongestFirst extends BaseSequencer {
   override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
     const sorted = await super.sort(files);
-    const is_long = ({ moduleId: path }: TestSpecification) => path.endsWith("/crash/methods.test.ts");
+    const is_long = ({ moduleId: path }: TestSpecification) => LONGEST.test(path);
     return [...sorted.filter(is_long), ...sorted.filter((file) => !is_long(file))];
   }
 }
@@ -25,6 +27,8 @@ export default defineConfig({
   },
   test: {
     include: ["test/**/*.test.ts"],
+    exclude: ["test/verification/**"],
+    globalSetup: ["test/support/leftovers.ts", "test/support/servers.ts"],
     testTimeout: 30_000,
     hookTimeout: 30_000, // an embedded database starts slowly beside other tests
     retry: 0,

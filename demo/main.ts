@@ -15,7 +15,7 @@ import { Conversation, recorded_turns, StreamingProvider, type Message } from "@
 import { FileSessionStore, SessionManager } from "@simulacra-ai/session";
 import { bold, claim, dim, failing_clearly, kilobytes, note, read_recording, step } from "./claims.js";
 import { end_of, start } from "./processes.js";
-import { random_numbers } from "./random.js";
+import { seeded_random } from "../test/support/random.js";
 import { print_files, print_leftovers, print_tree } from "./report.js";
 import type { ResumerReport } from "./resumer.js";
 import { run_rivals } from "./rivals.js";
@@ -80,7 +80,7 @@ interface Acknowledged {
 
 /** Runs the recorder until it has acknowledged a random number of messages, then kills it. */
 async function record_and_kill(directory: string, seed: number, total: number): Promise<Acknowledged> {
-  const kill_at = Math.round(total * (0.3 + 0.4 * random_numbers(seed)()));
+  const kill_at = Math.round(total * (0.3 + 0.4 * seeded_random(seed).next()));
   const recorder = start("recorder.ts", [directory, String(seed)], ["ignore", "pipe", "inherit"]);
   const acknowledgements: Acknowledged[] = [];
   const listen = async (output: Readable) => {

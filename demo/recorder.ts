@@ -8,11 +8,11 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { Conversation, recorded_turns, replay_turn, StreamingProvider } from "@simulacra-ai/core";
 import { FileSessionStore, SessionManager } from "@simulacra-ai/session";
 import { counting_layer } from "../bench/counting-layer.js";
+import { seeded_random } from "../test/support/random.js";
 import { read_recording } from "./claims.js";
-import { random_numbers } from "./random.js";
 
 const [directory = "", seed = ""] = process.argv.slice(2);
-const random = random_numbers(Number(seed));
+const { next: random } = seeded_random(Number(seed));
 const counted = counting_layer();
 const provider = new StreamingProvider();
 const conversation = new Conversation(provider);

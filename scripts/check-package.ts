@@ -1,30 +1,23 @@
 /** Packs the package, and checks and uses the tarball the way applications meet it. */
 import { execFileSync } from "node:child_process";
-import { cpSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from "node:fs";
+import { cpSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { isBuiltin } from "node:module";
 import { tmpdir } from "node:os";
-import { join, relative, sep } from "node:path";
+import { join, relative } from "node:path";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
 import { publint } from "publint";
 import { formatMessage } from "publint/utils";
 import ts from "typescript";
+import { effects_at_import, large_bundles } from "./package/bundles.js";
+import { large_sizes, renamed_stores, wrong_contents, wrong_fields, wrong_links } from "./package/contents.js";
 
 const ROOT = fileURLToPath(new URL("..", import.meta.url));
 const CORE = "@simulacra-ai/core";
-const DOCUMENTS = ["CHANGELOG.md", "EXTENSIBILITY.md", "LICENSE", "README.md", "package.json"];
 const ENTRIES = ["index", "sql", "redis", "conformance"];
 const ENTRY_FILES = ENTRIES.flatMap((name) => ["cjs", "d.cts", "d.ts", "js"].map((ending) => `${name}.${ending}`));
 /** What an entry may import beside built-in modules: an optional peer. */
 const PEERS: Readonly<Record<string, readonly string[]>> = { sql: ["kysely"] };
-/** Keys of package.json that would have something fetched or run at the installing side. */
-const FORBIDDEN_KEYS = ["dependencies", "optionalDependencies", "bundleDependencies", "bundledDependencies"];
-const FORBIDDEN_SCRIPTS = ["preinstall", "install", "postinstall", "prepare"];
-
-interface Manifest extends Record<string, unknown> {
-  name: string;
-  scripts?: Record<string, string>;
-}
 
 function run(command: string, args: string[], cwd: string): void {
   execFileSync(command, args, { cwd, stdio: ["ignore", "inherit", "inherit"] });
@@ -46,13 +39,10 @@ function pack(directory: string): string {
 }
 
 /** Every message counts, suggestions included. */
-async function lint_package(tarball: string): Promise<void> {
+async function lint_package(tarball: string): Promise<string[]> {
   const bytes = Uint8Array.from(readFileSync(tarball)).buffer;
   const { messages, pkg } = await publint({ pack: { tarball: bytes }, level: "suggestion", strict: true });
-  require_none(
-    messages.map((message) => formatMessage(message, pkg, { color: false }) ?? message.code),
-    "publint",
-  );
+  return messages.map((message) => formatMessage(message, pkg, { color: false }) ?? message.code);
 }
 
 function check_type_resolution(tarball: string): void {
@@ -68,32 +58,6 @@ function install(tarball: string, project: string, cache: string): string {
     throw new Error(`${CORE} was installed`);
   }
   return join(project, "node_modules/@simulacra-ai/session");
-}
-
-function check_contents(installed: string): void {
-  const names = readdirSync(installed, { recursive: true, encoding: "utf8" })
-    .filter((name) => statSync(join(installed, name)).isFile())
-    .map((name) => name.split(sep).join("/"));
-  const expected = [...DOCUMENTS, ...ENTRY_FILES.map((name) => `dist/${name}`)];
-  require_none(
-    expected.filter((name) => !names.includes(name)),
-    "missing in the tarball",
-  );
-  require_none(
-    names.filter((name) => !DOCUMENTS.includes(name) && !name.startsWith("dist/")),
-    "not wanted in the tarball",
-  );
-}
-
-function check_manifest(installed: string): void {
-  const manifest = JSON.parse(readFileSync(join(installed, "package.json"), "utf8")) as Manifest;
-  require_none(
-    [
-      ...FORBIDDEN_KEYS.filter((key) => key in manifest),
-      ...FORBIDDEN_SCRIPTS.filter((script) => script in (manifest.scripts ?? {})),
-    ],
-    "not wanted in package.json",
-  );
 }
 
 /** Whatever is imported, statically or not, or required. */
@@ -161,9 +125,14 @@ try {
   const project = join(directory, "project");
   const installed = install(tarball, project, join(directory, "cache"));
   const dist = join(installed, "dist");
-  const checks: [string, () => void | Promise<void>][] = [
-    ["the tarball holds what it should, and nothing else", () => check_contents(installed)],
-    ["nothing is fetched or run at the installing side", () => check_manifest(installed)],
+  const checks: [string, () => void | string[] | Promise<void | string[]>][] = [
+    ["the tarball holds what it should, and nothing else", () => wrong_contents(installed, ENTRY_FILES)],
+    ["it is small", () => large_sizes(installed, tarball)],
+    ["package.json says where it is from, and has nothing fetched or run", () => wrong_fields(installed)],
+    ["the links of its documents lead into it, or its repository", () => wrong_links(installed)],
+    ["a bundle has what is used of it, and no more", () => large_bundles(project)],
+    ["nothing runs at import", () => effects_at_import(project)],
+    ["the classes of stores keep their names", () => renamed_stores(dist)],
     ["publint has nothing to say", () => lint_package(tarball)],
     ["the types resolve in every mode", () => check_type_resolution(tarball)],
     ["at run time only built-in modules are imported", () => check_imports(dist)],
@@ -174,7 +143,7 @@ try {
   ];
   for (const [name, check] of checks) {
     process.stdout.write(`- ${name}\n`);
-    await check();
+    require_none((await check()) ?? [], name);
   }
   process.stdout.write(`${relative(directory, tarball)}: ${checks.length} checks passed\n`);
 } finally {

@@ -1,6 +1,6 @@
 import { isDeepStrictEqual } from "node:util";
 import { as_stored, has_capability } from "./capabilities.js";
-import { is_error, reason_of, SessionError, session_not_found } from "./errors.js";
+import { is_session_error, reason_of, SessionError, session_not_found } from "./errors.js";
 import { inherits } from "./lineage.js";
 import type { MetadataPatch } from "./metadata.js";
 import type { SessionMetadata, SessionStore, StoredSession } from "./types.js";
@@ -165,8 +165,8 @@ function plain(value: unknown): unknown {
 }
 
 function as_session_error(error: unknown, session_id: string): SessionError {
-  if (is_error(error, "SessionError")) {
-    return error as SessionError;
+  if (is_session_error(error)) {
+    return error;
   }
   return new SessionError("storage", `session ${session_id} cannot be copied: ${reason_of(error)}`, {
     cause: error,

@@ -1,9 +1,11 @@
-import { SessionError } from "./errors.js";
+import { invalid_input } from "./errors.js";
+import { json_of } from "./json.js";
+import { has_message } from "./messages.js";
 import type { SessionDraft } from "./types.js";
 
 /** Whether the turn of a draft is among these messages: the draft is void then. */
 export function holds_prompt(messages: readonly { id?: string }[], { prompt }: SessionDraft): boolean {
-  return prompt.id !== undefined && messages.some(({ id }) => id === prompt.id);
+  return prompt.id !== undefined && has_message(messages, prompt.id);
 }
 
 /** Whether two drafts are of the same turn. */
@@ -21,12 +23,12 @@ export function draft_to_json(draft: SessionDraft | undefined, session_id: strin
   }
   const { prompt, partial, updated_at } = (draft as SessionDraft | null) ?? ({} as Partial<SessionDraft>);
   if (typeof prompt !== "object" || prompt === null || typeof updated_at !== "string") {
-    throw new SessionError("invalid_input", "a draft has a prompt and an updated_at", { session_id });
+    throw invalid_input("a draft has a prompt and an updated_at", { session_id });
   }
   try {
-    return JSON.stringify({ prompt, ...(partial !== undefined && { partial }), updated_at });
+    return json_of({ prompt, ...(partial !== undefined && { partial }), updated_at });
   } catch (error) {
-    throw new SessionError("invalid_input", "the draft cannot be written as JSON", { cause: error, session_id });
+    throw invalid_input("the draft cannot be written as JSON", { cause: error, session_id });
   }
 }
 

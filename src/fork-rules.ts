@@ -1,6 +1,6 @@
 import { derived_label } from "./label.js";
-import { count_through, LINEAGE_KEYS, type ResolvedSession } from "./lineage.js";
-import type { Messages } from "./messages.js";
+import { count_through, is_lineage, type ResolvedSession } from "./lineage.js";
+import { has_message, type Messages } from "./messages.js";
 import { session_kind, type MetadataPatch } from "./metadata.js";
 import type { SessionMetadata } from "./types.js";
 
@@ -26,21 +26,12 @@ export function plan_fork(
       ...(last_id !== undefined && { fork_message_id: last_id }),
       ...(inherited > 0 ? { fork_message_count: inherited } : { detached: true }),
       ...(takes_label && !detached && derived_label(label, "fork")),
-      ...(checkpoint_state &&
-        messages.some((message) => message.id === checkpoint_state.message_id) && { checkpoint_state }),
+      ...(checkpoint_state && has_message(messages, checkpoint_state.message_id) && { checkpoint_state }),
     },
   };
 }
 
-const NOT_OF_THE_FORK = new Set([
-  "id",
-  "message_count",
-  "created_at",
-  "updated_at",
-  "detached",
-  "fork_message_id",
-  "fork_message_count",
-]);
+const NOT_OF_THE_FORK = ["id", "message_count", "created_at", "updated_at"];
 
 /**
  * Returns the metadata of a session that goes on beside another writer's history. `common` is the number of messages that
@@ -51,7 +42,9 @@ export function metadata_beside(
   { id, messages, common }: { id: string; messages: Messages; common: number | undefined },
 ): MetadataPatch {
   const own = Object.entries(known).filter(
-    ([key, value]) => value !== null && value !== undefined && !NOT_OF_THE_FORK.has(key),
+    ([key, value]) =>
+      (value ?? undefined) !== undefined &&
+      (key === "parent_id" || !(is_lineage(key) || NOT_OF_THE_FORK.includes(key))),
   );
   const kind = session_kind(known as Partial<SessionMetadata>);
   const fork: MetadataPatch = { ...Object.fromEntries(own), kind: kind === "root" ? "fork" : kind }; // a child stays a child
@@ -70,8 +63,8 @@ export function metadata_beside(
 
 /** Returns the lineage in the metadata of an application, or `undefined` where it has none. */
 export function lineage_of(metadata: MetadataPatch): MetadataPatch | undefined {
-  const given = LINEAGE_KEYS.filter((key) => metadata[key] !== undefined).map((key) => [key, metadata[key]]);
-  return given.length === 0 ? undefined : (Object.fromEntries(given) as MetadataPatch);
+  const given = Object.entries(metadata).filter(([key, value]) => value !== undefined && is_lineage(key));
+  return given.length === 0 ? undefined : Object.fromEntries(given);
 }
 
 /** Returns the rest of a fork point that an application gives: as before with the same parent, none with another one. */

@@ -5,6 +5,7 @@ export type { CopyOptions, CopyProgress, CopyReport, CopyResult } from "./copy-s
 export { SessionManager } from "./manager/session-manager.js";
 export { FileSessionStore } from "./stores/file/file-session-store.js";
 export type { FileSessionStoreOptions } from "./stores/file/file-session-store.js";
+export type { FileSystemFeatures } from "./stores/file/file-system.js";
 export type { FileSessionRepair } from "./stores/file/repair-session.js";
 export type { FileSessionFormat } from "./stores/file/snapshot-form.js";
 export type { FileSessionProblem } from "./stores/file/verify-directory.js";

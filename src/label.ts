@@ -16,12 +16,8 @@ export function label_from_text(text: string): string | undefined {
   if (line.length <= MAX_LABEL_UNITS) {
     return line;
   }
-  for (let at = MAX_LABEL_UNITS; at > 0; at -= 1) {
-    if (/\s/.test(line.charAt(at))) {
-      return line.slice(0, at).trimEnd();
-    }
-  }
-  return line.slice(0, last_grapheme_boundary(line));
+  const [words] = /^.*\S(?=\s)/.exec(line.slice(0, MAX_LABEL_UNITS + 1)) ?? [];
+  return words ?? line.slice(0, last_grapheme_boundary(line));
 }
 
 /** Reads no further than a label can need, since the text may have megabytes. */

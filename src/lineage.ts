@@ -1,5 +1,5 @@
 import type { Message } from "@simulacra-ai/core";
-import { has_code, SessionError } from "./errors.js";
+import { has_code, invalid_input, reason_of, SessionError } from "./errors.js";
 import type { SessionMetadata, StoredSession } from "./types.js";
 
 /** A session with all that it inherits. */
@@ -16,7 +16,12 @@ export interface ResolvedSession {
 }
 
 /** What says of a session where its history begins. */
-export const LINEAGE_KEYS = ["parent_id", "fork_message_id", "fork_message_count", "detached"] as const;
+const LINEAGE_KEYS = ["parent_id", "fork_message_id", "fork_message_count", "detached"] as const;
+
+/** True for a key of metadata that says of a session where its history begins. */
+export function is_lineage(key: string): boolean {
+  return (LINEAGE_KEYS as readonly string[]).includes(key);
+}
 
 /** True where two states of a session take the same from the same parent. */
 export function same_lineage(a: Partial<SessionMetadata>, b: Partial<SessionMetadata>): boolean {
@@ -61,10 +66,11 @@ export async function resolve_session(
     try {
       record = await load(next);
     } catch (error) {
-      if (child === undefined || !has_code(error, "invalid_id")) {
+      const is_alike = has_code(error, "conflict"); // another session has a name that is alike, and is not the parent
+      if (child === undefined || !(is_alike || has_code(error, "invalid_id"))) {
         throw error;
       }
-      missing.push(invalid_parent(child));
+      missing.push(is_alike ? `the parent of ${child.id} is gone: ${reason_of(error)}` : invalid_parent(child));
       break;
     }
     if (record === undefined) {
@@ -132,7 +138,7 @@ export function fork_point(
 export function count_through(messages: readonly Message[], message_id: string, session_id: string): number {
   const index = messages.findLastIndex((message) => message.id === message_id);
   if (index < 0) {
-    throw new SessionError("invalid_input", `session ${session_id} has no message ${message_id}`, { session_id });
+    throw invalid_input(`session ${session_id} has no message ${message_id}`, { session_id });
   }
   return index + 1;
 }

@@ -1,6 +1,7 @@
 import { isDeepStrictEqual } from "node:util";
 import type { Message } from "@simulacra-ai/core";
-import { SessionError } from "./errors.js";
+import { invalid_input } from "./errors.js";
+import { json_of } from "./json.js";
 
 export type Messages = readonly Readonly<Message>[];
 
@@ -27,7 +28,7 @@ export function copy_message(message: Message, at: number): Message {
   let problem = problem_of_message(message);
   if (problem === undefined) {
     try {
-      json = JSON.stringify(message);
+      json = json_of(message);
     } catch (error) {
       cause = error;
       problem = "JSON cannot hold it";
@@ -38,7 +39,7 @@ export function copy_message(message: Message, at: number): Message {
   }
   const id: unknown = (message as Partial<Message> | null)?.id;
   const name = typeof id === "string" ? `message ${at} (${id})` : `message ${at}`;
-  throw new SessionError("invalid_input", `${name} cannot be stored: ${problem ?? "JSON cannot hold it"}`, { cause });
+  throw invalid_input(`${name} cannot be stored: ${problem ?? "JSON cannot hold it"}`, { cause });
 }
 
 /** True when both are equal as JSON, whatever the order of their keys. */
@@ -50,6 +51,11 @@ export function same_json(a: unknown, b: unknown): boolean {
     return false; // JSON cannot hold one of them, so it was never stored
   }
   return texts[0] === texts[1] || isDeepStrictEqual(JSON.parse(texts[0]), JSON.parse(texts[1]));
+}
+
+/** True when one of the messages has this id. */
+export function has_message(messages: readonly { readonly id?: string }[], id: string | undefined): boolean {
+  return messages.some((message) => message.id === id);
 }
 
 /** Returns how many leading messages are equal by value. */

@@ -1,4 +1,4 @@
-import { SessionError } from "./errors.js";
+import { invalid_input } from "./errors.js";
 import type { SessionKind, SessionMetadata, SessionQuery } from "./types.js";
 
 /** A change of metadata as it may arrive at run time: `null` removes a key. */
@@ -36,17 +36,17 @@ type UncheckedQuery = { [K in keyof SessionQuery]: unknown };
 export function require_query(query: SessionQuery | null | undefined): void {
   const { limit, before, parent_id, kinds }: UncheckedQuery = query ?? {};
   if (limit !== undefined && !(Number.isInteger(limit) && (limit as number) >= 0)) {
-    throw new SessionError("invalid_input", "limit must be a whole number of at least 0");
+    throw invalid_input("limit must be a whole number of at least 0");
   }
   if (parent_id !== undefined && typeof parent_id !== "string") {
-    throw new SessionError("invalid_input", "parent_id must be an id");
+    throw invalid_input("parent_id must be an id");
   }
   if (kinds !== undefined && !Array.isArray(kinds)) {
-    throw new SessionError("invalid_input", "kinds must be an array");
+    throw invalid_input("kinds must be an array");
   }
   const { updated_at, id } = (before ?? {}) as { updated_at?: unknown; id?: unknown };
   if (before !== undefined && (typeof updated_at !== "string" || typeof id !== "string")) {
-    throw new SessionError("invalid_input", "before must have the updated_at and the id of an entry");
+    throw invalid_input("before must have the updated_at and the id of an entry");
   }
 }
 
@@ -74,34 +74,28 @@ export function merge_metadata(
   own: { id: string; message_count: number; now?: string },
 ): SessionMetadata {
   const now = own.now ?? new Date().toISOString();
-  const merged = new Map<string, unknown>(stored ? Object.entries(stored) : []);
   const keeps_label = stored?.label_source === "user" && given?.label_source === "auto";
-  for (const [key, value] of Object.entries(given ?? {})) {
-    const kept =
-      value === undefined ||
-      (keeps_label && (key === "label" || key === "label_source")) ||
-      (key === "kind" && stored?.kind !== undefined);
-    if (!kept) {
-      if (value === null) {
-        merged.delete(key);
-      } else {
-        merged.set(key, value);
-      }
+  const kept = [...(keeps_label ? ["label", "label_source"] : []), ...(stored?.kind === undefined ? [] : ["kind"])];
+  const changes = Object.entries(given ?? {}).filter(([key, value]) => value !== undefined && !kept.includes(key));
+  const { id, message_count } = own;
+  const created_at = given?.created_at ?? stored?.created_at ?? now;
+  const set = { id, created_at, updated_at: given?.updated_at ?? now, message_count };
+  const merged = apply_patch(stored ?? {}, Object.fromEntries(changes));
+  const rest = Object.entries(merged).filter(([key]) => !Object.hasOwn(set, key) && key !== "damaged");
+  return Object.fromEntries([...Object.entries(set), ...rest]) as unknown as SessionMetadata;
+}
+
+/** Applies a change of metadata. */
+export function apply_patch(metadata: MetadataPatch, patch: MetadataPatch): MetadataPatch {
+  const merged = new Map<string, unknown>(Object.entries(metadata));
+  for (const [key, value] of Object.entries(patch)) {
+    if (value === null) {
+      merged.delete(key);
+    } else {
+      merged.set(key, value);
     }
   }
-  merged.delete("damaged");
-  const created_at = given?.created_at ?? stored?.created_at ?? now;
-  const updated_at = given?.updated_at ?? now;
-  for (const key of ["id", "created_at", "updated_at", "message_count"]) {
-    merged.delete(key);
-  }
-  return Object.fromEntries([
-    ["id", own.id],
-    ["created_at", created_at],
-    ["updated_at", updated_at],
-    ["message_count", own.message_count],
-    ...merged,
-  ]) as unknown as SessionMetadata;
+  return Object.fromEntries(merged);
 }
 
 /** The keys in which `to` differs from `from`, so that merging them into `from` gives `to` again. */
@@ -124,16 +118,8 @@ export function complete_metadata(
   metadata: MetadataPatch,
   own: { id: string; message_count: number; date: () => string },
 ): SessionMetadata {
-  const complete: { [key: string]: unknown } = { ...metadata };
-  for (const key of Object.keys(complete)) {
-    if (complete[key] === null) {
-      delete complete[key];
-    }
-  }
-  const { created_at, updated_at } = metadata;
-  complete["id"] = own.id;
-  complete["updated_at"] = typeof updated_at === "string" ? updated_at : own.date();
-  complete["created_at"] = typeof created_at === "string" ? created_at : complete["updated_at"];
-  complete["message_count"] = own.message_count;
-  return complete as unknown as SessionMetadata;
+  const { id, message_count } = own;
+  const updated_at = typeof metadata.updated_at === "string" ? metadata.updated_at : own.date();
+  const created_at = typeof metadata.created_at === "string" ? metadata.created_at : updated_at;
+  return { ...apply_patch({}, metadata), id, updated_at, created_at, message_count } as SessionMetadata;
 }

@@ -1,4 +1,4 @@
-import { SessionError } from "./errors.js";
+import { invalid_input } from "./errors.js";
 
 /** The revision that an `append` or `replace` goes on from. @throws {SessionError} `invalid_input` without options. */
 export function revision_of<R extends string | null>(
@@ -6,7 +6,7 @@ export function revision_of<R extends string | null>(
   session_id: string,
 ): R {
   if (typeof options !== "object" || options === null) {
-    throw new SessionError("invalid_input", "the revision that is to be continued is missing", { session_id });
+    throw invalid_input("the revision that is to be continued is missing", { session_id });
   }
   return options.revision;
 }

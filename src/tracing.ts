@@ -28,25 +28,13 @@ export const MANAGER_CHANNEL = "simulacra-session:manager";
 
 type Channels = ReturnType<typeof diagnostics.tracingChannel<unknown, SessionTrace>>;
 
-const channels = new Map<string, Channels>();
+const STORE: Channels = /* @__PURE__ */ diagnostics.tracingChannel(STORE_CHANNEL);
+const MANAGER: Channels = /* @__PURE__ */ diagnostics.tracingChannel(MANAGER_CHANNEL);
 
-function channels_of(name: string): Channels {
-  const known = channels.get(name) ?? diagnostics.tracingChannel<unknown, SessionTrace>(name);
-  channels.set(name, known);
-  return known;
-}
-
-const STORE = channels_of(STORE_CHANNEL);
-const MANAGER = channels_of(MANAGER_CHANNEL);
+const EVENTS = ["start", "end", "asyncStart", "asyncEnd", "error"] as const;
 
 function is_heard(of: Channels): boolean {
-  return (
-    of.start.hasSubscribers ||
-    of.end.hasSubscribers ||
-    of.asyncStart.hasSubscribers ||
-    of.asyncEnd.hasSubscribers ||
-    of.error.hasSubscribers
-  );
+  return EVENTS.some((event) => of[event].hasSubscribers);
 }
 
 /**
@@ -138,8 +126,8 @@ const OPERATIONS = [
 
 type Method = (this: object, ...args: unknown[]) => Promise<unknown>;
 
-/** Methods that publish what they do. */
-const publishing = new WeakSet<object>();
+/** The mark of a method that publishes what it does, the same in every copy of this package. */
+const PUBLISHING = Symbol.for("@simulacra-ai/session publishing");
 
 interface Call {
   store: object;
@@ -147,8 +135,16 @@ interface Call {
   id: unknown;
 }
 
-/** What is published already, and under way: an override that calls the method it overrides is one operation. */
-const under_way = new AsyncLocalStorage<Call>();
+/**
+ * The operation that is published already, and under way: an override that calls the method it overrides is one operation.
+ * Copies of this package share it, since a method may be another copy's.
+ */
+const under_way = /* @__PURE__ */ operations_under_way();
+
+function operations_under_way(): AsyncLocalStorage<Call> {
+  const shared = globalThis as { [key: symbol]: AsyncLocalStorage<Call> | undefined };
+  return (shared[Symbol.for("@simulacra-ai/session operations under way")] ??= new AsyncLocalStorage());
+}
 
 function is_part_of({ store, operation, id }: Call): boolean {
   const outer = under_way.getStore();
@@ -181,7 +177,7 @@ function publishes(operation: string, method: Method): Method {
       (result) => what_is_known(messages, result),
     );
   };
-  publishing.add(published);
+  Object.defineProperty(published, PUBLISHING, { value: true });
   return published;
 }
 
@@ -191,8 +187,21 @@ function what_is_known(given: unknown, result: unknown): Partial<SessionTrace> {
   return { ...(read && { count: read.length }), ...(bytes !== undefined && { bytes }) };
 }
 
-/** Makes every operation of a class of stores publish what it does. */
+/** Classes of stores whose operations are published. */
+const publishing_classes = new WeakSet<object>();
+
+/**
+ * Makes every operation of a class of stores publish what it does. The constructor of the class calls it through a
+ * function beside the class.
+ *
+ * Hazard: a call beside the class runs at import, and keeps the class in every bundle. Bundlers rename a class that
+ * names itself, and traces then tell the new name.
+ */
 export function publish_operations(type: { prototype: SessionStore }): void {
+  if (publishing_classes.has(type)) {
+    return;
+  }
+  publishing_classes.add(type);
   const methods = type.prototype as unknown as Record<string, Method | undefined>;
   for (const operation of OPERATIONS) {
     const method = Object.hasOwn(methods, operation) ? methods[operation] : undefined;
@@ -240,7 +249,7 @@ export function published(store: SessionStore): SessionStore {
   });
 }
 
-/** Whether there is nothing left to publish of a method. */
+/** True where there is nothing left to publish of a method. */
 function is_published(method: unknown): boolean {
-  return typeof method !== "function" || publishing.has(method);
+  return typeof method !== "function" || Object.hasOwn(method, PUBLISHING);
 }

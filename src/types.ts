@@ -98,7 +98,8 @@ export interface SessionStore {
    * then what is given without its `undefined` values (`null` removes a key; an `auto` label never replaces a
    * `user` one), then `id` and `message_count`. A given `created_at` or `updated_at` wins; otherwise the first is
    * kept and the second is now. Costs O(all messages).
-   * @throws {SessionError} `invalid_id`, `invalid_input` where JSON cannot hold a value, `storage`; the old state stays.
+   * @throws {SessionError} `invalid_id`, `invalid_input` where JSON cannot hold a value or it has more than 3,000 levels,
+   * `storage`; the old state stays.
    */
   save(id: string, messages: Message[], metadata?: Partial<SessionMetadata>): Promise<void>;
 

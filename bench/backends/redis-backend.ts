@@ -1,25 +1,11 @@
 import { RedisSessionStore } from "@simulacra-ai/session/redis";
-import { createClient } from "redis";
 import { place_of, session_key } from "../../src/stores/redis/redis-keys.js";
 import type { Backend, FilledSession } from "./backend.js";
 import { new_name } from "./names.js";
 import { hand_keys, redis_by_hand } from "./redis-by-hand.js";
+import { connect_redis, type RedisClient } from "./redis-client.js";
 
-export type RedisClient = ReturnType<typeof redis_client>;
-
-const URL = "redis://127.0.0.1:6379/11";
 const PORTION = 500;
-
-function redis_client() {
-  // A client that tries again for ever would never say that there is no server.
-  return createClient({ url: URL, socket: { reconnectStrategy: false, connectTimeout: 5000 } });
-}
-
-export async function connect_redis(): Promise<RedisClient> {
-  const client = redis_client().on("error", () => undefined); // the command that is under way fails as well
-  await client.connect();
-  return client;
-}
 
 export const REDIS: Backend = {
   name: "Redis",

@@ -3,7 +3,7 @@ import type { Message } from "@simulacra-ai/core";
 import type { SessionMetadata } from "@simulacra-ai/session";
 import { session_key } from "../../src/stores/redis/redis-keys.js";
 import type { ByHand } from "./backend.js";
-import type { RedisClient } from "./redis-backend.js";
+import type { RedisClient } from "./redis-client.js";
 
 /** Arguments: the revision that is expected, the new one, metadata, date, id, messages. */
 const APPEND = `

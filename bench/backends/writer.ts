@@ -8,7 +8,7 @@ import type { Message } from "@simulacra-ai/core";
 import { RedisSessionStore } from "@simulacra-ai/session/redis";
 import { SqlSessionStore } from "@simulacra-ai/session/sql";
 import type { Address } from "./backend.js";
-import { connect_redis } from "./redis-backend.js";
+import { connect_redis } from "./redis-client.js";
 import { connect_postgres } from "./sql-backends.js";
 import { own_session, SHARED_SESSION, type WriterReport, type WriterTask } from "./writer-task.js";
 

@@ -10,15 +10,6 @@ export class WriteQueue {
     this.#on_idle = on_idle;
   }
 
-  get is_idle(): boolean {
-    return this.#unfinished === 0;
-  }
-
-  /** How many tasks are waiting or under way. */
-  get unfinished(): number {
-    return this.#unfinished;
-  }
-
   run<T>(task: () => Promise<T>): Promise<T> {
     this.#unfinished += 1;
     const result = this.#tail.then(task, task);
@@ -35,5 +26,22 @@ export class WriteQueue {
   /** Resolves when everything asked for so far has ended, in whatever way. */
   async settled(): Promise<void> {
     await this.#tail.catch(() => undefined);
+  }
+}
+
+/** A queue for each key that has unfinished tasks. */
+export class KeyedQueues {
+  readonly #queues = new Map<string, WriteQueue>();
+
+  run<T>(key: string, task: () => Promise<T>): Promise<T> {
+    const queue = this.#queues.get(key) ?? new WriteQueue(undefined, () => this.#queues.delete(key));
+    this.#queues.set(key, queue);
+    return queue.run(task);
+  }
+
+  /** Resolves when everything asked for so far has ended: of one key, or of all. */
+  async settled(key?: string): Promise<void> {
+    const queues = [...this.#queues].filter(([of]) => key === undefined || of === key);
+    await Promise.all(queues.map(([, queue]) => queue.settled()));
   }
 }

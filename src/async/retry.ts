@@ -11,7 +11,7 @@ export async function until_settled<T>(id: string, task: (attempt: number) => Pr
         return result;
       }
     } catch (error) {
-      const is_moved = has_code(error, "conflict") || has_code(error, "not_found");
+      const is_moved = has_code(error, "conflict", "not_found");
       if (!is_moved || attempt === ATTEMPTS) {
         throw error;
       }

@@ -1,16 +1,24 @@
-const { setTimeout: set_timeout, clearTimeout: clear_timeout, setImmediate: set_immediate } = globalThis;
-const now = performance.now.bind(performance);
+import { performance } from "node:perf_hooks";
+import node_timers from "node:timers";
+
+const originals = /* @__PURE__ */ original_timers();
+
+function original_timers() {
+  const { setTimeout: set_timeout, clearTimeout: clear_timeout, setImmediate: set_immediate } = node_timers;
+  return { set_timeout, clear_timeout, set_immediate, now: performance.now.bind(performance) };
+}
 
 /**
- * The timers and the clock as they were at import. Where a test replaces the global ones afterwards, a wait that used those
- * would never end. All waits use this object: whoever simulates time replaces its members.
+ * The timers and the clock of the runtime's modules, as they were at import. A test runner may have replaced the global ones
+ * before that, and a wait that used those would never end. All waits use this object: whoever simulates time replaces its
+ * members.
  */
 export const timers = {
-  set_timeout: (task: () => void, ms: number): NodeJS.Timeout => set_timeout(task, ms),
-  clear_timeout: (timer: NodeJS.Timeout | undefined): void => clear_timeout(timer),
-  set_immediate: (task: () => void): void => void set_immediate(task),
+  set_timeout: (task: () => void, ms: number): NodeJS.Timeout => originals.set_timeout(task, ms),
+  clear_timeout: (timer: NodeJS.Timeout | undefined): void => originals.clear_timeout(timer),
+  set_immediate: (task: () => void): void => void originals.set_immediate(task),
   /** Returns the milliseconds of a clock that only goes forward. */
-  now: (): number => now(),
+  now: (): number => originals.now(),
 };
 
 export function sleep(ms: number): Promise<void> {

@@ -7,11 +7,6 @@ export class ConformanceError extends Error {
   override readonly name = "ConformanceError";
 }
 
-/** The store does not promise what a case asks. */
-export class NotClaimed extends Error {
-  override readonly name = "NotClaimed";
-}
-
 /** Equal as JSON holds them: the order of keys, and keys that are `undefined`, do not count. */
 export function same(a: unknown, b: unknown): boolean {
   if (typeof a !== "object" || typeof b !== "object" || a === null || b === null) {

@@ -1,5 +1,5 @@
 export { session_store_cases } from "./cases/index.js";
-export { register, verify_session_store } from "./run.js";
+export { claimed_cases, register, verify_session_store } from "./run.js";
 export type { RegisterTest } from "./run.js";
 export type {
   ConformanceCase,

@@ -2,7 +2,7 @@ import { has_capability } from "../capabilities.js";
 import { reason_of } from "../errors.js";
 import type { SessionStore } from "../types.js";
 import { session_store_cases } from "./cases/index.js";
-import { new_id, NotClaimed } from "./check.js";
+import { new_id } from "./check.js";
 import type {
   ConformanceCase,
   ConformanceFixture,
@@ -15,16 +15,41 @@ import type {
 const CAPABILITIES = ["append", "replace", "update", "flush", "set_draft"] as const;
 
 /**
- * Runs all cases, one after another, each on a store of its own. Never rejects for what a store does: that is in the
- * report.
+ * Runs the cases, all of them or these, one after another, each on a store of its own. Never rejects for what a store
+ * does: that is in the report.
  */
-export async function verify_session_store(options: ConformanceOptions): Promise<ConformanceReport> {
-  const cases: ConformanceResult[] = [];
-  for (const one of session_store_cases) {
-    cases.push(await run_case(one, options));
+export async function verify_session_store(
+  options: ConformanceOptions,
+  cases: readonly ConformanceCase[] = session_store_cases,
+): Promise<ConformanceReport> {
+  const results: ConformanceResult[] = [];
+  for (const one of cases) {
+    results.push(await run_case(one, options));
   }
-  const count = (result: ConformanceResult["result"]) => cases.filter((one) => one.result === result).length;
-  return { cases, passed: count("pass"), failed: count("fail"), not_claimed: count("not_claimed") };
+  const count = (result: ConformanceResult["result"]) => results.filter((one) => one.result === result).length;
+  return { cases: results, passed: count("pass"), failed: count("fail"), not_claimed: count("not_claimed") };
+}
+
+/**
+ * Returns the cases whose needs the store has, to register those alone. Opens one store to find out, and rejects where
+ * that fails.
+ */
+export async function claimed_cases(
+  options: ConformanceOptions,
+  cases: readonly ConformanceCase[] = session_store_cases,
+): Promise<ConformanceCase[]> {
+  const store = await options.open();
+  try {
+    const missing = new Set<ConformanceNeed>();
+    for (const need of new Set(cases.flatMap(({ needs = [] }) => needs))) {
+      if (!(await has_need(need, options, store))) {
+        missing.add(need);
+      }
+    }
+    return cases.filter(({ needs = [] }) => !needs.some((need) => missing.has(need)));
+  } finally {
+    await options.close?.(store);
+  }
 }
 
 /** What a runner hands to a test, as far as it is used here. */
@@ -36,11 +61,15 @@ interface TestContext {
 export type RegisterTest = (name: string, run: (...context: unknown[]) => Promise<void>) => unknown;
 
 /**
- * Registers a test for each case. What a store does not claim is skipped with the reason where the runner can do
- * that, else said on the console.
+ * Registers a test for each case, all of them or these. What a store does not claim is skipped with the reason where
+ * the runner can do that, else said on the console. Pass {@link claimed_cases} to register nothing that is skipped.
  */
-export function register(test: RegisterTest, options: ConformanceOptions): void {
-  for (const one of session_store_cases) {
+export function register(
+  test: RegisterTest,
+  options: ConformanceOptions,
+  cases: readonly ConformanceCase[] = session_store_cases,
+): void {
+  for (const one of cases) {
     const title = `${one.group}: ${one.name}`;
     // No declared parameter: some runners take one for a callback.
     test(title, async (...context) => {
@@ -95,41 +124,43 @@ async function result_of(
       ...(options.open_second && { open_second: opening(options.open_second) }),
       ...(options.kills && { kills: options.kills }),
     };
-    const missing = await missing_needs(one.needs ?? [], fixture);
+    const missing = await missing_needs(one.needs ?? [], options, fixture.store);
     if (missing.length > 0) {
       return { group, name, result: "not_claimed", reason: `needs ${missing.join(", ")}` };
     }
     await one.run(fixture);
     return { group, name, result: "pass" };
   } catch (error) {
-    const reason = reason_of(error);
-    return { group, name, result: error instanceof NotClaimed ? "not_claimed" : "fail", reason };
+    return { group, name, result: "fail", reason: reason_of(error) };
   }
 }
 
 async function missing_needs(
   needs: readonly ConformanceNeed[],
-  fixture: ConformanceFixture,
+  options: ConformanceOptions,
+  store: SessionStore,
 ): Promise<ConformanceNeed[]> {
   const missing: ConformanceNeed[] = [];
   for (const need of needs) {
-    if (!(await has_need(need, fixture))) {
+    if (!(await has_need(need, options, store))) {
       missing.push(need);
     }
   }
   return missing;
 }
 
-async function has_need(need: ConformanceNeed, fixture: ConformanceFixture): Promise<boolean> {
-  const { store } = fixture;
+async function has_need(need: ConformanceNeed, options: ConformanceOptions, store: SessionStore): Promise<boolean> {
   if (need === "reopen" || need === "open_second" || need === "kills") {
-    return fixture[need] !== undefined;
+    return options[need] !== undefined;
   }
   if (need === "rules") {
-    return CAPABILITIES.some((capability) => has_capability(store, capability));
+    return options.rules === true || CAPABILITIES.some((capability) => has_capability(store, capability));
   }
   if (need === "revision") {
     return returns_revision(store);
+  }
+  if (need === "query") {
+    return keeps_to_query(store);
   }
   return has_capability(store, need);
 }
@@ -139,9 +170,20 @@ async function returns_revision(store: SessionStore): Promise<boolean> {
   if (has_capability(store, "append") || has_capability(store, "replace")) {
     return true;
   }
+  return with_probe(store, async (id) => (await store.load(id))?.revision !== undefined);
+}
+
+async function keeps_to_query(store: SessionStore): Promise<boolean> {
+  return with_probe(store, async () => (await store.list({ limit: 0 })).length === 0);
+}
+
+/** Leaves the store empty, as it was. */
+async function with_probe(store: SessionStore, look: (id: string) => Promise<boolean>): Promise<boolean> {
   const id = new_id("probe");
   await store.save(id, []);
-  const session = await store.load(id);
-  await store.delete(id);
-  return session?.revision !== undefined;
+  try {
+    return await look(id);
+  } finally {
+    await store.delete(id);
+  }
 }

@@ -9,8 +9,13 @@ export type ConformanceNeed =
   | "set_draft"
   /** `load` returns a revision. */
   | "revision"
-  /** Any capability at all: the rules that only this package makes are asked of a store that goes beyond the published four. */
+  /**
+   * Any capability at all, or the option `rules`: the rules that only this package makes are asked of a store that goes
+   * beyond the published four.
+   */
   | "rules"
+  /** `list` keeps to a query; a store may ignore it. */
+  | "query"
   | "reopen"
   | "open_second"
   | "kills";
@@ -54,6 +59,8 @@ export interface ConformanceOptions {
   reopen?: () => SessionStore | Promise<SessionStore>;
   /** Another instance over the sessions of the store that `open` returned last; for concurrency. */
   open_second?: () => SessionStore | Promise<SessionStore>;
+  /** Asks a store of four methods for the rules that only this package makes, too. */
+  rules?: boolean;
   /** Called with each store when its case has ended. */
   close?: (store: SessionStore) => unknown;
   kills?: ConformanceKills;

@@ -1,21 +1,17 @@
 import type { CheckpointState, Conversation } from "@simulacra-ai/core";
-
-interface Beginning<S> {
-  /** A checkpoint whose child is cancelled never settles, so its child is not kept alive. */
-  child: WeakRef<Conversation> | undefined;
-  session: S | undefined;
-}
+import type { SessionState } from "./session-state.js";
 
 /**
- * Knows in which session each checkpoint under way began.
+ * Remembers in which session each checkpoint under way began.
  *
- * Hazard: the event of a finished checkpoint does not name its child, and a checkpoint may never settle. The child is
- * found by its last message, which is the summary.
+ * Hazard: the event of a finished checkpoint does not name the child conversation, and a checkpoint may never settle.
+ * So the child is found by its last message, which is the summary.
  */
-export class Checkpoints<S> {
-  #begun: Beginning<S>[] = [];
+export class Checkpoints {
+  /** Keeps no child alive, because a checkpoint whose child is cancelled never settles. */
+  #begun: { child: WeakRef<Conversation> | undefined; session: SessionState | undefined }[] = [];
 
-  begin(child: Conversation | undefined, session: S | undefined): void {
+  begin(child: Conversation | undefined, session: SessionState | undefined): void {
     this.#begun = this.#begun.filter((beginning) => {
       const other = beginning.child?.deref();
       return other !== undefined && other.state !== "disposed";
@@ -23,11 +19,11 @@ export class Checkpoints<S> {
     this.#begun.push({ child: child && new WeakRef(child), session });
   }
 
-  /** True where a finished checkpoint sums up another session than this one. */
-  began_elsewhere(state: CheckpointState | undefined, session: S | undefined): boolean {
+  /** Ends a checkpoint. Returns true if the checkpoint began in another session. */
+  finish(state: CheckpointState | undefined, session: SessionState | undefined): boolean {
     const summary = state?.summary.trim();
-    const is_finished = ({ child }: Beginning<S>) => summary !== undefined && last_text(child?.deref()) === summary;
-    const beginning = this.#begun.find(is_finished) ?? this.#begun.at(-1);
+    const finished = this.#begun.find(({ child }) => summary !== undefined && last_text(child?.deref()) === summary);
+    const beginning = finished ?? this.#begun.at(-1);
     this.#begun = this.#begun.filter((other) => other !== beginning);
     return beginning !== undefined && beginning.session !== session;
   }

@@ -1,5 +1,5 @@
 import type { AssistantMessage, CheckpointState, Conversation, Message, Usage, UserMessage } from "@simulacra-ai/core";
-import { busy, disposed, is_error, SessionError } from "../errors.js";
+import { busy, disposed, invalid_state, is_error } from "../errors.js";
 import { next_turn } from "../async/timers.js";
 import type { Messages } from "../messages.js";
 import type { SessionConversation } from "./types.js";
@@ -9,10 +9,10 @@ export interface ConversationHandlers {
   prompt_send(prompt: UserMessage): void;
   message_update(partial: Partial<AssistantMessage>): void;
   message_complete(usage: Usage | undefined): void;
-  /** A turn begins. It is not among the messages yet. */
+  /** A turn begins. The turn is not among the messages yet. */
   turn_began(): void;
-  /** No turn is in flight. Where one was completed, `message_complete` follows. */
-  at_rest(): void;
+  /** A turn may have ended. May be called twice a turn. After a completed turn, `message_complete` follows. */
+  turn_may_have_ended(): void;
   create_child(child: Conversation): void;
   checkpoint_begin(child: Conversation | undefined): void;
   checkpoint_complete(state: CheckpointState | undefined): void;
@@ -21,81 +21,69 @@ export interface ConversationHandlers {
   failed(error: unknown, operation: string): void;
 }
 
-/** A moment of a conversation, to be compared with a later one. */
+/** Counters of a conversation at one moment: turns that began or ended, and calls of `start_new()`. */
 export interface Epoch {
   turns: number;
-  sessions: number;
+  starts: number;
 }
 
-type Listener = (...args: unknown[]) => void;
-
 /**
- * The one place that touches a conversation. Its listeners never throw.
+ * The conversation of a manager. Everything that changes the conversation is here. The listeners never throw.
  *
  * Hazard: an operation checks that the conversation is idle, waits for the store, and then changes the conversation.
- * Meanwhile a whole turn may have come and gone, so that the conversation is idle again. The epoch counts the turns that
- * began or ended and the sessions that began. An operation notes the epoch at its call and compares before it acts.
+ * Meanwhile a turn may have begun and ended, so that the conversation is idle again. So an operation notes the epoch at
+ * its call and compares the epoch before each change.
  */
 export class ManagedConversation {
+  /** True when the manager is disposed. The conversation may live on. */
+  is_disposed = false;
   readonly #conversation: SessionConversation;
   readonly #handlers: ConversationHandlers;
-  readonly #listeners: [string, Listener][];
+  readonly #listeners = new Map<string, (payload: unknown) => void>();
   readonly #waiting = new Set<() => void>();
   #turns = 0;
-  #sessions = 0;
-  /** A turn has begun, though the state may say idle still. */
-  #began = false;
-  /** The end of a turn was counted. Its `message_complete` may follow. */
-  #has_ended = false;
-  /** The state is idle, and `message_complete` may follow at once. */
-  #is_ending = false;
-  /** The manager sends a prompt. */
-  #is_sending = false;
-  #is_disposed = false;
-  #is_detached = false;
+  #starts = 0;
+  /**
+   * `"sending"`: the manager sends a prompt, whose turn has not begun. `"turn"`: a turn has begun, even if the state is
+   * idle still. `"ending"`: the state is idle, and `message_complete` may follow at once.
+   */
+  #phase: "idle" | "sending" | "turn" | "ending" = "idle";
 
   constructor(conversation: SessionConversation, handlers: ConversationHandlers) {
     this.#conversation = conversation;
     this.#handlers = handlers;
-    this.#listeners = [
-      this.#listener("before_request", () => this.#turn_begins()),
-      this.#listener("prompt_send", (event?: { message?: UserMessage }) => {
+    const reactions: Record<string, (payload: never) => void> = {
+      before_request: () => this.#turn_begins(),
+      prompt_send: (event?: { message?: UserMessage }) => {
         this.#turn_begins();
         return event?.message && handlers.prompt_send(event.message);
-      }),
-      this.#listener("state_change", (event?: { previous?: string }) => {
-        return this.#is_at_rest ? this.#comes_to_rest(event?.previous === "stopping") : this.#turn_begins();
-      }),
-      this.#listener("request_error", () => this.#turn_ends()),
-      this.#listener("message_update", (event?: { message?: Partial<AssistantMessage> }) => {
-        return event?.message && handlers.message_update(event.message);
-      }),
-      this.#listener("message_complete", (event?: { usage?: Usage }) => {
-        if (!this.#began && !this.#has_ended) {
-          this.#turns += 1; // a plain object emits no other event of a turn
-        }
-        this.#has_ended = false;
+      },
+      state_change: (event?: { previous?: string }) =>
+        this.#is_state_idle ? this.#state_became_idle(event?.previous === "stopping") : this.#turn_begins(),
+      request_error: () => this.#turn_ends(),
+      message_update: (event?: { message?: Partial<AssistantMessage> }) =>
+        event?.message && handlers.message_update(event.message),
+      message_complete: (event?: { usage?: Usage }) => {
+        this.#turns += 1; // a plain object emits no other event of a turn
         try {
           handlers.message_complete(event?.usage);
         } finally {
           this.#turn_ends();
         }
-      }),
-      this.#listener("create_child", (child?: Conversation) => child && handlers.create_child(child)),
-      this.#listener("checkpoint_begin", (child?: Conversation) => handlers.checkpoint_begin(child)),
-      this.#listener("checkpoint_complete", (state?: CheckpointState) => handlers.checkpoint_complete(state)),
-      this.#listener("dispose", () => {
-        this.#is_disposed = true;
-        this.#turn_ends();
-        handlers.dispose();
-      }),
-    ];
-    for (const [event, listener] of this.#listeners) {
+      },
+      create_child: (child?: Conversation) => child && handlers.create_child(child),
+      checkpoint_begin: (child?: Conversation) => handlers.checkpoint_begin(child),
+      checkpoint_complete: (state?: CheckpointState) => handlers.checkpoint_complete(state),
+      dispose: () => handlers.dispose(),
+    };
+    for (const [event, react] of Object.entries(reactions)) {
+      const listener = (payload: unknown) => this.#guard(event, () => react(payload as never));
+      this.#listeners.set(event, listener);
       conversation.on(event, listener);
     }
   }
 
-  /** Reads all messages. An engine may copy them at every read, so this is done once a turn. */
+  /** Reads all messages. A conversation may copy all messages at every read, so read once a turn. */
   get messages(): Messages {
     return this.#conversation.messages;
   }
@@ -110,50 +98,45 @@ export class ManagedConversation {
     }
   }
 
-  /** True when the manager is disposed. */
-  get is_detached(): boolean {
-    return this.#is_detached;
-  }
-
   get is_busy(): boolean {
-    return !this.#is_disposed && (this.#began || this.#is_ending || this.#is_sending || !this.#is_at_rest);
+    return !this.is_disposed && (this.#phase !== "idle" || !this.#is_state_idle);
   }
 
   get epoch(): Epoch {
-    return { turns: this.#turns, sessions: this.#sessions };
+    return { turns: this.#turns, starts: this.#starts };
   }
 
-  /** A session was begun by the application. Operations that wait must not act on it. */
-  session_begins(): void {
-    this.#sessions += 1;
+  /** Counts a `start_new()`. Operations that wait fail then. */
+  count_start(): void {
+    this.#starts += 1;
   }
 
-  /** @throws {SessionError} `invalid_state` where a turn is in flight, or the conversation is disposed. */
+  /** @throws {SessionError} `invalid_state` if a turn is in flight, or the conversation is disposed. */
   require_idle(): void {
     if (this.#conversation.state === "disposed") {
-      throw new SessionError("invalid_state", "invalid state: the conversation is disposed");
+      throw invalid_state("invalid state: the conversation is disposed");
     }
     if (this.is_busy) {
       throw busy();
     }
   }
 
-  /** @throws {SessionError} `invalid_state` where `start_new()` was called since. */
-  require_same_session({ sessions }: Epoch): void {
-    if (this.#is_detached) {
+  /** @throws {SessionError} `invalid_state` if `start_new()` was called since, or the manager is disposed. */
+  require_no_start_since({ starts }: Epoch): void {
+    if (this.is_disposed) {
       throw disposed(); // another manager may listen by now
     }
-    if (sessions !== this.#sessions) {
-      throw new SessionError("invalid_state", "invalid state: start_new() was called meanwhile; call again");
+    if (starts !== this.#starts) {
+      throw invalid_state("invalid state: start_new() was called meanwhile; call again");
     }
   }
 
-  /** @throws {SessionError} `invalid_state` where a turn began or ended since, `start_new()` was called, or disposed. */
-  require_unmoved(epoch: Epoch): void {
-    this.require_same_session(epoch);
+  /** @throws {SessionError} `invalid_state` if a turn began or ended since, and as `require_no_start_since`. */
+  require_no_turn_since(epoch: Epoch): void {
+    this.require_no_start_since(epoch);
     this.require_idle();
     if (epoch.turns !== this.#turns) {
-      throw new SessionError("invalid_state", "invalid state: the conversation went on meanwhile; call again");
+      throw invalid_state("invalid state: the conversation went on meanwhile; call again");
     }
   }
 
@@ -165,7 +148,7 @@ export class ManagedConversation {
     this.#conversation.clear();
   }
 
-  /** Resolves when no turn is in flight, after the events that its end brings. */
+  /** Waits until no turn is in flight, and the events of the last turn have been handled. */
   async turn_ended(): Promise<void> {
     await next_turn(); // a prompt that was just sent emits its first event after its transformers
     while (this.is_busy) {
@@ -174,77 +157,78 @@ export class ManagedConversation {
     }
   }
 
-  /** Stops listening. */
-  detach(): void {
-    this.#is_detached = true;
+  /** Stops listening. Ends all waits for a turn, because the end of that turn is no longer heard. */
+  stop_listening(): void {
+    this.is_disposed = true;
+    this.#stop_waiting();
     for (const [event, listener] of this.#listeners) {
-      try {
-        this.#conversation.off(event, listener);
-      } catch (error) {
-        this.#handlers.failed(error, "dispose");
+      this.#guard("dispose", () => this.#conversation.off(event, listener));
+    }
+  }
+
+  /** @throws {SessionError} `invalid_state` if the conversation is busy, or cannot send. */
+  async send(contents: UserMessage["content"]): ReturnType<Conversation["send_message"]> {
+    this.require_idle();
+    if (this.#conversation.send_message === undefined) {
+      throw invalid_state("invalid state: the conversation cannot send messages");
+    }
+    this.#phase = "sending"; // a conversation accepts a second message until the first turn begins
+    try {
+      return await this.#conversation.send_message(contents);
+    } catch (error) {
+      const is_busy = is_error(error) && error.message === "invalid state"; // errors of a conversation have no code
+      throw is_busy ? busy(error) : error;
+    } finally {
+      if (this.#phase === "sending") {
+        this.#phase = "idle";
       }
     }
   }
 
-  /** @throws {SessionError} `invalid_state` where the conversation is busy, or cannot send. */
-  async send(contents: UserMessage["content"]): ReturnType<Conversation["send_message"]> {
-    this.require_idle();
-    if (this.#conversation.send_message === undefined) {
-      throw new SessionError("invalid_state", "invalid state: the conversation cannot send messages");
-    }
-    this.#is_sending = true; // the engine takes a second message until the first one's turn begins
-    try {
-      return await this.#conversation.send_message(contents);
-    } catch (error) {
-      const is_busy = is_error(error) && error.message === "invalid state"; // the engine's errors have no code
-      throw is_busy ? busy(error) : error;
-    } finally {
-      this.#is_sending = false;
-    }
-  }
-
-  get #is_at_rest(): boolean {
+  get #is_state_idle(): boolean {
     const { state } = this.#conversation;
     return state === undefined || state === "idle" || state === "disposed";
   }
 
+  #guard(operation: string, task: () => unknown): void {
+    try {
+      task();
+    } catch (error) {
+      this.#handlers.failed(error, operation);
+    }
+  }
+
   #turn_begins(): void {
-    if (!this.#began) {
-      this.#began = true;
-      this.#is_sending = false;
-      this.#has_ended = false;
+    if (this.#phase !== "turn") {
+      this.#phase = "turn";
       this.#turns += 1;
       this.#handlers.turn_began();
     }
   }
 
-  /** Stays busy until `message_complete` is heard: a listener that begins a session before it would lose the turn. */
-  #comes_to_rest(is_cancelled: boolean): void {
+  /** Stays busy until `message_complete`. A session that a listener begins before that event would lose the turn. */
+  #state_became_idle(is_cancelled: boolean): void {
     this.#turn_ends();
-    this.#is_ending = !is_cancelled;
-    queueMicrotask(() => (this.#is_ending = false));
+    if (!is_cancelled && this.#phase === "idle") {
+      this.#phase = "ending";
+      // Fake timers replace `queueMicrotask`, and leave promises alone.
+      void Promise.resolve().then(() => this.#phase === "ending" && (this.#phase = "idle"));
+    }
   }
 
   #turn_ends(): void {
-    this.#is_ending = false;
-    if (this.#began) {
-      this.#began = false;
-      this.#has_ended = true;
+    if (this.#phase === "turn") {
       this.#turns += 1;
     }
-    this.#handlers.at_rest();
-    this.#waiting.forEach((resolve) => resolve());
-    this.#waiting.clear();
+    if (this.#phase !== "sending") {
+      this.#phase = "idle";
+    }
+    this.#handlers.turn_may_have_ended();
+    this.#stop_waiting();
   }
 
-  #listener<A extends unknown[]>(event: string, handle: (...args: A) => unknown): [string, Listener] {
-    const guarded = (...args: A) => {
-      try {
-        handle(...args);
-      } catch (error) {
-        this.#handlers.failed(error, event);
-      }
-    };
-    return [event, guarded as unknown as Listener];
+  #stop_waiting(): void {
+    this.#waiting.forEach((resolve) => resolve());
+    this.#waiting.clear();
   }
 }

@@ -1,182 +1,110 @@
 import type { AssistantMessage, UserMessage } from "@simulacra-ai/core";
 import { next_turn, timers } from "../async/timers.js";
-import { has_capability } from "../capabilities.js";
+import { as_stored, has_capability } from "../capabilities.js";
 import { same_prompt } from "../draft.js";
 import { has_code } from "../errors.js";
 import type { SessionDraft } from "../types.js";
-import type { ManagerEvents } from "./events.js";
-import type { Messages } from "../messages.js";
-import type { SaveQueue } from "./save-queue.js";
-import type { SessionState } from "./session-state.js";
-import type { StoreAccess } from "./store-access.js";
-import type { SessionManagerOptions } from "./types.js";
+import { has_message, type Messages } from "../messages.js";
+import type { SaveQueueParts, SaveQueue } from "./save-queue.js";
+import type { DraftTurn, SessionState, StoredDraft } from "./session-state.js";
+import type { SessionSnapshot } from "./types.js";
 
 /** The longest delay of a timer. With a longer one it would run at once. */
 const MAX_TIMER_MS = 2 ** 31 - 1;
 
-type DraftOptions = Pick<Required<SessionManagerOptions>, "drafts" | "auto_save" | "draft_interval_ms">;
-
-/** A turn from its prompt to its end, or the draft that is left of it. */
-interface Turn {
-  /** Later turns have greater numbers. */
-  readonly number: number;
-  readonly state: SessionState;
-  /** The number of messages that the conversation held before the turn. */
-  readonly base: number;
-  draft: SessionDraft;
-  /** The draft has changed since its last write began. */
-  is_dirty: boolean;
-  /** The conversation holds prompt and reply, so the draft is void. */
-  is_complete: boolean;
-}
-
-/** The drafts of one session. */
-interface Line {
-  /** Settles after every write so far. */
-  tail: Promise<void>;
-  /** The turn of the session's draft. */
-  turn: Turn | undefined;
-  /** The turn whose draft is stored, and the id under which it is. */
-  kept: { id: string; turn: Turn } | undefined;
-  /** The last complete turn, and the `want` that stores it. */
-  completed: { number: number; want: number } | undefined;
-  /** The last complete turn that is stored. */
-  stored_number: number;
-  /** A turn whose draft waits for the first write of its session. */
-  waiting: Turn | undefined;
-}
-
 /**
- * Keeps the turn under way beside its session: the prompt at once, and of the answer what there is, at most once an
- * interval. Without `auto_save` no draft is written, and stored drafts are handed over.
+ * Stores the unfinished turn as the session's draft: the prompt at once, the answer at most once an interval. Without
+ * `auto_save` no draft is written. A stored draft is still readable through `manager.draft` and the `load` event.
  *
- * Hazard: the save and the draft of one turn race. So the draft writes of one session run in an order of their own, past
- * the queue of saves, and a draft is removed only after the save that makes it void.
+ * An event only changes `draft_turn`, which is to be stored. `#sync` compares `draft_turn` with `stored_draft`, and
+ * writes the difference. A failed write is left to the next `#sync`.
+ *
+ * Hazard: the save and the draft of one turn race. So draft writes run in a queue of their own, and a draft is removed
+ * only after the save that makes the draft void.
  */
 export class Drafts {
-  readonly #store: StoreAccess;
-  readonly #queue: SaveQueue;
-  readonly #events: ManagerEvents;
-  readonly #options: DraftOptions;
+  readonly #parts: SaveQueueParts & { readonly queue: SaveQueue };
   readonly #current: () => SessionState | undefined;
-  readonly #lines = new WeakMap<SessionState, Line>();
-  /** Sessions whose next save has a draft to be written or removed. */
-  readonly #await_save = new Set<SessionState>();
-  #turns = 0;
-  #turn: Turn | undefined;
-  /** The last turn, where it has failed. Its draft is tried again. */
-  #failed: Turn | undefined;
+  /** The turn under way, or the last turn if that turn failed. */
+  #turn: DraftTurn | undefined;
   #timer: NodeJS.Timeout | undefined;
   #last_write_began = -Infinity;
 
-  constructor(
-    store: StoreAccess,
-    queue: SaveQueue,
-    events: ManagerEvents,
-    options: DraftOptions,
-    current: () => SessionState | undefined,
-  ) {
-    this.#store = store;
-    this.#queue = queue;
-    this.#events = events;
-    this.#options = options;
+  constructor(parts: SaveQueueParts & { readonly queue: SaveQueue }, current: () => SessionState | undefined) {
+    this.#parts = parts;
     this.#current = current;
-    events.on("conflict", ({ fork_id }) => this.#moved_to(fork_id));
-    events.on("save", () => this.#saved());
+    parts.events.emitter.on("save", ({ id }: SessionSnapshot) => this.#saved(id));
   }
 
-  /** Takes over the draft of a session that was read just now. `base` is the number of its messages. */
-  loaded(state: SessionState, base: number, draft: SessionDraft | undefined): void {
-    if (!this.#options.drafts) {
-      return;
+  /** Sets the draft of a session that was just read. `base` is the number of the session's messages. */
+  set_loaded(session: SessionState, base: number, draft: SessionDraft | undefined): void {
+    if (this.#parts.options.drafts) {
+      const turn = draft && { session, base, draft: Object.freeze(draft), is_over: true };
+      session.draft_turn = turn;
+      session.stored_draft = turn && { id: session.id, turn, draft: turn.draft, void_at: Infinity };
     }
-    if (this.#failed?.state === state) {
-      this.#failed = undefined;
-    }
-    const turn = draft && this.#begin(state, base, Object.freeze(draft));
-    const line = this.#line(state);
-    line.turn = turn;
-    line.kept = turn && { id: state.id, turn };
-    state.draft = turn?.draft;
-  }
-
-  /** Resolves when every draft write so far has settled. None of them waits for the queue of saves. */
-  async settled(): Promise<void> {
-    this.refresh();
-    await this.#queue.drafts_settled();
   }
 
   prompt_sent(prompt: UserMessage): void {
-    const state = this.#current();
-    const { drafts, auto_save } = this.#options;
-    if (!drafts || !auto_save || state === undefined || !has_capability(this.#store.store, "set_draft")) {
-      return;
+    const session = this.#current();
+    const { store, options } = this.#parts;
+    const is_enabled = options.drafts && options.auto_save && has_capability(store.given, "set_draft");
+    if (is_enabled && session !== undefined) {
+      this.#turn = { session, base: session.history.length, draft: draft_now(prompt), is_over: false };
+      session.draft_turn = this.#turn;
+      this.write_now();
     }
-    this.#stop_waiting();
-    this.#failed = undefined;
-    const draft = Object.freeze({ prompt, updated_at: new Date().toISOString() });
-    this.#turn = this.#begin(state, state.history.length, draft);
-    this.#turn.is_dirty = true;
-    state.draft = draft;
-    this.#write(this.#turn);
   }
 
   answer_updated(partial: Partial<AssistantMessage>): void {
     const turn = this.#turn;
-    if (turn === undefined) {
+    if (turn === undefined || turn.is_over) {
       return;
     }
-    turn.draft = Object.freeze({ prompt: turn.draft.prompt, partial, updated_at: new Date().toISOString() });
-    turn.state.draft = turn.draft;
-    turn.is_dirty = true;
-    const interval_ms = this.#options.draft_interval_ms;
+    turn.draft = draft_now(turn.draft.prompt, partial);
+    const interval_ms = this.#parts.options.draft_interval_ms;
     if (this.#timer === undefined && interval_ms <= MAX_TIMER_MS) {
       const elapsed = timers.now() - this.#last_write_began;
-      this.#timer = timers.set_timeout(() => this.refresh(), Math.max(0, interval_ms - elapsed));
+      this.#timer = timers.set_timeout(() => this.write_now(), Math.max(0, interval_ms - elapsed));
       this.#timer.unref();
     }
   }
 
-  /** A turn is among the conversation's messages. The next `want` of the session stores it. */
+  /** Handles a completed turn. The next `want` of the session stores the turn. */
   turn_completed(): void {
-    this.#stop_waiting();
-    const current = this.#current();
-    const turn = this.#turn;
+    const turn = this.#turn?.is_over ? undefined : this.#turn;
     this.#turn = undefined;
-    if (!this.#options.drafts) {
-      return;
-    }
-    if (turn !== undefined) {
-      this.#complete(turn);
-    } else if (current !== undefined) {
-      this.#complete_number(current, this.#next_number());
+    this.write_now(); // stops the timer
+    const session = turn?.session ?? this.#current();
+    if (session?.draft_turn !== undefined || session?.stored_draft !== undefined) {
+      this.#complete(session, turn);
     }
   }
 
-  /** Completes the turn of a draft where the conversation holds its prompt, however it came there. */
-  compare(state: SessionState, messages: Messages): void {
-    const turn = this.#lines.get(state)?.turn;
-    if (state.draft !== undefined && turn !== undefined && turn !== this.#turn && holds_prompt(messages, turn)) {
-      this.#complete(turn);
+  /** Completes the turn of a draft if the conversation holds the prompt, even if the application added that message. */
+  complete_if_held(session: SessionState, messages: Messages): void {
+    const turn = session.draft_turn;
+    if (turn?.is_over && holds_prompt(messages, turn)) {
+      this.#complete(session, turn);
     }
   }
 
   /** Returns the draft of a session, unless the conversation holds its prompt. */
-  draft_of(state: SessionState, messages: Messages): SessionDraft | undefined {
-    const turn = this.#lines.get(state)?.turn;
-    return turn !== undefined && holds_prompt(messages, turn) ? undefined : state.draft;
+  draft_of(session: SessionState, conversation: { readonly messages: Messages }): SessionDraft | undefined {
+    const turn = session.draft_turn;
+    return turn === undefined || holds_prompt(conversation.messages, turn) ? undefined : turn.draft;
   }
 
-  /** Stores the newest state of the answer, however little time has passed. */
-  refresh(): void {
-    this.#stop_waiting();
-    const turn = this.#turn ?? this.#failed;
-    if (turn?.is_dirty) {
-      this.#write(turn);
+  /** Stores the newest state of the answer without waiting for the interval. */
+  write_now(): void {
+    timers.clear_timeout(this.#timer);
+    this.#timer = undefined;
+    if (this.#turn !== undefined) {
+      this.#sync(this.#turn.session);
     }
   }
 
-  /** The conversation is at rest. Unless its turn completes at once, the turn failed or was cancelled. */
+  /** Ends the turn, as failed or cancelled, unless `turn_completed` follows at once. */
   turn_may_have_ended(): void {
     const turn = this.#turn;
     if (turn !== undefined) {
@@ -184,228 +112,132 @@ export class Drafts {
     }
   }
 
-  /** The turn failed, or nobody will hear of its end. Its draft stays. */
+  /** Ends a turn that failed, or that the manager stops following. The draft stays. */
   turn_abandoned(): void {
-    this.#failed = this.#turn ?? this.#failed;
-    this.#turn = undefined;
-    this.refresh();
+    if (this.#turn !== undefined) {
+      this.#turn.is_over = true;
+    }
+    this.write_now();
   }
 
-  /** Removes the draft of a session, and writes none of the turn under way. */
-  async discard(state: SessionState): Promise<void> {
-    const { draft } = state;
-    for (const turn of [this.#turn, this.#failed]) {
-      if (turn?.state === state) {
-        turn.is_complete = true;
+  /** Removes the draft of a session, and stops storing the turn under way. */
+  async discard(session: SessionState): Promise<void> {
+    const { store, queue, events } = this.#parts;
+    const turn = session.draft_turn;
+    if (turn !== undefined) {
+      turn.is_over = true;
+    }
+    await queue.enqueue_draft(async () => {
+      await events.watch("draft", session.id, () => store.set_draft(session.id, undefined));
+      session.stored_draft = undefined;
+      if (session.draft_turn === turn) {
+        session.draft_turn = undefined; // no prompt was sent meanwhile
       }
-    }
-    this.#turn = unless_complete(this.#turn);
-    this.#failed = unless_complete(this.#failed);
-    const { store } = this.#store;
-    if (has_capability(store, "set_draft")) {
-      await this.#in_order(state, async () => {
-        await this.#events.failures.watch("draft", state.id, () => store.set_draft(state.id, undefined));
-        this.#line(state).kept = undefined;
-      });
-    }
-    if (state.draft === draft) {
-      state.draft = undefined; // no prompt was sent meanwhile
-    }
+    });
   }
 
-  #begin(state: SessionState, base: number, draft: SessionDraft): Turn {
-    const turn = { number: this.#next_number(), state, base, draft, is_dirty: false, is_complete: false };
-    this.#line(state).turn = turn;
-    return turn;
-  }
-
-  #next_number(): number {
-    this.#turns += 1;
-    return this.#turns;
-  }
-
-  #stop_waiting(): void {
-    timers.clear_timeout(this.#timer);
-    this.#timer = undefined;
-  }
-
-  #line(state: SessionState): Line {
-    let line = this.#lines.get(state);
-    if (line === undefined) {
-      const nothing = { turn: undefined, kept: undefined, completed: undefined, waiting: undefined };
-      line = { tail: Promise.resolve(), stored_number: 0, ...nothing };
-      this.#lines.set(state, line);
-    }
-    return line;
-  }
-
-  #complete(turn: Turn): void {
-    turn.is_complete = true;
-    turn.state.draft = undefined;
-    this.#failed = unless_complete(this.#failed);
-    if (turn.state === this.#current()) {
-      this.#complete_number(turn.state, turn.number);
-    } else {
-      this.#in_background(turn.state, () => this.#remove(turn.state)); // the turn is saved in another session
-    }
-  }
-
-  #complete_number(state: SessionState, number: number): void {
-    state.draft = undefined;
-    this.#line(state).completed = { number, want: state.asked + 1 };
-    this.#await_save.add(state);
-    this.#events.failures.made_good("draft", state.id);
-  }
-
-  /** A save has succeeded. */
-  #saved(): void {
-    for (const state of this.#await_save) {
-      const line = this.#line(state);
-      if (line.waiting !== undefined && state.stored !== undefined) {
-        this.#write(line.waiting);
-        line.waiting = undefined;
+  /**
+   * Completes a turn of the session. The next `want` of the session makes the stored drafts void. If the prompt has an
+   * id, the store itself removes the turn's draft with the write of that `want`.
+   */
+  #complete(session: SessionState, turn: DraftTurn | undefined): void {
+    const is_here = session === this.#current(); // otherwise the turn is saved in another session
+    const want = is_here ? session.newest_want + 1 : 0;
+    session.draft_turn = undefined;
+    this.#parts.events.clear_failure("draft", session.id);
+    this.#sync(session, () => {
+      const stored = session.stored_draft;
+      const is_left_to_store = is_here && stored?.turn === turn && stored?.draft.prompt.id !== undefined;
+      if (stored !== undefined && !is_left_to_store) {
+        stored.void_at = Math.min(stored.void_at, want);
       }
-      if (line.completed !== undefined && state.reached >= line.completed.want) {
-        line.stored_number = line.completed.number;
-        line.completed = undefined;
-        if (is_void(line)) {
-          this.#in_background(state, () => this.#tidy(state));
-        }
-      }
-      if (line.waiting === undefined && line.completed === undefined) {
-        this.#await_save.delete(state);
+    });
+  }
+
+  /** Writes the draft of a saved session if the session was stored for the first time, or under another id. */
+  #saved(id: string): void {
+    for (const session of this.#parts.queue.dirty) {
+      const { draft_turn: turn, stored_draft: stored } = session;
+      const is_outdated = stored ? stored.id !== id || stored.void_at <= session.stored_want : turn !== undefined;
+      if (session.id === id && is_outdated) {
+        this.#sync(session);
       }
     }
   }
 
-  /** Writes the draft of a turn, as it is when its time comes. */
-  #write(turn: Turn): void {
-    this.#in_background(turn.state, () => this.#write_now(turn), turn);
+  /** Makes `stored_draft` equal to `draft_turn`, in the background. `note` runs after the draft writes so far. */
+  #sync(session: SessionState, note: () => void = () => undefined): void {
+    const { queue, events } = this.#parts;
+    const turn = session.draft_turn;
+    const report = (error: unknown) => events.report_failure(error, "draft", { session_id: session.id });
+    void queue.enqueue_draft(async () => {
+      note();
+      await this.#remove_void(session).catch(report);
+      await this.#put(session, turn).catch(report);
+    });
   }
 
-  async #write_now(turn: Turn): Promise<void> {
-    const { state } = turn;
-    if (state.stored === undefined) {
-      this.#line(state).waiting = turn;
-      this.#await_save.add(state);
-      this.#queue.save_in_background(state);
-    } else if (turn.is_complete) {
-      await this.#tidy(state); // an earlier draft may have been written since the turn was stored
-    } else if (turn.is_dirty) {
-      turn.is_dirty = false;
-      this.#last_write_began = timers.now();
-      await this.#put(state, turn).catch((error: unknown) => {
-        turn.is_dirty = true;
-        throw error;
-      });
+  /** Removes a void draft, and the copy under a previous id. */
+  async #remove_void(session: SessionState): Promise<void> {
+    const { draft_turn: turn, stored_draft: stored } = session;
+    const is_void = (of: StoredDraft) =>
+      of.void_at <= session.stored_want || (of.id !== session.id && turn === undefined);
+    if (stored !== undefined && is_void(stored)) {
+      await this.#remove(stored);
+      session.stored_draft = session.stored_draft === stored ? undefined : session.stored_draft; // loaded meanwhile
+      this.#parts.events.clear_failure("draft", session.id);
     }
   }
 
-  async #put(state: SessionState, turn: Turn): Promise<void> {
-    const { store } = this.#store;
-    const { id, shared } = state;
-    if (!has_capability(store, "set_draft") || shared.deletion !== undefined) {
+  /** Stores the newest draft of a turn, unless the session has another turn. Removes the copy under a previous id. */
+  async #put(session: SessionState, turn: DraftTurn | undefined): Promise<void> {
+    const { id, shared, stored_draft: stored } = session;
+    const is_stored = stored?.draft === turn?.draft && stored?.id === id;
+    if (turn === undefined || turn !== session.draft_turn || is_stored || shared.deletion !== undefined) {
       return;
     }
-    const call = store.set_draft(id, turn.draft);
-    shared.draft_calls.add(call);
+    if (session.stored === undefined) {
+      return this.#parts.queue.save_in_background(session); // do not wait here: `#saved` continues
+    }
+    this.#last_write_began = timers.now();
+    const { draft } = turn;
     try {
-      await call;
-      this.#line(state).kept = { id, turn };
-      this.#events.failures.made_good("draft", id);
+      await this.#parts.store.set_draft(id, draft);
     } catch (error) {
-      if (!has_code(error, "not_found")) {
-        throw error;
-      } // the session was deleted, and its drafts with it
-    } finally {
-      shared.draft_calls.delete(call);
-    }
-  }
-
-  /** A conflict moved the current session. Its draft comes along, unless the turn is stored there. */
-  #moved_to(id: string): void {
-    const state = this.#current();
-    if (state?.id !== id) {
-      return;
-    }
-    this.#in_background(state, async () => {
-      const { kept } = this.#line(state);
-      if (kept !== undefined && kept.id !== state.id) {
-        if (!kept.turn.is_complete) {
-          await this.#put(state, kept.turn);
-        }
-        await this.#remove_from(kept.id, kept.turn);
+      if (has_code(error, "not_found")) {
+        return; // the session was deleted, and the draft with it
       }
-    });
-  }
-
-  /** Removes a draft that a stored turn has made void. */
-  async #tidy(state: SessionState): Promise<void> {
-    if (is_void(this.#line(state))) {
-      await this.#remove(state);
-    }
-  }
-
-  async #remove(state: SessionState): Promise<void> {
-    const line = this.#line(state);
-    if (line.kept !== undefined) {
-      await this.#remove_from(line.kept.id, line.kept.turn);
-      line.kept = undefined;
-      this.#events.failures.made_good("draft", state.id);
-    }
-  }
-
-  /** Removes the draft of a turn. Another writer's draft stays. */
-  async #remove_from(id: string, turn: Turn): Promise<void> {
-    const { store } = this.#store;
-    if (has_capability(store, "set_draft")) {
-      const draft = (await store.load(id))?.draft;
-      if (draft !== undefined && same_prompt(draft, this.#store.draft_as_stored(turn.draft))) {
-        await store.set_draft(id, undefined);
+      if (session.draft_turn !== turn) {
+        return this.#parts.events.emit_error(error, "draft", { session_id: id }); // the draft is no longer needed
       }
+      throw error;
+    }
+    session.stored_draft = { id, turn, draft, void_at: Infinity };
+    this.#parts.events.clear_failure("draft", id);
+    if (stored !== undefined && stored.id !== id) {
+      await this.#remove(stored);
     }
   }
 
-  #in_background(state: SessionState, task: () => Promise<void>, turn?: Turn): void {
-    void this.#in_order(state, async () => {
-      try {
-        await task();
-      } catch (error) {
-        this.#events.report(error, "draft", { session_id: state.id });
-        if (turn?.is_complete) {
-          this.#events.failures.made_good("draft", state.id); // nobody needs the draft any more
-        }
-      }
-    });
-  }
-
-  #in_order(state: SessionState, task: () => Promise<void>): Promise<void> {
-    const line = this.#line(state);
-    const result = line.tail.then(task);
-    line.tail = result.catch(() => undefined); // the outcome goes to the caller
-    this.#queue.track(line.tail);
-    return result;
+  /** Removes a stored draft unless another writer has replaced the draft. */
+  async #remove({ id, draft }: { id: string; draft: SessionDraft }): Promise<void> {
+    const { store } = this.#parts;
+    const stored = (await store.load(id))?.draft;
+    if (stored !== undefined && same_prompt(stored, as_stored(store.given, { draft }).draft)) {
+      await store.set_draft(id, undefined);
+    }
   }
 }
 
-/** True where the stored draft is one that a stored turn has made void, and that no store removes by itself. */
-function is_void({ kept, stored_number }: Line): boolean {
-  return (
-    kept !== undefined &&
-    (kept.turn.number < stored_number ||
-      (kept.turn.number === stored_number && kept.turn.draft.prompt.id === undefined))
-  );
+function draft_now(prompt: UserMessage, partial?: Partial<AssistantMessage>): SessionDraft {
+  return Object.freeze({ prompt, ...(partial && { partial }), updated_at: new Date().toISOString() });
 }
 
-/** True where these messages hold the prompt. Without an id, only messages behind the draft's place count. */
-function holds_prompt(messages: Messages, { draft: { prompt }, base }: Turn): boolean {
+/** True if these messages hold the prompt. Without an id, only messages after the draft's place count. */
+function holds_prompt(messages: Messages, { draft: { prompt }, base }: DraftTurn): boolean {
   if (prompt.id !== undefined) {
-    return messages.some(({ id }) => id === prompt.id);
+    return has_message(messages, prompt.id);
   }
   const content = JSON.stringify(prompt.content);
   return messages.slice(base).some((message) => message.role === "user" && JSON.stringify(message.content) === content);
-}
-
-function unless_complete(turn: Turn | undefined): Turn | undefined {
-  return turn?.is_complete ? undefined : turn;
 }

@@ -6,106 +6,90 @@ import type { SessionDraft } from "../types.js";
 import type { Messages } from "../messages.js";
 import type { SessionManagerEvents } from "./types.js";
 
-/** Operations that are tried again. The failure of one counts until that operation succeeds. */
-type Retried = "save" | "draft" | "rename" | "flush";
+/** A failure of these operations counts until the same operation succeeds for the same session. */
+const TRACKED = ["save", "draft", "rename", "flush"] as const;
 
-const RETRIED: ReadonlySet<string> = new Set<Retried>(["save", "draft", "rename", "flush"]);
+type Tracked = (typeof TRACKED)[number];
 
-/** Failures of a manager and its children that are not made good. */
-export class Failures {
-  /** By operation and session, the newest last. */
-  readonly #left = new Map<string, unknown>();
+function key_of(operation: string, session_id: unknown): string {
+  return (TRACKED as readonly string[]).includes(operation) ? `${operation} ${String(session_id)}` : "";
+}
 
-  get newest(): unknown {
-    return [...this.#left.values()].at(-1);
+/**
+ * The manager's own events, and the failures that still count. An error of a listener is reported and stops nothing. An
+ * error without a listener becomes a process warning. Only `lifecycle_error` reaches the parent: a child's other events
+ * reach no listener of the application.
+ */
+export class ManagerEvents {
+  readonly emitter = new EventEmitter().setMaxListeners(0);
+  readonly #parent: ManagerEvents | undefined;
+  /** The failures by operation and session, the newest last. Shared with the parent. */
+  readonly #failures: Map<string, unknown>;
+  #warned = false;
+
+  constructor(parent?: ManagerEvents) {
+    this.#parent = parent;
+    this.#failures = parent === undefined ? new Map<string, unknown>() : parent.#failures;
   }
 
-  /** Notes a failure. One of an operation that nobody repeats counts until the next save that succeeds. */
-  note(operation: string, session_id: unknown, error: unknown): void {
+  get newest_failure(): unknown {
+    return [...this.#failures.values()].at(-1);
+  }
+
+  /** Notes a failure. The failure of an operation that is not tracked counts until the next successful save. */
+  note_failure(operation: string, session_id: unknown, error: unknown): void {
     const key = key_of(operation, session_id);
-    this.#left.delete(key);
-    this.#left.set(key, error);
+    this.#failures.delete(key);
+    this.#failures.set(key, error);
   }
 
-  made_good(operation: Retried, session_id: string): void {
-    this.#left.delete(key_of(operation, session_id));
+  /** Clears the failure of an operation that succeeded. A save also clears the failure of untracked operations. */
+  clear_failure(operation: Tracked, session_id: string): void {
+    this.#failures.delete(key_of(operation, session_id));
     if (operation === "save") {
-      this.#left.delete(key_of("", undefined));
+      this.#failures.delete(key_of("", undefined));
     }
   }
 
-  /** Drops the failures of a session that is deleted, or that belongs to another writer now. */
-  forget(session_id: string): void {
-    for (const operation of RETRIED) {
-      this.#left.delete(key_of(operation, session_id));
-    }
+  /** Drops the failures of a session that was deleted, or that belongs to another writer now. */
+  forget_failures(session_id: string): void {
+    TRACKED.forEach((operation) => this.#failures.delete(key_of(operation, session_id)));
   }
 
-  /** Runs a task and notes its outcome. */
-  async watch<T>(operation: Retried, session_id: string, task: () => Promise<T>): Promise<T> {
+  async watch(operation: Tracked, session_id: string, task: () => Promise<void>): Promise<void> {
     try {
-      const result = await task();
-      this.made_good(operation, session_id);
-      return result;
+      await task();
+      this.clear_failure(operation, session_id);
     } catch (error) {
-      this.note(operation, session_id, error);
+      this.note_failure(operation, session_id, error);
       throw error;
     }
   }
-}
-
-function key_of(operation: string, session_id: unknown): string {
-  return RETRIED.has(operation) ? `${operation} ${String(session_id)}` : "";
-}
-
-/** The manager's own events. A listener that throws or rejects harms nobody. An error that nobody hears is a warning. */
-export class ManagerEvents {
-  readonly #events = new EventEmitter({ captureRejections: false }).setMaxListeners(0);
-  readonly #parent: ManagerEvents | undefined;
-  /** Shared with the parent. */
-  readonly failures: Failures;
-  #warned = false;
-
-  /** With a parent, errors are reported there. */
-  constructor(parent?: ManagerEvents) {
-    this.#parent = parent;
-    this.failures = parent?.failures ?? new Failures();
-  }
-
-  on<E extends keyof SessionManagerEvents>(event: E, listener: (...args: SessionManagerEvents[E]) => void): void {
-    this.#events.on(event, listener);
-  }
-
-  off<E extends keyof SessionManagerEvents>(event: E, listener: (...args: SessionManagerEvents[E]) => void): void {
-    this.#events.off(event, listener);
-  }
 
   emit<E extends keyof SessionManagerEvents>(event: E, ...args: SessionManagerEvents[E]): void {
-    for (const listener of this.#events.rawListeners(event)) {
+    for (const listener of this.emitter.rawListeners(event)) {
       try {
         const result: unknown = Reflect.apply(listener, undefined, args);
-        if (typeof (result as PromiseLike<unknown> | undefined)?.then === "function") {
-          Promise.resolve(result).catch((error: unknown) => this.#listener_failed(event, error));
-        }
+        Promise.resolve(result).catch((error: unknown) => this.#listener_failed(event, error));
       } catch (error) {
         this.#listener_failed(event, error);
       }
     }
   }
 
-  /** Reports a failure that no caller waits for, and counts it as the newest. */
-  report(error: unknown, operation: string, context: Record<string, unknown> = {}): void {
-    this.failures.note(operation, context["session_id"], error);
-    this.tell(error, operation, context);
+  /** Notes a failure and emits `lifecycle_error`. */
+  report_failure(error: unknown, operation: string, context: Record<string, unknown> = {}): void {
+    this.note_failure(operation, context["session_id"], error);
+    this.emit_error(error, operation, context);
   }
 
-  /** Emits `lifecycle_error` for something that the manager itself has not failed to do. */
-  tell(error: unknown, operation: string, context: Record<string, unknown> = {}): void {
+  /** Emits `lifecycle_error` without noting a failure. */
+  emit_error(error: unknown, operation: string, context: Record<string, unknown> = {}): void {
     if (this.#parent !== undefined) {
-      return this.#parent.tell(error, operation, context);
+      return this.#parent.emit_error(error, operation, context);
     }
     const event: LifecycleErrorEvent = { error, operation, context };
-    if (this.#events.listenerCount("lifecycle_error") > 0) {
+    if (this.emitter.listenerCount("lifecycle_error") > 0) {
       this.emit("lifecycle_error", event);
     } else {
       this.#warn(event);
@@ -113,11 +97,8 @@ export class ManagerEvents {
   }
 
   #listener_failed(event: keyof SessionManagerEvents, error: unknown): void {
-    if (event === "lifecycle_error") {
-      this.#warn({ error, operation: `listener of ${event}` });
-    } else {
-      this.tell(error, `listener of ${event}`);
-    }
+    const operation = `listener of ${event}`;
+    return event === "lifecycle_error" ? this.#warn({ error, operation }) : this.emit_error(error, operation);
   }
 
   #warn({ error, operation, context }: LifecycleErrorEvent): void {
@@ -126,46 +107,39 @@ export class ManagerEvents {
     }
     this.#warned = true;
     const id = typeof context?.["session_id"] === "string" ? ` of session ${context["session_id"]}` : "";
-    const reason = reason_of(error);
-    process.emitWarning(
-      printable(
-        `${operation}${id} failed: ${reason}. Listen to "lifecycle_error" of the SessionManager to hear of every failure.`,
-      ),
-      { type: "SessionWarning", detail: is_error(error) ? (error.stack ?? "") : "" },
-    );
+    const advice = `Listen to "lifecycle_error" of the SessionManager to hear of every failure.`;
+    process.emitWarning(printable(`${operation}${id} failed: ${reason_of(error)}. ${advice}`), {
+      type: "SessionWarning",
+      detail: is_error(error) ? (error.stack ?? "") : "",
+    });
   }
 }
 
-type MessagesEvent = Readonly<{ id: string; messages: Messages; draft?: SessionDraft }>;
-
-/** Returns an event about a session. Its messages are read when a listener asks for them, which costs O(messages). */
-export function messages_event(id: string, read: () => Messages, draft?: SessionDraft): MessagesEvent {
-  return new LazyMessagesEvent(id, read, draft);
-}
-
-/** One getter serves all events. With one getter each, the engine would keep every event until a full collection. */
-class LazyMessagesEvent implements MessagesEvent {
+/**
+ * Implements `SessionSnapshot` and `LoadEvent`. The messages are read when a listener asks, which costs O(messages).
+ *
+ * Hazard: with a getter for each event, V8 would keep every event until a full collection. So all events share one.
+ */
+export class MessagesEvent {
   readonly id: string;
   declare readonly messages: Messages;
   declare readonly draft?: SessionDraft;
-  #read: (() => Messages) | undefined;
-  #messages: Messages = [];
+  #messages: Messages | (() => Messages);
 
-  static readonly #lazy_messages: PropertyDescriptor & ThisType<LazyMessagesEvent> = {
+  static readonly #lazy_messages: PropertyDescriptor & ThisType<MessagesEvent> = {
     enumerable: true,
     get() {
-      if (this.#read !== undefined) {
-        this.#messages = frozen_messages(this.#read());
-        this.#read = undefined;
+      if (typeof this.#messages === "function") {
+        this.#messages = frozen_messages(this.#messages());
       }
       return this.#messages;
     },
   };
 
-  constructor(id: string, read: () => Messages, draft: SessionDraft | undefined) {
+  constructor(id: string, read: () => Messages, draft?: SessionDraft) {
     this.id = id;
-    this.#read = read;
-    Object.defineProperty(this, "messages", LazyMessagesEvent.#lazy_messages);
+    this.#messages = read;
+    Object.defineProperty(this, "messages", MessagesEvent.#lazy_messages);
     if (draft !== undefined) {
       this.draft = draft;
     }
@@ -173,7 +147,7 @@ class LazyMessagesEvent implements MessagesEvent {
   }
 }
 
-/** Returns a frozen array of frozen messages. Messages that are not frozen are copied, and never frozen themselves. */
+/** Returns a frozen array of frozen messages. Copies the ones that are not frozen: the application may edit them. */
 function frozen_messages(messages: Messages): Messages {
   return Object.freeze(messages.map((message) => (Object.isFrozen(message) ? message : Object.freeze({ ...message }))));
 }

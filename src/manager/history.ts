@@ -3,12 +3,10 @@ import type { SessionError } from "../errors.js";
 import { copy_message, same_json, type Messages } from "../messages.js";
 import type { StoredSession } from "../types.js";
 
-/** A message that cannot be stored. The whole turn around it is left out. */
+/** A message that cannot be stored. The whole turn of the message is left out. */
 export interface LeftOut {
-  /** Position in the conversation. */
-  at: number;
   error: SessionError;
-  /** Identifies the message, whichever history takes it. */
+  /** Identifies the message in all histories. */
   content: unknown;
 }
 
@@ -16,30 +14,30 @@ export interface LeftOut {
  * The messages that a conversation has held, as an append-only log. A conversation that no longer continues its
  * history begins a new history.
  *
- * Hazard: the application may edit messages in place, and may put in messages that JSON cannot hold. So a message is
- * copied through JSON when it enters the history, and the copy is kept until it is stored. A turn that cannot be copied
- * is left out. Stored messages cost two references each.
+ * Hazard: the application may edit messages in place, and may add messages that JSON cannot hold. So a message is
+ * copied through JSON when the message enters the history. The copy is kept until the message is stored. A turn that
+ * cannot be copied is left out. A stored message costs two references.
  */
 export class History {
-  /** The conversation that is followed. Two conversations may follow one session. */
-  readonly conversation: { readonly messages: Messages; readonly is_detached: boolean };
-  /** True when every message was copied by an explicit save, so edits in place count. */
-  readonly is_exact: boolean;
-  /** The number of stored messages, at the beginning, that belong to the session's parents. */
-  inherited: number;
-  readonly #contents: unknown[] = [];
-  readonly #ids: (string | undefined)[] = [];
-  readonly #copies = new Map<number, Message>();
-  /** Positions of messages that are left out, with the reason. */
-  readonly #left_out = new Map<number, SessionError>();
-  /** The conversation's messages as they were read last, until all of them are stored. */
+  #contents: unknown[] = [];
+  #ids: (string | undefined)[] = [];
+  /** The copies of messages that are not stored yet, by position. */
+  #copies = new Map<number, Message>();
+  /** The positions of messages that are left out, with the reason. */
+  #left_out = new Map<number, SessionError>();
+  /** Turns that were left out since `take_left_out` was called. */
+  #new_left_out: LeftOut[] = [];
+  /** The conversation's messages at the last read. Kept until every message is stored. */
   #live: Messages = [];
 
-  constructor(conversation: History["conversation"], inherited = 0, is_exact = false) {
-    this.conversation = conversation;
-    this.inherited = inherited;
-    this.is_exact = is_exact;
-  }
+  constructor(
+    /** The conversation that the history follows. Two conversations may follow one session. */
+    readonly conversation: { readonly messages: Messages; readonly is_disposed: boolean },
+    /** The number of leading stored messages that the session inherits. Messages that are left out do not count. */
+    public inherited = 0,
+    /** True when every message was copied by an explicit save, so edits in place are stored. */
+    readonly is_exact = false,
+  ) {}
 
   get length(): number {
     return this.#contents.length;
@@ -55,75 +53,62 @@ export class History {
   }
 
   /**
-   * Returns the history that the conversation follows now: this one, extended, or a new one where the messages do not
-   * continue it. `left_out` is called for each new turn that cannot be stored.
+   * Extends this history if the messages continue it, and begins a new one otherwise. Returns the history. An exact
+   * history is always new, and holds a present copy of every message.
    */
-  follow(messages: Messages, left_out: (turn: LeftOut) => void): History {
+  follow(messages: Messages, is_exact: boolean): History {
     const matching = this.#matching(messages);
-    if (matching === this.length) {
-      this.#extend(messages, left_out);
+    if (matching === this.length && !is_exact) {
+      this.#extend(messages);
       return this;
     }
-    const keeps_inherited = this.storable(matching) >= this.inherited;
-    const successor = new History(this.conversation, keeps_inherited ? this.inherited : 0);
-    for (let at = 0; at < matching; at += 1) {
-      successor.#push(messages[at]);
-      const copy = this.#copies.get(at);
-      if (copy !== undefined) {
-        successor.#copies.set(at, copy);
-      }
-      const reason = this.#left_out.get(at);
-      if (reason !== undefined) {
-        successor.#left_out.set(at, reason);
-      }
+    const inherited = this.storable(matching) >= this.inherited ? this.inherited : 0;
+    const successor = new History(this.conversation, inherited, is_exact);
+    if (!is_exact) {
+      const is_kept = ([at]: [number, unknown]) => at < matching;
+      successor.#contents = this.#contents.slice(0, matching);
+      successor.#ids = this.#ids.slice(0, matching);
+      successor.#copies = new Map([...this.#copies].filter(is_kept));
+      successor.#left_out = new Map([...this.#left_out].filter(is_kept));
     }
-    successor.#extend(messages, left_out);
+    successor.#extend(messages);
     return successor;
   }
 
-  /** Returns a history that holds a copy of every message as it is now, edits in place included. */
-  snapshot(messages: Messages, left_out: (turn: LeftOut) => void): History {
-    const keeps_inherited = this.storable(this.#matching(messages)) >= this.inherited;
-    const snapshot = new History(this.conversation, keeps_inherited ? this.inherited : 0, true);
-    snapshot.#extend(messages, left_out);
-    return snapshot;
+  /** Returns the turns that were left out since the last call. The caller reports the turns. */
+  take_left_out(): LeftOut[] {
+    return this.#new_left_out.splice(0);
   }
 
-  /** Returns how many of the first `count` messages can be stored. */
+  /** Counts the messages among the first `count` that can be stored. */
   storable(count: number): number {
-    let left_out = 0;
-    for (const at of this.#left_out.keys()) {
-      left_out += at < count ? 1 : 0;
-    }
-    return count - left_out;
+    return count - [...this.#left_out.keys()].filter((at) => at < count).length;
   }
 
-  /** True where a record holds the first `count` messages of this history, and nothing else. */
+  /** True if a record holds the first `count` messages of this history, and nothing else. */
   is_held_by({ messages }: StoredSession, count: number): boolean {
-    const own: number[] = [];
-    for (let at = 0; at < count; at += 1) {
-      if (!this.#left_out.has(at)) {
-        own.push(at);
-      }
-    }
+    const own = [...this.#contents.keys()].filter((at) => at < count && !this.#left_out.has(at));
     own.splice(0, this.inherited);
     return (
       own.length === messages.length &&
-      own.every((at, index) => {
-        const message = messages[index];
-        return message?.id === this.#ids[at] && same_json(message?.content, this.#contents[at]);
+      messages.every(({ id, content }, index) => {
+        const at = own[index] as number;
+        return id === this.#ids[at] && same_json(content, this.#contents[at]);
       })
     );
   }
 
-  /** Returns why a turn was left out that the conversation still holds. */
+  /** Returns the reason why a turn that the conversation still holds was left out. */
   reason_left_out(): SessionError | undefined {
     const messages = this.#left_out.size > 0 ? this.conversation.messages : [];
     const held = [...this.#left_out].find(([at]) => at in messages && messages[at]?.content === this.#contents[at]);
     return held?.[1];
   }
 
-  /** Returns a function that reads the storable messages of a range as they are now, however the history goes on. */
+  /**
+   * Returns a function that reads the present storable messages of a range, even after the history was extended.
+   * Positions from `copied_from` on are read from the copies, earlier ones from the live messages.
+   */
   reader(copied_from: number): (from: number, to: number) => Message[] {
     const live = this.#live;
     const copies = new Map([...this.#copies].filter(([at]) => at >= copied_from || this.is_exact));
@@ -138,7 +123,7 @@ export class History {
     };
   }
 
-  /** Takes the first `count` messages back, which were released. Returns false where these are not the same. */
+  /** Reads messages from `messages` again after `release`. Returns false if the first `count` messages differ. */
   recall(messages: Messages, count: number): boolean {
     const is_held = this.#matching(messages) >= count;
     if (is_held) {
@@ -147,7 +132,7 @@ export class History {
     return is_held;
   }
 
-  /** Drops the copies of the first `count` messages, which are stored, and everything once no save is left. */
+  /** Drops the copies of the first `count` messages, which are stored. Drops the live messages when no save is left. */
   release(count: number, is_finished: boolean): void {
     for (const at of this.#copies.keys()) {
       if (at < count) {
@@ -159,35 +144,34 @@ export class History {
     }
   }
 
-  /** Returns how many leading messages are equal. Compares content by reference, then id, then JSON. */
+  /** Counts the equal leading messages. Compares content by reference, then id, then JSON. */
   #matching(messages: Messages): number {
-    const length = Math.min(messages.length, this.length);
+    const contents = this.#contents; // this loop runs over all messages at every turn
+    const length = Math.min(messages.length, contents.length);
     for (let at = 0; at < length; at += 1) {
       const content: unknown = messages[at]?.content;
-      if (content !== this.#contents[at]) {
-        if (messages[at]?.id !== this.#ids[at] || !same_json({ content }, { content: this.#contents[at] })) {
+      if (content !== contents[at]) {
+        if (messages[at]?.id !== this.#ids[at] || !same_json({ content }, { content: contents[at] })) {
           return at;
         }
-        this.#contents[at] = content;
+        contents[at] = content;
       }
     }
     return length;
   }
 
-  /** Takes the messages past the end, turn by turn. */
-  #extend(messages: Messages, left_out: (turn: LeftOut) => void): void {
+  #extend(messages: Messages): void {
     this.#live = Object.isFrozen(messages) ? messages : messages.slice();
-    for (let from = this.length; from < messages.length;) {
+    for (let from = this.length; from < messages.length; from = this.length) {
       let to = from + 1;
-      while (to < messages.length && (messages[to] as Partial<Message> | null)?.role !== "user") {
+      while (to < messages.length && (messages[to] as Message | null)?.role !== "user") {
         to += 1;
       }
-      this.#take_turn(messages, from, to, left_out);
-      from = to;
+      this.#take_turn(messages, from, to);
     }
   }
 
-  #take_turn(messages: Messages, from: number, to: number, left_out: (turn: LeftOut) => void): void {
+  #take_turn(messages: Messages, from: number, to: number): void {
     const copies: [number, Message][] = [];
     let problem: LeftOut | undefined;
     for (let at = from; at < to; at += 1) {
@@ -196,7 +180,7 @@ export class History {
       try {
         copies.push([at, copy_message(message, at)]);
       } catch (error) {
-        problem ??= { at, error: error as SessionError, content: message?.content };
+        problem ??= { error: error as SessionError, content: message?.content };
       }
     }
     if (problem === undefined) {
@@ -206,7 +190,7 @@ export class History {
     for (let at = from; at < to; at += 1) {
       this.#left_out.set(at, problem.error);
     }
-    left_out(problem);
+    this.#new_left_out.push(problem);
   }
 
   #push(message: Readonly<Message> | null | undefined): void {

@@ -1,46 +1,96 @@
 import { WriteQueue } from "../async/queue.js";
-import { session_not_found } from "../errors.js";
+import { session_not_found, type SessionError } from "../errors.js";
 import { trace_event, trace_manager } from "../tracing.js";
-import { messages_event, type ManagerEvents } from "./events.js";
-import type { Family } from "./family.js";
+import { MessagesEvent, type ManagerEvents } from "./events.js";
 import type { Messages } from "../messages.js";
-import type { LeftOut } from "./history.js";
-import { SaveTask, type Saved, type SavePolicies } from "./save.js";
-import type { Given, SessionState, Version } from "./session-state.js";
-import type { StoreAccess } from "./store-access.js";
+import { SaveTask, type SaveTaskParts } from "./save.js";
+import { SharedSession, type SessionState, type Version } from "./session-state.js";
+
+export interface SaveQueueParts extends SaveTaskParts {
+  readonly events: ManagerEvents;
+  readonly family: Family;
+}
 
 /**
- * The ordered queue through which a manager writes.
+ * Everything that a manager shares with the managers of its descendants. A `Family` does not keep unused sessions and
+ * children alive.
+ */
+export class Family {
+  /** The queues with tasks, draft writes or dirty sessions. */
+  readonly at_work = new Set<SaveQueue>();
+  /** The ids of sessions that were written since their last flush. */
+  readonly unflushed = new Set<string>();
+  readonly #unstorable = new Set<WeakRef<SessionState>>();
+  /** The content of messages that cannot be stored and were reported. */
+  readonly #reported = new WeakSet();
+  readonly #shared = new Map<string, WeakRef<SharedSession>>();
+  readonly #collected = new FinalizationRegistry<string>((id) => {
+    if (this.#shared.get(id)?.deref() === undefined) {
+      this.#shared.delete(id);
+    }
+  });
+
+  shared_of(id: string): SharedSession {
+    let shared = this.#shared.get(id)?.deref();
+    if (shared === undefined) {
+      shared = new SharedSession(id);
+      this.#shared.set(id, new WeakRef(shared));
+      this.#collected.register(shared, id);
+    }
+    return shared;
+  }
+
+  /** Notes a turn that cannot be stored. Returns true the first time. */
+  note_unstorable(session: SessionState, content: unknown): boolean {
+    this.#unstorable.add(new WeakRef(session));
+    const identity = Object(content) as object; // content that is no object is new each time
+    const is_new = !this.#reported.has(identity);
+    this.#reported.add(identity);
+    return is_new;
+  }
+
+  /** Returns the reason why a turn that a conversation still holds cannot be stored. */
+  unstorable_turn(): SessionError | undefined {
+    for (const ref of this.#unstorable) {
+      const session = ref.deref();
+      const is_over =
+        session === undefined || session.shared.deletion === "done" || session.history.conversation.is_disposed;
+      const reason = is_over ? undefined : session.history.reason_left_out();
+      if (reason !== undefined) {
+        return reason;
+      }
+      this.#unstorable.delete(ref);
+    }
+    return undefined;
+  }
+
+  /** Returns the dirty sessions under these ids, with the queues that write the sessions. */
+  dirty_sessions(ids: readonly string[]): [SaveQueue, SessionState][] {
+    const wanted = new Set(ids);
+    return [...this.at_work].flatMap((queue) =>
+      [...queue.dirty].filter(({ id }) => wanted.has(id)).map((session): [SaveQueue, SessionState] => [queue, session]),
+    );
+  }
+}
+
+/**
+ * The ordered queue through which a manager writes sessions, and a second one for drafts.
  *
- * Hazard: a task that waits for something that uses this queue never ends. Tasks may wait for the store, and for the
- * lock of one session id, whose holder waits for the store alone.
+ * Hazard: a task that waits for something that uses this queue never ends. A task may wait for the store, and for the
+ * lock of one session id, because the holder of that lock waits for the store alone.
  */
 export class SaveQueue {
-  /** Sessions of this manager that are not stored as wanted. */
+  /** A session is removed after its `save` event, because `Drafts` looks the session up here during the event. */
   readonly dirty = new Set<SessionState>();
-  readonly #store: StoreAccess;
-  readonly #events: ManagerEvents;
-  readonly #policies: SavePolicies;
-  readonly #family: Family<SaveQueue>;
+  readonly #parts: SaveQueueParts;
   readonly #parent: SaveQueue | undefined;
   readonly #queue: WriteQueue;
-  /** Draft writes in flight. They bypass the queue. `flush()` waits for them. */
-  readonly #beside = new Set<Promise<void>>();
+  readonly #draft_queue = new WriteQueue();
   #pending = 0;
-  #flushing: Promise<unknown> = Promise.resolve();
 
-  /** With a parent, the first task runs behind everything that the parent was asked for so far. */
-  constructor(
-    store: StoreAccess,
-    events: ManagerEvents,
-    policies: SavePolicies,
-    family: Family<SaveQueue>,
-    parent: SaveQueue | undefined,
-  ) {
-    this.#store = store;
-    this.#events = events;
-    this.#policies = policies;
-    this.#family = family;
+  /** With a parent, the first task runs after the present tasks of the parent. */
+  constructor(parts: SaveQueueParts, parent: SaveQueue | undefined) {
+    this.#parts = parts;
     this.#parent = parent;
     this.#queue = new WriteQueue(parent?.settled());
   }
@@ -50,239 +100,198 @@ export class SaveQueue {
     return this.#pending;
   }
 
-  /** Runs a task behind every task so far. */
+  /** Runs a task after every task so far. */
   enqueue<T>(task: () => Promise<T>): Promise<T> {
     return this.#count(this.#queue.run(task));
   }
 
-  /** Resolves when every task so far has settled. */
   settled(): Promise<void> {
     return this.#queue.settled();
   }
 
-  /** Counts a draft write, which never rejects. */
-  track(write: Promise<void>): void {
-    this.#beside.add(write);
-    void this.#count(write).then(() => this.#beside.delete(write));
+  /** Runs a draft write after the draft writes so far, past the queue of saves. */
+  enqueue_draft(write: () => Promise<void>): Promise<void> {
+    return this.#count(this.#draft_queue.run(write));
   }
 
-  /** Resolves when the draft writes so far have settled. */
-  async drafts_settled(): Promise<void> {
-    await Promise.all(this.#beside);
+  drafts_settled(): Promise<void> {
+    return this.#draft_queue.settled();
   }
 
-  /** Wants the state of a conversation stored, and stores it in the background. */
-  want(state: SessionState, messages: Messages): void {
-    state.want(messages, this.left_out_of(state));
-    this.save_in_background(state);
-  }
-
-  /** Wants these messages, which are stored as far as is known, stored before everything else. A write may have cut them. */
-  want_again(state: SessionState, messages: Messages): void {
-    state.doubt();
-    state.want_again(messages);
-    this.save_in_background(state);
-  }
-
-  /** Wants the messages stored as they are now, edits in place included. Returns what was wanted and what was left out. */
-  want_exactly(state: SessionState, messages: Messages, given: Given): { version: Version; left_out: LeftOut[] } {
-    const left_out: LeftOut[] = [];
-    const version = state.want_exactly(messages, given, (turn) => left_out.push(turn));
-    left_out.forEach(({ content }) => this.#family.note_unstorable(state, content));
-    this.hold(state);
-    return { version, left_out };
-  }
-
-  /** Brings a session up to what is wanted, in the background. Failures are reported. */
-  save_in_background(state: SessionState): void {
-    this.hold(state);
-    if (state.is_queued) {
-      return; // the task that waits will find what is wanted then
-    }
-    state.is_queued = true;
-    void this.enqueue(async () => {
-      state.is_queued = false;
-      await this.#save_while(state, this.#policies, (next) => next.is_awaited !== true);
-    }).catch((error: unknown) => this.#events.tell(error, "save", { session_id: state.id }));
-  }
-
-  /**
-   * Stores a session that is new, inside a task. Returns the function that tells of it, to be called once the session is
-   * to stay.
-   */
-  create(state: SessionState): Promise<() => void> {
-    return state.shared.exclusively(async () => {
-      const tell = await this.#save_version(state, state.versions[0] as Version, this.#policies);
-      this.#unmark(state);
-      return tell;
-    });
-  }
-
-  /** Brings a session up to what is wanted. Runs inside a task. Where it throws, the rest stays wanted. */
-  save(state: SessionState, policies = this.#policies): Promise<void> {
-    return this.#save_while(state, policies, () => true);
-  }
-
-  /**
-   * Brings a session up to the version of an explicit save. Runs inside that save's task.
-   * @throws {SessionError} `not_found` where the session was deleted.
-   */
-  async save_awaited(state: SessionState, version: Version): Promise<void> {
-    version.is_awaited = false;
-    try {
-      await this.#save_while(state, this.#policies, () => state.versions.includes(version));
-    } finally {
-      if (state.is_dirty && state.versions.at(-1) !== version) {
-        this.save_in_background(state); // turns that completed behind this save
+  /** Marks the state of a conversation as to be stored. Reports each turn that cannot be stored once. */
+  capture(session: SessionState, messages: Messages): Version {
+    const version = session.want(messages);
+    for (const { error, content } of session.history.take_left_out()) {
+      if (this.#parts.family.note_unstorable(session, content)) {
+        this.#parts.events.emit_error(error, "save", { session_id: session.id });
       }
     }
-    if (state.shared.deletion !== undefined) {
-      throw session_not_found(state.id);
+    return version;
+  }
+
+  /** Marks the state of a conversation as to be stored, and saves in the background. */
+  request_save(session: SessionState, messages: Messages): void {
+    this.capture(session, messages);
+    this.save_in_background(session);
+  }
+
+  /** Requests a new save of the history that was stored, before any pending version. See `SessionState.want_again`. */
+  request_save_again(session: SessionState, messages: Messages): void {
+    session.mark_uncertain();
+    session.want_again(messages);
+    this.save_in_background(session);
+  }
+
+  /** Saves a session in the background. Failures are reported. */
+  save_in_background(session: SessionState): void {
+    this.update_dirty(session);
+    if (session.is_queued) {
+      return; // the waiting task will save the new versions, too
+    }
+    session.is_queued = true;
+    void this.enqueue(async () => {
+      session.is_queued = false;
+      await this.#save_while(session, (next) => next.is_awaited !== true);
+    }).catch((error: unknown) => this.#parts.events.emit_error(error, "save", { session_id: session.id }));
+  }
+
+  /** Saves all versions of a session. Runs inside a task. If a write fails, the session stays dirty. */
+  save(session: SessionState, on_conflict?: "fork"): Promise<void> {
+    return this.#save_while(session, () => true, on_conflict);
+  }
+
+  /**
+   * Saves a session up to the version of an explicit save. Runs inside the task of that save.
+   * @throws {SessionError} `not_found` if the session was deleted.
+   */
+  async save_awaited(session: SessionState, version: Version): Promise<void> {
+    version.is_awaited = false;
+    try {
+      await this.#save_while(session, () => session.versions.includes(version));
+    } finally {
+      if (session.is_dirty && session.versions.at(-1) !== version) {
+        this.save_in_background(session); // turns that completed after this save
+      }
+    }
+    if (session.shared.deletion !== undefined) {
+      throw session_not_found(session.id);
     }
     if (version.refused !== undefined) {
       throw version.refused as Error;
     }
   }
 
-  async #save_while(state: SessionState, policies: SavePolicies, is_left: (next: Version) => boolean): Promise<void> {
-    await state.shared.exclusively(async () => {
-      if (state.shared.deletion !== undefined) {
-        return this.forget(state);
+  async #save_while(session: SessionState, is_left: (next: Version) => boolean, on_conflict?: "fork"): Promise<void> {
+    await session.shared.writes.run(async () => {
+      if (session.shared.deletion !== undefined) {
+        return this.forget(session);
       }
-      for (let [next] = state.versions; next !== undefined && is_left(next); [next] = state.versions) {
-        const tell = await this.#save_version(state, next, policies);
-        tell();
+      try {
+        await this.#protect_late_forks(session);
+        for (let [next] = session.versions; next !== undefined && is_left(next); [next] = session.versions) {
+          const emit_saved = await this.save_version(session, next, on_conflict);
+          emit_saved();
+          await this.#protect_late_forks(session);
+        }
+        if (!session.is_dirty) {
+          this.#parts.events.clear_failure("save", session.id);
+        }
+      } catch (error) {
+        this.#parts.events.note_failure("save", session.id, error);
+        throw error;
       }
-      this.#unmark(state);
+      this.update_dirty(session);
     });
   }
 
-  /** Returns the function that emits what happened. */
-  async #save_version(state: SessionState, version: Version, policies: SavePolicies): Promise<() => void> {
-    const { id } = state;
-    const task = new SaveTask(this.#store, (of) => this.#family.state_of(of), policies, state, version);
-    const trace = { operation: "save", session_id: id, count: task.history.storable(task.count) };
-    let saved: Saved;
-    try {
-      saved = await trace_manager(trace, () => task.run());
-    } catch (error) {
-      this.#events.failures.note("save", id, error);
-      throw error;
+  async #protect_late_forks(session: SessionState): Promise<void> {
+    await session.protect_late_forks?.();
+    session.protect_late_forks = undefined;
+  }
+
+  /** Runs one write, inside a task. Returns the function that emits the events of the write. */
+  async save_version(session: SessionState, version: Version, on_conflict?: "fork"): Promise<() => void> {
+    const { id } = session;
+    const { events, family } = this.#parts;
+    const task = new SaveTask(this.#parts, session, version, on_conflict);
+    const trace = { operation: "save", session_id: id, count: version.history.storable(version.count) };
+    const conflict = await trace_manager(trace, () => task.run());
+    if (!session.is_dirty) {
+      events.clear_failure("save", id);
     }
-    if (state.versions.length === 0) {
-      this.#events.failures.made_good("save", id);
-    }
-    this.#family.unflushed.add(state.id);
-    const { conflict, read, unprotected } = saved;
-    if (unprotected !== undefined) {
-      this.#events.tell(unprotected, "save", { session_id: id });
-    }
+    family.unflushed.add(session.id);
     return () => {
       if (conflict !== undefined) {
-        this.#events.failures.forget(conflict.id); // that session belongs to the other writer now
+        events.forget_failures(conflict.id); // the session belongs to the other writer now
         trace_event({ operation: "conflict", session_id: conflict.id, fork_id: conflict.fork_id });
-        this.#events.emit("conflict", Object.freeze(conflict));
+        events.emit("conflict", Object.freeze(conflict));
       }
-      this.#events.emit("save", messages_event(state.id, read));
+      events.emit("save", new MessagesEvent(session.id, () => task.messages));
     };
   }
 
-  /** Gives up everything that is wanted of a session. */
-  forget(state: SessionState): void {
-    state.abandon();
-    this.#unmark(state);
-    this.#family.unflushed.delete(state.id);
+  /** Drops everything that is to be stored of a session. */
+  forget(session: SessionState): void {
+    session.versions.length = 0;
+    session.protect_late_forks = undefined;
+    this.update_dirty(session);
+    this.#parts.family.unflushed.delete(session.id);
   }
 
-  /** Notes a session that was written in another way. */
-  wrote(id: string): void {
-    this.#family.unflushed.add(id);
-  }
-
-  /** Brings the at-rest form of one session up to date. */
+  /** Calls the store's `flush` for a session. */
   async flush_session(id: string): Promise<void> {
-    this.#family.unflushed.add(id); // until it succeeds
-    await this.#events.failures.watch("flush", id, () => this.#store.flush(id));
-    this.#family.unflushed.delete(id);
+    const { store, events, family } = this.#parts;
+    family.unflushed.add(id); // until the flush succeeds
+    await events.watch("flush", id, () => store.flush(id));
+    family.unflushed.delete(id);
   }
 
-  /** Waits for pending writes, children included, retries failed ones, and brings every at-rest form up to date. */
   async flush(): Promise<void> {
-    const flushed = this.#flushing.then(async () => {
-      const errors: unknown[] = [];
-      const fail = (error: unknown) => void errors.push(error);
-      await this.#settle(fail);
-      for (const queue of [...this.#family.at_work].filter((other) => other !== this)) {
-        await queue.#settle(fail);
-      }
-      for (const id of [...this.#family.unflushed]) {
-        await this.enqueue(async () => {
-          if (this.#family.unflushed.has(id)) {
-            await this.flush_session(id); // unless it was deleted meanwhile
-          }
-        }).catch(fail);
-      }
-      const error = errors[0] ?? this.#family.unstorable_turn();
-      if (error !== undefined) {
-        throw error as Error;
+    const { family } = this.#parts;
+    const errors: unknown[] = [];
+    const fail = (error: unknown) => void errors.push(error);
+    for (const queue of new Set([this, ...family.at_work])) {
+      await queue.#retry_dirty(fail);
+    }
+    await this.enqueue(async () => {
+      for (const id of [...family.unflushed]) {
+        await (family.unflushed.has(id) && this.flush_session(id).catch(fail)); // unless deleted meanwhile
       }
     });
-    this.#flushing = flushed.catch(() => undefined); // the outcome goes to the caller
-    return flushed;
+    const error = errors[0] ?? family.unstorable_turn();
+    if (error !== undefined) {
+      throw error as Error;
+    }
   }
 
-  async #settle(fail: (error: unknown) => void): Promise<void> {
+  async #retry_dirty(fail: (error: unknown) => void): Promise<void> {
     await this.enqueue(async () => {
-      for (const state of [...this.dirty]) {
-        await this.save(state).catch(fail);
+      for (const session of [...this.dirty]) {
+        await this.save(session).catch(fail);
       }
     });
     await this.drafts_settled();
   }
 
-  /** Returns the function that reports turns of a session that cannot be stored, each once. */
-  left_out_of(state: SessionState): (turn: LeftOut) => void {
-    return ({ error, content }) => {
-      if (this.#family.note_unstorable(state, content)) {
-        this.#events.tell(error, "save", { session_id: state.id });
-      }
-    };
-  }
-
-  /** Keeps a session until it is stored. `flush()` tries. */
-  hold(state: SessionState): void {
-    if (state.is_dirty) {
-      this.dirty.add(state);
-      this.#family.at_work.add(this);
-    }
-  }
-
-  #unmark(state: SessionState): void {
-    if (!state.is_dirty) {
-      this.dirty.delete(state);
-      this.#rest();
-    }
-  }
-
-  #rest(): void {
-    if (this.#pending === 0 && this.dirty.size === 0) {
-      this.#family.at_work.delete(this);
-    }
+  /** Adds a dirty session to `dirty`, or removes a clean one. `flush()` retries dirty sessions. */
+  update_dirty(session: SessionState): void {
+    this.dirty[session.is_dirty ? "add" : "delete"](session);
+    this.#note_work();
   }
 
   #count<T>(work: Promise<T>): Promise<T> {
-    this.#family.at_work.add(this);
-    this.#add(1);
-    const ended = () => this.#add(-1);
+    this.#note_work(1);
+    const ended = () => this.#note_work(-1);
     work.then(ended, ended);
     return work;
   }
 
-  #add(count: number): void {
-    this.#pending += count;
-    this.#rest();
+  #note_work(change = 0): void {
+    this.#pending += change;
+    const is_at_work = this.#pending > 0 || this.dirty.size > 0;
+    this.#parts.family.at_work[is_at_work ? "add" : "delete"](this);
     if (this.#parent !== undefined) {
-      this.#parent.#add(count);
+      this.#parent.#note_work(change);
     }
   }
 }

@@ -1,215 +1,187 @@
 import type { CheckpointState, Usage } from "@simulacra-ai/core";
-import { has_code, type SessionError } from "../errors.js";
 import { label_from_messages } from "../label.js";
 import type { MetadataPatch } from "../metadata.js";
-import type { SessionDraft } from "../types.js";
 import { add_usage } from "../usage.js";
 import { WriteQueue } from "../async/queue.js";
-import type { Messages } from "../messages.js";
-import type { History, LeftOut } from "./history.js";
+import { has_message, type Messages } from "../messages.js";
+import type { SessionDraft } from "../types.js";
+import type { History } from "./history.js";
 import type { Metadata, Written } from "./store-access.js";
 
-/** The state of a session that the store is known to hold. */
-export interface Stored {
+/** The part of a history that the store is known to hold. */
+export interface Stored extends Written {
   history: History;
   /** The number of messages of the history that are stored. It never decreases for one history. */
   count: number;
-  /** The newest revision that is known to be ours. */
-  revision: string | undefined;
-  /** False where the store may hold something else by now: the next write reads the record and compares. */
-  is_certain: boolean;
 }
 
-/** Facts about one session id, shared by a manager and its children. */
-export class StoredState {
-  readonly id: string;
+/** The facts about one session id that a manager and the managers of its children share. */
+export class SharedSession {
   /** `undefined` until a write has succeeded. */
   stored: Stored | undefined;
-  /** A deletion through this manager is under way, or done. Nothing of the session is written then. */
+  /** The stored metadata, as far as they are known. */
+  known: MetadataPatch = {};
+  /** Set while a manager of the family deletes the session, and after that. Nothing of the session is written then. */
   deletion: "under way" | "done" | undefined;
-  /** A deletion failed that may have taken effect. */
+  /** True after a failed deletion, which may have taken effect. */
   may_be_gone = false;
-  /** The label that a user gave, as far as this manager knows. */
-  user_label: string | undefined;
-  /** Draft writes at the store. They bypass the queues, and a deletion waits for them. */
-  readonly draft_calls = new Set<Promise<unknown>>();
-  readonly #writes = new WriteQueue();
-
-  constructor(id: string) {
-    this.id = id;
-  }
-
   /** Runs one write at a time, whichever manager it comes from. */
-  exclusively<T>(task: () => Promise<T>): Promise<T> {
-    return this.#writes.run(task);
+  readonly writes = new WriteQueue();
+
+  constructor(readonly id: string) {}
+
+  /** Records that the record holds all messages itself now. The next save reads the record first. */
+  mark_materialized(): void {
+    this.known = { ...this.known, detached: true };
+    if (this.stored !== undefined) {
+      this.stored.is_certain = false;
+      this.stored.history.inherited = 0;
+    }
   }
 
-  /** Resolves when no write is under way. No other one begins until the returned function is called. */
+  /** Waits until no write is under way. No other write begins until the returned function is called. */
   lock(): Promise<() => void> {
-    return new Promise((locked) => void this.#writes.run(() => new Promise<void>(locked)));
+    return new Promise((locked) => void this.writes.run(() => new Promise<void>(locked)));
   }
 }
 
-/** Metadata that the application gives with one `save()`. */
-export interface Given {
-  metadata: MetadataPatch;
-  /** The part of it that names a parent. */
-  lineage: MetadataPatch | undefined;
+export interface DraftTurn {
+  readonly session: SessionState;
+  /** The number of messages that the conversation held before the turn. */
+  readonly base: number;
+  draft: SessionDraft;
+  /** True when the turn is no longer under way. */
+  is_over: boolean;
 }
 
-/** A state that the conversation has reached and the store is to reach, too. */
+export interface StoredDraft {
+  readonly id: string;
+  readonly turn: DraftTurn;
+  readonly draft: SessionDraft;
+  /** The draft is void when this `want` of its session is stored. */
+  void_at: number;
+}
+
+/** A state of the conversation that is to be stored. `want` creates or extends one. */
 export interface Version {
   readonly history: History;
+  /** In positions of the history. Messages that are left out are included. */
   count: number;
-  /** The number of the newest `want` that it answers. */
-  asked: number;
-  /** Notes up to this one go with it. */
-  noted: number;
-  /** Metadata of an explicit save. */
-  given?: Given | undefined;
-  /** The caller of an explicit save waits for its own task, and hears of its failure there. */
+  /** The number of the newest `want` that the version covers. */
+  want: number;
+  /** Metadata that follow from the conversation. */
+  metadata: MetadataPatch;
+  /** Metadata of the application, with an explicit save. */
+  given?: MetadataPatch | undefined;
+  /** True while an explicit save waits to store this version. A background save leaves the version to that save. */
   is_awaited?: boolean;
   /** The store will never take `given`, for this reason. */
   refused?: unknown;
 }
 
-/** Metadata that goes with the versions that are wanted behind it. */
-interface Note {
-  /** Its number. 0: it goes with any version. */
-  at: number;
-  metadata: MetadataPatch;
-}
-
 /**
- * One session as a manager keeps it: what the conversation has held (`history`), what is wanted (`versions` and pending
- * metadata) and what is stored. A save brings `stored` up to what is wanted; a failed write leaves the difference.
+ * One session of a manager: the messages that the conversation has held (`history`), the states to be stored
+ * (`versions`) and the state that is stored (`stored`). A save stores the versions in order. A failed write keeps them.
  */
 export class SessionState {
-  /** The history that the conversation follows. */
-  history: History;
-  /** States that are not stored yet, oldest first. Only the newest can still grow. */
+  /** The states that are to be stored, oldest first. Only the newest can still grow. */
   readonly versions: Version[] = [];
-  /** The parent of a child. Its id is read when the record is written, since a conflict may have moved it. */
+  /** The parent of a child. The parent's id is read when the record is written, since a conflict may change the id. */
   parent: SessionState | undefined;
   checkpoint_state: CheckpointState | undefined;
-  /** The turn under way, or the last one where it was interrupted. */
-  draft: SessionDraft | undefined;
-  /** Where the replaced history is kept, so that a retry uses the same id. */
+  /** The session that keeps the replaced history. A retry uses the same id. */
   replaced: { id: string; messages: Messages } | undefined;
-  /** The id for our history beside another writer's, so that a retry uses the same one. */
-  beside_id: string | undefined;
+  /** The fork that stores our history after a conflict. A retry uses the same id and date. */
+  conflict_fork: { id: string; date: string } | undefined;
+  /** Protects the forks that were made while the session was cut. Set until the protection succeeds. */
+  protect_late_forks: (() => Promise<void>) | undefined;
+  /** The turn whose draft should be stored. */
+  draft_turn: DraftTurn | undefined;
+  stored_draft: StoredDraft | undefined;
   /** A background save waits in the queue. */
   is_queued = false;
-  #shared: StoredState;
-  #known: MetadataPatch;
-  #notes: Note[] = [];
-  #noted = 0;
-  #asked = 0;
-  #reached = 0;
+  /** The number of calls of `want` so far. */
+  newest_want = 0;
+  /** The number of the newest `want` that is stored. */
+  stored_want = 0;
+  /** Metadata that go with the next `want`. */
+  #noted: MetadataPatch = {};
 
-  constructor(shared: StoredState, history: History, known: MetadataPatch) {
-    this.#shared = shared;
-    this.history = history;
-    this.#known = known;
-    this.checkpoint_state = known.checkpoint_state ?? undefined;
-  }
+  /** `history` is the one that the conversation follows. */
+  constructor(
+    public shared: SharedSession,
+    public history: History,
+  ) {}
 
   get id(): string {
-    return this.#shared.id;
-  }
-
-  get shared(): StoredState {
-    return this.#shared;
+    return this.shared.id;
   }
 
   get stored(): Stored | undefined {
-    return this.#shared.stored;
+    return this.shared.stored;
   }
 
-  /** All that is known of the metadata, stored or not. */
+  /** The metadata, stored or not. */
   get metadata(): MetadataPatch {
-    const given = this.versions.map((version) => version.given?.metadata);
-    return Object.assign({}, this.#known, ...given, ...this.#notes.map((note) => note.metadata)) as MetadataPatch;
+    const wanted = this.versions.flatMap(({ metadata, given }) => [metadata, given]);
+    return Object.assign({}, this.shared.known, ...wanted, this.#noted) as MetadataPatch;
   }
 
-  /** True while the store lacks something of this session. */
+  /** True while a version waits, or late forks are unprotected. Noted metadata alone do not count. */
   get is_dirty(): boolean {
-    return this.versions.length > 0;
+    return this.versions.length > 0 || this.protect_late_forks !== undefined;
   }
 
-  /** How often something was wanted so far. */
-  get asked(): number {
-    return this.#asked;
-  }
-
-  /** The newest `want` that is stored, by its number. */
-  get reached(): number {
-    return this.#reached;
-  }
-
-  /** Follows the conversation and wants its state stored. */
-  want(messages: Messages, left_out: (turn: LeftOut) => void): void {
-    this.history = this.history.follow(messages, left_out);
-    const newest = this.versions.at(-1);
-    const version = this.#version();
-    if (newest?.history === this.history && newest.given === undefined) {
-      Object.assign(newest, version);
-    } else {
+  /** Marks the state of the conversation as to be stored: with `given`, edits in place included. */
+  want(messages: Messages, given?: MetadataPatch): Version {
+    this.history = this.history.follow(messages, given !== undefined);
+    let version = this.versions.at(-1);
+    if (version?.history !== this.history || version.given !== undefined) {
+      version = { history: this.history, count: 0, want: 0, metadata: {}, given, is_awaited: given !== undefined };
       this.versions.push(version);
     }
-  }
-
-  /** Wants a copy of every message stored, with metadata of the application. Returns what was wanted. */
-  want_exactly(messages: Messages, given: Given, left_out: (turn: LeftOut) => void): Version {
-    this.history = this.history.snapshot(messages, left_out);
-    const version = { ...this.#version(), given, is_awaited: true };
-    this.versions.push(version);
+    this.newest_want += 1;
+    version.count = this.history.length;
+    version.want = this.newest_want;
+    version.metadata = { ...version.metadata, ...this.#noted };
+    this.#noted = {};
     return version;
   }
 
-  /** Wants the stored history before everything else, where these messages hold it. */
+  /**
+   * Marks the stored history as to be stored again, before any pending version: a failed write may have cut the record.
+   * Does nothing if `messages` do not hold that history.
+   */
   want_again(messages: Messages): void {
     const { stored } = this;
     const is_first = stored !== undefined && this.versions[0]?.history === stored.history;
     if (stored !== undefined && !is_first && stored.history.recall(messages, stored.count)) {
-      this.versions.unshift({ history: stored.history, count: stored.count, asked: this.#reached, noted: 0 });
+      this.versions.unshift({ history: stored.history, count: stored.count, want: this.stored_want, metadata: {} });
     }
   }
 
-  #version(): Version {
-    this.#asked += 1;
-    return { history: this.history, count: this.history.length, asked: this.#asked, noted: this.#noted };
-  }
-
-  /** Gives up everything that is wanted. */
-  abandon(): void {
-    this.versions.length = 0;
-  }
-
-  /** Pending metadata. It goes with the versions that are wanted from now on, and stays until one is stored. */
   note(metadata: MetadataPatch): void {
-    const last = this.#notes.at(-1);
-    const is_open = last !== undefined && last.at > (this.versions.at(-1)?.noted ?? 0);
-    if (is_open) {
-      Object.assign(last.metadata, metadata);
-    } else {
-      this.#noted += 1;
-      this.#notes.push({ at: this.#noted, metadata: { ...metadata } });
-    }
+    Object.assign(this.#noted, metadata);
   }
 
-  /** Pending metadata that goes with the next write, whatever that stores. */
+  /** Adds metadata to the next write, whichever version that stores. The metadata replace pending values. */
   note_now(metadata: MetadataPatch): void {
-    this.#notes.push({ at: 0, metadata });
+    this.learn(metadata);
+    const [next] = this.versions;
+    if (next === undefined) {
+      this.note(metadata);
+    } else {
+      next.metadata = { ...next.metadata, ...metadata };
+    }
   }
 
   note_usage(turn: Usage): void {
     this.note({ usage: add_usage(this.metadata.usage ?? undefined, turn) });
   }
 
-  /** Gives a session without a label one, from the first text of the user. */
+  /** Labels a session without a label by the first text of the user. */
   note_auto_label(messages: Messages): void {
-    if ((this.metadata.label ?? this.#shared.user_label) === undefined) {
+    if ((this.metadata.label ?? undefined) === undefined) {
       const label = label_from_messages(messages.slice(this.history.inherited));
       if (label !== undefined) {
         this.note({ label, label_source: "auto" });
@@ -217,92 +189,62 @@ export class SessionState {
     }
   }
 
-  /** A checkpoint's state travels only together with the message that it points to. */
+  /** Notes the state of a checkpoint if `messages` hold the message that the state points to. */
   note_checkpoint(state: CheckpointState | undefined, messages: Messages): void {
     const before = this.checkpoint_state;
     if (state?.message_id === before?.message_id && state?.summary === before?.summary) {
       return;
     }
-    if (state === undefined || messages.some((message) => message.id === state.message_id)) {
+    if (state === undefined || has_message(messages, state.message_id)) {
       this.checkpoint_state = state && { ...state };
       this.note({ checkpoint_state: state ? { message_id: state.message_id, summary: state.summary } : null });
     }
   }
 
-  /** Another call has stored this metadata. It replaces pending values. */
+  /** Notes metadata that another call has stored. The metadata replace pending values. */
   learn(metadata: MetadataPatch): void {
-    this.#known = { ...this.#known, ...metadata };
-    const pending = [...this.#notes, ...this.versions.map(({ given }) => given)].map((one) => one?.metadata ?? {});
-    for (const key of Object.keys(metadata) as (keyof MetadataPatch)[]) {
-      pending.forEach((one) => delete one[key]);
+    this.shared.known = { ...this.shared.known, ...metadata };
+    this.#noted = without(this.#noted, metadata);
+    for (const version of this.versions) {
+      version.metadata = without(version.metadata, metadata);
+      version.given &&= without(version.given, metadata);
     }
   }
 
-  /** Returns the metadata that go with a version. */
-  take({ noted, given }: Version): Metadata {
-    const notes = this.#notes.filter(({ at }) => at <= noted).map((note) => note.metadata);
-    const parent = this.parent && { parent_id: this.parent.id };
-    return Object.assign({}, ...notes, given?.metadata, parent) as Metadata;
-  }
-
-  /** The write of a version has succeeded, in the state in which it began, with this metadata. */
-  settle(version: Version, begun: Version, metadata: Metadata, { revision, is_certain }: Written): void {
-    this.#shared.stored = { history: version.history, count: begun.count, revision, is_certain };
-    this.#shared.may_be_gone = false;
-    this.#known = { ...this.#known, ...metadata };
-    this.#notes = this.#notes.filter(({ at }) => at > begun.noted);
-    this.#reached = begun.asked;
+  /** Records a successful write. `begun` is the version as it was when the write began. */
+  mark_stored(version: Version, begun: Version, metadata: Metadata, written: Written): void {
+    this.shared.stored = { history: version.history, count: begun.count, ...written };
+    this.shared.may_be_gone = false;
+    this.shared.known = { ...this.shared.known, ...metadata };
+    this.stored_want = begun.want;
     this.parent = undefined;
     this.replaced = undefined;
-    this.beside_id = undefined;
-    version.given = undefined;
-    if (version.asked === begun.asked) {
+    this.conflict_fork = undefined;
+    if (version.want === begun.want) {
       this.versions.splice(this.versions.indexOf(version), 1);
     }
     version.history.release(begun.count, !this.versions.some(({ history }) => history === version.history));
   }
 
-  /** Drops metadata that the store will never take. The messages stay wanted. */
-  drop_refused(version: Version, error: unknown): void {
-    const { given } = version;
-    const is_parent_damaged = has_code(error, "corrupt") && (error as SessionError).session_id !== this.id;
-    const is_refused = (["invalid_input", "invalid_id", "lineage"] as const).some((code) => has_code(error, code));
-    if (given !== undefined && (is_refused || (given.lineage !== undefined && is_parent_damaged))) {
-      version.given = undefined;
-      version.refused = error;
-    }
-  }
-
-  /** Goes on under another id, with this metadata. */
-  move_to(shared: StoredState, metadata: MetadataPatch): void {
-    this.#shared = shared;
-    this.#known = metadata;
-  }
-
-  /** Goes on from a record of the same session, as it is stored now. */
+  /** Drops everything that is to be stored, and continues from the stored record. */
   restart(history: History, known: MetadataPatch, { revision, is_certain }: Written): void {
     this.versions.length = 0;
-    this.#reached = this.#asked;
-    this.#notes = [];
+    this.stored_want = this.newest_want;
+    this.#noted = {};
     this.history = history;
-    this.#known = known;
+    this.shared.known = known;
     this.checkpoint_state = known.checkpoint_state ?? undefined;
-    this.#shared.stored = { history, count: history.length, revision, is_certain };
+    this.shared.stored = { history, count: history.length, revision, is_certain };
   }
 
-  /** The record holds everything itself now, and names its parent for provenance. */
-  make_self_contained(revision: string | undefined): void {
-    this.history.inherited = 0;
-    this.#known = { ...this.#known, detached: true };
-    if (this.#shared.stored !== undefined) {
-      this.#shared.stored.revision = revision;
+  /** Makes the next write read the record first, because a failed write may have taken effect. */
+  mark_uncertain(): void {
+    if (this.shared.stored !== undefined) {
+      this.shared.stored.is_certain = false;
     }
   }
+}
 
-  /** A write may have taken effect, though it failed. */
-  doubt(): void {
-    if (this.#shared.stored !== undefined) {
-      this.#shared.stored.is_certain = false;
-    }
-  }
+function without(metadata: MetadataPatch, other: MetadataPatch): MetadataPatch {
+  return Object.fromEntries(Object.entries(metadata).filter(([key]) => !(key in other)));
 }

@@ -25,39 +25,38 @@ export interface SessionManagerOptions {
   /** Give sessions without a label one, from the first text of the user. Default `true`. */
   auto_slug?: boolean;
   /**
-   * Decides about a session that another writer has changed or deleted. `"fork"` (default) stores our history as a
-   * fork from the last common message, or under a new id, goes on there and emits `conflict`; `"error"` reports it and
-   * leaves both alone.
+   * Decides about a session that another writer has changed or deleted. `"fork"` (default) stores our history as a fork
+   * from the last common message, or under a new id, makes the fork current, and emits `conflict`. `"error"`
+   * reports the conflict and changes nothing.
    */
   on_conflict?: "fork" | "error";
   /**
-   * Decides about the stored version where the application cleared, reloaded or edited the conversation, so that it no
-   * longer continues that version. `"keep"` (default) first stores the old version as a session of its own; `"overwrite"`
-   * keeps no copy.
+   * Decides about the stored version after the application cleared, reloaded or edited the conversation. `"keep"`
+   * (default) first stores the old version as a session of its own. `"overwrite"` keeps no copy.
    */
   on_replace?: "keep" | "overwrite";
   /**
-   * Keep the turn under way beside the session, in stores that can: its prompt before the model is asked, and of the
-   * answer what there is. Without `auto_save` none is kept, and one that is there is handed over. `false`: neither.
-   * Default `true`.
+   * Store the unfinished turn as the session's draft, in stores with `set_draft`: the prompt before the model is asked,
+   * then the answer so far. Without `auto_save` no draft is written, but a stored draft is still loaded. `false`: no
+   * draft is written or loaded. Default `true`.
    */
   drafts?: boolean;
-  /** How often the unfinished answer is stored at most, in milliseconds. `Infinity`: when its turn ends. Default 1,000. */
+  /** Milliseconds between two draft writes of an answer. `Infinity`: one write, when the turn ends. Default 1,000. */
   draft_interval_ms?: number;
 }
 
 export interface DeleteOptions {
   /**
-   * Decides about sessions that inherit from the deleted one. `"keep"` (default) first writes what they inherit into
-   * them; `"refuse"` rejects where there are any; `"cascade"` deletes them, and children, too.
+   * Decides about forks of the deleted session. `"keep"` (default) first writes the inherited messages into the forks.
+   * `"refuse"` rejects if there are forks. `"cascade"` deletes all descendants: forks and children.
    */
   forks?: "keep" | "refuse" | "cascade";
 }
 
 export interface ForkOptions {
-  /** True: the parent is named for provenance only; the conversation's messages stay as they are. Default `false`. */
+  /** Name the parent for provenance only, and keep the conversation's messages. Default `false`. */
   detached?: boolean;
-  /** Fork after this message of the parent, inclusive. Default: after its last one. */
+  /** The last message that the fork inherits. Default: the parent's last message. */
   message_id?: string;
 }
 
@@ -77,23 +76,23 @@ export interface LoadEvent extends SessionSnapshot {
   readonly draft?: SessionDraft;
 }
 
-/** Our history and another writer's both live on. */
+/** A conflict with another writer. Both histories are stored. */
 export interface ConflictEvent {
   /** The session that another writer changed or deleted. */
   readonly id: string;
-  /** Where our history is stored; the current session from then on. */
+  /** The fork that stores our history, and is the current session from then on. */
   readonly fork_id: string;
   readonly error: SessionError;
 }
 
 export interface SessionManagerEvents {
-  /** Stored messages are now the conversation's. */
+  /** Stored messages were put into the conversation. */
   load: [event: LoadEvent];
-  /** This state is stored. */
+  /** A state of the session was stored. */
   save: [event: SessionSnapshot];
-  /** Something failed that no caller waits for; of children, too (`context.session_id` says whose). */
+  /** An operation failed that no caller waits for, of children, too (`context.session_id` names the session). */
   lifecycle_error: [event: LifecycleErrorEvent];
-  /** Another writer's history stood in the way; ours is stored beside it. */
+  /** Another writer's history conflicts with ours. Our history is stored as a fork. */
   conflict: [event: ConflictEvent];
   dispose: [];
 }

@@ -31,6 +31,10 @@ export class InMemorySessionStore implements SessionStore {
   readonly #records = new Map<string, MemoryRecord>();
   #writes = 0;
 
+  constructor() {
+    publish();
+  }
+
   async list(query?: SessionQuery): Promise<SessionMetadata[]> {
     const entries = Array.from(this.#records.values(), (record) => record.metadata);
     return apply_query(entries, query).map(copy_of);
@@ -147,8 +151,6 @@ export class InMemorySessionStore implements SessionStore {
   }
 }
 
-publish_operations(InMemorySessionStore);
-
 function messages_of({ messages }: MemoryRecord): Message[] {
   return messages.map((json) => JSON.parse(json) as Message);
 }
@@ -162,4 +164,8 @@ function draft_of({ draft: json }: MemoryRecord, messages: readonly Message[]): 
 /** As deep as JSON goes. */
 function copy_of(metadata: SessionMetadata): SessionMetadata {
   return JSON.parse(JSON.stringify(metadata)) as SessionMetadata;
+}
+
+function publish(): void {
+  publish_operations(InMemorySessionStore);
 }

@@ -4,7 +4,7 @@ import { messages_to_json, metadata_to_plain } from "../json.js";
 import { apply_query, merge_metadata, type MetadataPatch } from "../metadata.js";
 import type { SessionMetadata, SessionQuery, SessionStore, StoredSession } from "../types.js";
 import { publish_operations } from "../tracing.js";
-import { WriteQueue } from "../async/queue.js";
+import { KeyedQueues } from "../async/queue.js";
 import {
   is_prefix,
   is_storable_id,
@@ -37,9 +37,10 @@ export interface RowDriver {
  */
 export class RowStore implements SessionStore {
   readonly #driver: RowDriver;
-  readonly #queues = new Map<string, WriteQueue>();
+  readonly #queues = new KeyedQueues();
 
   constructor(driver: RowDriver) {
+    publish();
     this.#driver = driver;
   }
 
@@ -86,12 +87,7 @@ export class RowStore implements SessionStore {
 
   /** Runs a change behind those asked for before. */
   #in_order<T>(id: string, task: () => Promise<T>): Promise<T> {
-    let queue = this.#queues.get(id);
-    if (queue === undefined) {
-      queue = new WriteQueue(undefined, () => this.#queues.delete(id));
-      this.#queues.set(id, queue);
-    }
-    return queue.run(task);
+    return this.#queues.run(id, task);
   }
 }
 
@@ -102,4 +98,6 @@ function new_row(id: string, json: string, stored: StoredSession | undefined, gi
   return { id, metadata, messages, updated_at: metadata.updated_at };
 }
 
-publish_operations(RowStore);
+function publish(): void {
+  publish_operations(RowStore);
+}

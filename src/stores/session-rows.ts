@@ -1,6 +1,6 @@
 import { isDeepStrictEqual } from "node:util";
 import type { Message } from "@simulacra-ai/core";
-import { is_error, reason_of, SessionError } from "../errors.js";
+import { invalid_input, is_error, is_session_error, reason_of, SessionError } from "../errors.js";
 import { complete_metadata, type MetadataPatch } from "../metadata.js";
 import type { SessionMetadata, StoredSession } from "../types.js";
 
@@ -99,14 +99,14 @@ export async function write_to<T>(session_id: string, call: () => Promise<T>): P
   } catch (error) {
     if (is_error(error, "RangeError")) {
       const message = `session ${session_id} is more than the database library can write: ${error.message}`;
-      throw new SessionError("invalid_input", message, { cause: error, session_id });
+      throw invalid_input(message, { cause: error, session_id });
     }
     throw storage_error(`session ${session_id} cannot be written`, session_id, error);
   }
 }
 
 function storage_error(message: string, session_id: string | undefined, cause: unknown): Error {
-  if (is_error(cause, "SessionError")) {
+  if (is_session_error(cause)) {
     return cause;
   }
   return new SessionError("storage", `${message}: ${reason_of(cause)}`, { cause, session_id });
@@ -179,7 +179,7 @@ export function parse_messages(session_id: string, texts: readonly (string | und
 export function damaged(session_id: string, reason: string, cause?: unknown): SessionError {
   return new SessionError("corrupt", `session ${session_id} is damaged: ${reason}`, {
     session_id,
-    ...(cause !== undefined && { cause }),
+    cause,
   });
 }
 

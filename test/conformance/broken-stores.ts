@@ -120,8 +120,31 @@ class ForgetsDrafts extends InMemorySessionStore {
   }
 }
 
+class TakesNull extends InMemorySessionStore {
+  override save(id: string, messages: Message[], metadata?: Metadata): Promise<void> {
+    return super.save(id, messages.filter(Boolean), metadata);
+  }
+}
+
+/** The first call takes a moment, and the ones after it do not wait for that. */
+class StartsOnce extends InMemorySessionStore {
+  #state: "new" | "starting" | "ready" = "new";
+
+  override async load(id: string): Promise<StoredSession | undefined> {
+    if (this.#state === "starting") {
+      throw new Error("not ready yet");
+    }
+    if (this.#state === "new") {
+      this.#state = "starting";
+      await new Promise((resolve) => setImmediate(resolve));
+      this.#state = "ready";
+    }
+    return super.load(id);
+  }
+}
+
 /** All of its methods at one distance: what a subclass changes does not hide what else there is. */
-function flat(store: InMemorySessionStore): Required<Omit<SessionStore, "flush">> {
+function flat(store: InMemorySessionStore & Pick<SessionStore, "flush">): SessionStore {
   return {
     list: (query) => store.list(query),
     load: (id) => store.load(id),
@@ -131,6 +154,7 @@ function flat(store: InMemorySessionStore): Required<Omit<SessionStore, "flush">
     replace: (id, messages, options) => store.replace(id, messages, options),
     update: (id, metadata) => store.update(id, metadata),
     set_draft: (id, draft) => store.set_draft(id, draft),
+    ...(store.flush && { flush: (id?: string) => store.flush?.(id) ?? Promise.resolve() }),
   };
 }
 
@@ -148,6 +172,8 @@ export const BROKEN_STORES: readonly [group: string, what: string, options: Conf
   ["listing", "lists the same page for ever", of(PagesFromTheStart)],
   ["listing", "begins a page with the last of the page before", of(RepeatsTheLast)],
   ["isolation", "hands out its own objects", of(HandsOutItsOwn)],
+  ["bad input", "leaves out what is no message", of(TakesNull)],
+  ["order of calls", "is not ready for a second call", of(StartsOnce)],
   ["lineage", "forgets how much a fork inherits", of(ForgetsLineage)],
   ["revisions and conflicts", "replaces at any revision", of(NeverConflicts)],
   ["append", "appends in front", of(AppendsInFront)],
@@ -162,7 +188,7 @@ export const BROKEN_STORES: readonly [group: string, what: string, options: Conf
       ...of(InMemorySessionStore),
       kills: {
         module: new URL("hasty-store-module.ts", import.meta.url).href,
-        rounds: 4,
+        rounds: 2,
         node_options: ["--import", "tsx"],
       },
     },

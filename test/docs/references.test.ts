@@ -1,6 +1,7 @@
-import { existsSync, readdirSync, statSync } from "node:fs";
+import { existsSync, readdirSync } from "node:fs";
 import { describe, expect, test } from "vitest";
-import { markdown_parts, project_file, PROJECT_ROOT, prose } from "./markdown.js";
+import { broken, leads_elsewhere, links_of } from "./links.js";
+import { markdown_parts, project_file, PROJECT_ROOT } from "./markdown.js";
 
 const README_COMMANDS = ["npm ci && npm run demo", "npm ci && npm test"];
 
@@ -12,49 +13,6 @@ for (const name of readdirSync(new URL("docs/", PROJECT_ROOT))) {
 }
 
 const { scripts } = JSON.parse(project_file("package.json")) as { scripts: Record<string, string> };
-
-/** Where links of a document lead, those to other hosts left out. */
-function links_of(markdown: string): string[] {
-  const text = prose(markdown).replaceAll(/`[^`]*`/g, "");
-  const inline = [...text.matchAll(/\]\(\s*(?:<([^>]+)>|([^)\s]+))/g)];
-  const defined = [...text.matchAll(/^ {0,3}\[[^\]]+\]:\s*(?:<([^>]+)>|(\S+))/gm)];
-  const html = [...text.matchAll(/\b(?:href|src)="([^"]+)"/g)];
-  return [...inline, ...defined, ...html]
-    .map(([, bracketed, target = ""]) => bracketed ?? target)
-    .filter((target) => !/^[a-z][a-z0-9+.-]*:|^\/\//i.test(target));
-}
-
-/** The anchors of a document's headings, as hosts of repositories make them. */
-function anchors_of(markdown: string): Set<string> {
-  const anchors = new Set<string>();
-  for (const [, heading = ""] of prose(markdown).matchAll(/^#{1,6}\s+(.+?)\s*#*$/gm)) {
-    const text = heading.replaceAll(/\[([^\]]*)\]\([^)]*\)/g, "$1").toLowerCase();
-    const anchor = text.replaceAll(/[^\p{L}\p{N}\p{M}_\- ]/gu, "").replaceAll(" ", "-");
-    let unique = anchor;
-    for (let count = 1; anchors.has(unique); count += 1) {
-      unique = `${anchor}-${count}`;
-    }
-    anchors.add(unique);
-  }
-  return anchors;
-}
-
-/** Why a link of a document leads nowhere, if it does. */
-function broken(document: string, link: string): string | undefined {
-  const target = new URL(link, new URL(document, PROJECT_ROOT));
-  const anchor = decodeURIComponent(target.hash.slice(1));
-  target.hash = "";
-  if (!target.href.startsWith(PROJECT_ROOT.href)) {
-    return `${link} leads out of the project`;
-  }
-  if (!existsSync(target)) {
-    return `${link} does not exist`;
-  }
-  if (anchor !== "" && (!statSync(target).isFile() || !anchors_of(project_file(target.href)).has(anchor))) {
-    return `${link} names no heading`;
-  }
-  return undefined;
-}
 
 /** Names of scripts that a text has npm run. */
 function scripts_in(text: string): string[] {
@@ -70,16 +28,34 @@ describe("links", () => {
     expect(links_of(project_file(document)).flatMap((link) => broken(document, link) ?? [])).toEqual([]);
   });
 
+  test.each(["README.md", "EXTENSIBILITY.md"])("of %s stay in the package and its repository", (document) => {
+    expect(links_of(project_file(document)).filter(leads_elsewhere)).toEqual([]);
+  });
+
   test("are found in every form, outside of code", () => {
     const markdown = [
-      "[a](a.md), ![b](b.png 'title'), [c][c] and [d](<d e.md>) but not `[x](x.md)` or [y](https://example.org/y.md)",
-      '<img src="f.png"> <a href="#g">g</a>',
+      "[a](a.md), ![b](b.png 'title'), [c][c] and [d](<d e.md>) but not `[x](x.md)`; see https://example.org/h.",
+      '<img src="f.png"> <a href="#g">g</a> <https://example.org/i>',
       "[c]: ./c.md",
       "```md",
       "[z](z.md)",
       "```",
     ].join("\n");
-    expect(links_of(markdown)).toEqual(["a.md", "b.png", "d e.md", "./c.md", "f.png", "#g"]);
+    expect(links_of(markdown)).toEqual([
+      ...["a.md", "b.png", "d e.md", "./c.md", "f.png", "#g"],
+      ...["https://example.org/h", "https://example.org/i"],
+    ]);
+  });
+
+  test("to the repository are recognised, and followed where they name a file of this package", () => {
+    const repository = "https://github.com/simulacra-ai/simulacra";
+    const files = `${repository}/blob/main/packages/session`;
+    const elsewhere = ["https://github.com/simulacra-ai", `${repository}-2/x`, "mailto:a@example.org", "//example.org"];
+    expect([repository, `${repository}/issues`, "docs/format.md", "#a", ...elsewhere].filter(leads_elsewhere)).toEqual(
+      elsewhere,
+    );
+    expect(broken("README.md", `${files}/src/types.ts`)).toBeUndefined();
+    expect(broken("README.md", `${files}/src/no-such.ts`)).toBe(`${files}/src/no-such.ts does not exist`);
   });
 
   test("that lead nowhere are noticed", () => {

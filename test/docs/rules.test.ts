@@ -1,25 +1,6 @@
-import { readdirSync, readFileSync } from "node:fs";
-import { relative, sep } from "node:path";
-import { fileURLToPath } from "node:url";
-import ts from "typescript";
 import { describe, expect, test } from "vitest";
-import { project_file, PROJECT_ROOT, prose } from "./markdown.js";
-
-const TEST_FUNCTIONS = ["test", "it", "describe"];
-/** A test that is declared like this does not run. */
-const SKIPPED = ["skip", "todo"];
-
-/** Reads the numbers of rules and their clauses, in the order of a document: `8`, `8.1`, `8.2`, `9`. */
-function numbers_of(markdown: string): string[] {
-  return [...prose(markdown).matchAll(/^(\d+)\. |^ +- (\d+\.\d+) /gm)].map(([, rule, clause]) => rule ?? clause ?? "");
-}
-
-/** Reads the numbers that a name cites: `rule 8`, `rule 8.1`, `rules 8.1 and 9`, `rules 1, 2 and 3`. */
-function numbers_in(name: string): string[] {
-  return [...name.matchAll(/\brules? (\d+(?:\.\d+)*(?:(?:, | and )\d+(?:\.\d+)*)*)/g)].flatMap(([, numbers = ""]) =>
-    numbers.split(/, | and /),
-  );
-}
+import { project_file } from "./markdown.js";
+import { cited_by_file, numbers_in, numbers_of, test_names, with_index } from "./rules.js";
 
 /** Returns the numbers that no test cites. A test that cites a clause cites its rule, too, but not the other way round. */
 function uncited(numbers: readonly string[], cited: readonly string[]): string[] {
@@ -36,61 +17,19 @@ function out_of_order(numbers: readonly string[]): string[] {
   });
 }
 
-/** The function that a call goes to, and the properties on the way: `test.skip.each(…)(…)` is test, skip, each. */
-function call_path(expression: ts.Expression): string[] {
-  if (ts.isIdentifier(expression)) {
-    return [expression.text];
-  }
-  if (ts.isPropertyAccessExpression(expression)) {
-    return [...call_path(expression.expression), expression.name.text];
-  }
-  return ts.isCallExpression(expression) ? call_path(expression.expression) : [];
-}
+/** Rules of one part of the package, and the tests of that part. */
+const PLACES: readonly [from: number, to: number, RegExp][] = [
+  [28, 28, /^(conformance|docs)\/|\/conformance\.test\.ts$|\/cluster\.test\.ts$|\/timers\.test\.ts$/],
+  [30, 44, /^(stores\/file|verification)\/|^stores\/contract-text|^docs\/format/],
+  [50, 50, /^stores\/(row-|drizzle|prisma)/],
+  [51, 52, /^stores\/wrappers\//],
+  [54, 56, /^stores\/sql\//],
+  [57, 57, /^stores\/redis\//],
+];
 
-/** Literal text in a test's name, in the table that its name is taken from, but not in what it runs. */
-function texts_in(node: ts.Node): string[] {
-  if (ts.isStringLiteralLike(node) || ts.isTemplateHead(node) || ts.isTemplateMiddle(node) || ts.isTemplateTail(node)) {
-    return [node.text];
-  }
-  if (ts.isFunctionLike(node)) {
-    return [];
-  }
-  const texts: string[] = [];
-  ts.forEachChild(node, (child) => void texts.push(...texts_in(child)));
-  return texts;
-}
-
-/** The texts of all names of tests in a file, those that never run left out. */
-function test_names(file: string, code: string): string[] {
-  const names: string[] = [];
-  const visit = (node: ts.Node): void => {
-    if (ts.isCallExpression(node)) {
-      const [root = "", ...properties] = call_path(node.expression);
-      if (TEST_FUNCTIONS.includes(root)) {
-        if (properties.some((property) => SKIPPED.includes(property))) {
-          return;
-        }
-        names.push(...node.arguments.flatMap(texts_in));
-      }
-    }
-    ts.forEachChild(node, visit);
-  };
-  visit(ts.createSourceFile(file, code, ts.ScriptTarget.Latest));
-  return names;
-}
-
-const numbers = numbers_of(project_file("docs/guarantees.md"));
-
-/** Numbers of rules and clauses by the file that cites them. */
-const cited = new Map<string, string[]>();
-const test_root = fileURLToPath(new URL("test/", PROJECT_ROOT));
-for (const entry of readdirSync(test_root, { recursive: true, withFileTypes: true })) {
-  if (entry.isFile() && entry.name.endsWith(".ts") && entry.parentPath !== import.meta.dirname) {
-    const path = `${entry.parentPath}${sep}${entry.name}`;
-    const names = test_names(path, readFileSync(path, "utf8"));
-    cited.set(relative(test_root, path), names.flatMap(numbers_in));
-  }
-}
+const guarantees = project_file("docs/guarantees.md");
+const numbers = numbers_of(guarantees);
+const cited = cited_by_file();
 
 describe("the numbered guarantees", () => {
   test("are numbered once each, in order", () => {
@@ -101,6 +40,24 @@ describe("the numbered guarantees", () => {
 
   test("are all cited by a test", () => {
     expect(uncited(numbers, [...cited.values()].flat())).toEqual([]);
+  });
+
+  test("are cited by the tests of their part of the package", () => {
+    const misplaced = [...cited].flatMap(([file, those]) =>
+      those
+        .filter((number) =>
+          PLACES.some(
+            ([from, to, place]) =>
+              from <= Math.floor(Number(number)) && Math.floor(Number(number)) <= to && !place.test(file),
+          ),
+        )
+        .map((number) => `rule ${number} in ${file}`),
+    );
+    expect(misplaced).toEqual([]);
+  });
+
+  test("have an index of their tests, which `npm run docs:rules` writes", () => {
+    expect(guarantees).toBe(with_index(guarantees, cited));
   });
 
   test("exist where a test cites them", () => {
@@ -154,6 +111,39 @@ describe("numbers of rules", () => {
     [[], ["8", "8.1", "8.2"]],
   ])("where tests cite %j, nobody cites %j", (those, expected) => {
     expect(uncited(["8", "8.1", "8.2"], those)).toEqual(expected);
+  });
+});
+
+describe("the index of tests", () => {
+  const rules = "# Rules\n\n1. One.\n\n   - 1.1 **A clause.**\n\n2. Two.\n";
+  const tests = new Map([
+    ["b/two.test.ts", ["2", "1.1"]],
+    ["a/helper.ts", ["2"]],
+  ]);
+
+  test("names the files of each rule and clause, in order", () => {
+    const index = with_index(rules, tests).slice(rules.length);
+    expect(index.split("\n").filter((line) => line.startsWith("- "))).toEqual([
+      "- **1** see its clauses",
+      "- **1.1** `b/two`",
+      "- **2** `a/helper`, `b/two`",
+    ]);
+  });
+
+  test("takes the place of an older one", () => {
+    const old = with_index(rules, new Map([["old.test.ts", ["1"]]]));
+    expect(with_index(old, tests)).toBe(with_index(rules, tests));
+  });
+
+  test("has short lines", () => {
+    const many = new Map(Array.from({ length: 9 }, (_, n) => [`directory/file-${n}.test.ts`, ["2"]]));
+    expect(
+      Math.max(
+        ...with_index(rules, many)
+          .split("\n")
+          .map(({ length }) => length),
+      ),
+    ).toBeLessThanOrEqual(120);
   });
 });
 

@@ -1,7 +1,7 @@
 import { readdir } from "node:fs/promises";
 import { deferred } from "@simulacra-ai/core";
 import { describe, expect, test } from "vitest";
-import { each_backend, type Backend } from "../backends.js";
+import { each_backend, keeps_files, type Backend } from "../backends.js";
 import { ask, PROVIDERS, round } from "../core/helpers.js";
 import { ids, turns } from "../support/messages.js";
 import {
@@ -200,23 +200,20 @@ each_backend((backend) => {
   });
 });
 
-each_backend(
-  (backend) => {
-    test("rule 3.5: a fork that is undone leaves no file behind", async () => {
-      const prepared = await prepare(backend, {});
-      const { manager, store, directory } = prepared;
-      const files = async () => (await readdir(directory, { recursive: true })).sort();
-      const before = await files();
-      const held = store.hold_answer("replace");
-      const outcome = expect(manager.fork("other")).rejects.toMatchObject(INVALID_STATE);
-      await held.reached;
-      const { reply } = await prepared.begin_turn();
-      held.release();
-      await outcome;
-      expect(await files()).toEqual(before);
-      prepared.gate.resolve();
-      await reply;
-    });
-  },
-  ["file"],
-);
+each_backend((backend) => {
+  test("rule 3.5: a fork that is undone leaves no file behind", async () => {
+    const prepared = await prepare(backend, {});
+    const { manager, store, directory } = prepared;
+    const files = async () => (await readdir(directory, { recursive: true })).sort();
+    const before = await files();
+    const held = store.hold_answer("replace");
+    const outcome = expect(manager.fork("other")).rejects.toMatchObject(INVALID_STATE);
+    await held.reached;
+    const { reply } = await prepared.begin_turn();
+    held.release();
+    await outcome;
+    expect(await files()).toEqual(before);
+    prepared.gate.resolve();
+    await reply;
+  });
+}, keeps_files);

@@ -1,6 +1,6 @@
 import { SessionError, type SaveMetadata, type SessionManager } from "@simulacra-ai/session";
 import { describe, expect, test } from "vitest";
-import { each_store, each_file_store, history_of, open_with_turns, said } from "../history/stores.js";
+import { each_store, each_file_store, history_of, open_with_turns, said } from "../support/histories.js";
 import { texts, turns } from "../support/messages.js";
 import { contents_of, metadata_of, open_plain, open_recording } from "../support/open-session.js";
 

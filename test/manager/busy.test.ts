@@ -1,9 +1,9 @@
 import { Conversation, deferred, StreamingProvider, type EventName, type Policy } from "@simulacra-ai/core";
 import { InMemorySessionStore, type SessionManager } from "@simulacra-ai/session";
 import { describe, expect, test, vi } from "vitest";
-import { each_backend } from "../backends.js";
+import { each_backend, offers } from "../backends.js";
 import { ask, PROVIDERS, round } from "../core/helpers.js";
-import { history_of, others_than } from "../history/stores.js";
+import { history_of, others_than } from "../support/histories.js";
 import { outcome_in_time } from "../support/in-time.js";
 import { texts, turns } from "../support/messages.js";
 import { observe, open_plain, open_recording, open_session, record_of } from "../support/open-session.js";
@@ -42,123 +42,120 @@ function expect_busy(error: unknown): void {
   expect(message).toMatch(/cancel/);
 }
 
-each_backend(
-  (backend) => {
-    describe.each(PROVIDERS)("with %s", (_name, provider_class) => {
-      test.each(["first", "second"] as const)(
-        "rule 3.2: start_new() is refused at every event of the %s turn of a session",
-        async (which) => {
-          const outcomes: [EventName, unknown][] = [];
-          for (const event of EVENTS) {
-            const store = new InMemorySessionStore();
-            const { manager, conversation, errors } = open_session(store, { provider_class });
-            const id = manager.start_new();
-            if (which === "second") {
-              await ask(conversation, "zero");
-            }
-            conversation.once(event, () => outcomes.push([event, thrown_by(() => manager.start_new())]));
-            await ask(conversation, "one");
-            await manager.flush();
-            expect((await record_of(store, manager.current_session_id!)).messages).toEqual(conversation.messages);
-            expect([event, await others_than(store, id), errors]).toEqual([event, [], []]);
-          }
-          expect(outcomes.map(([event]) => event)).toEqual(EVENTS);
-          outcomes.forEach(([, thrown]) => expect_busy(thrown));
-        },
-      );
-
-      test("rule 3.2: start_new() in the first turn of a manager without a session is refused", async () => {
-        const store = await open_recording(backend);
-        const { manager, conversation } = open_session(store, { provider_class });
-        const thrown: unknown[] = [];
-        conversation.once("prompt_send", () => thrown.push(thrown_by(() => manager.start_new())));
-        await ask(conversation, "one");
-        expect_busy(thrown[0]);
-        expect(manager.current_session_id).toBeUndefined();
-        const id = manager.start_new();
-        await ask(conversation, "two");
-        await manager.flush();
-        expect(await history_of(store, id)).toEqual(["two", "ok"]);
-      });
-
-      test("rule 3.2: start_new() is refused from outside of listeners, too, until the answer is there", async () => {
-        const store = await open_recording(backend);
-        const gate = deferred();
-        const { manager, conversation } = open_session(store, { provider_class, script: [{ gate: gate.promise }, {}] });
-        const id = manager.start_new();
-        const started = new Promise<void>((resolve) => conversation.once("message_start", () => resolve()));
-        const answered = ask(conversation, "one");
-        await started;
-        expect_busy(thrown_by(() => manager.start_new()));
-        gate.resolve();
-        await answered;
-        const second = manager.start_new();
-        await ask(conversation, "two");
-        await manager.flush();
-        expect(await history_of(store, id)).toEqual(["one", "ok"]);
-        expect(await history_of(store, second)).toEqual(["two", "ok"]);
-      });
-
-      /** A listener that is older than the manager hears of the end before the manager does. */
-      test.each(["state_change", "message_complete"] as const)(
-        "rule 3.2: start_new() at the %s that ends a turn, heard before the manager hears of it, loses no turn",
-        async (event) => {
-          const store = await open_recording(backend);
-          const conversation = new Conversation(new provider_class([{}, {}]));
-          const opened: { manager?: SessionManager } = {};
-          let outcome: unknown;
-          conversation.on(event, () => {
-            if (conversation.state === "idle") {
-              outcome ??= thrown_by(() => opened.manager?.start_new());
-            }
-          });
-          const { manager } = Object.assign(opened, observe(store, conversation));
+each_backend((backend) => {
+  describe.each(PROVIDERS)("with %s", (_name, provider_class) => {
+    test.each(["first", "second"] as const)(
+      "rule 3.2: start_new() is refused at every event of the %s turn of a session",
+      async (which) => {
+        const outcomes: [EventName, unknown][] = [];
+        for (const event of EVENTS) {
+          const store = new InMemorySessionStore();
+          const { manager, conversation, errors } = open_session(store, { provider_class });
           const id = manager.start_new();
+          if (which === "second") {
+            await ask(conversation, "zero");
+          }
+          conversation.once(event, () => outcomes.push([event, thrown_by(() => manager.start_new())]));
           await ask(conversation, "one");
           await manager.flush();
-          expect(outcome).toBeDefined();
-          expect(await history_of(store, id)).toEqual(["one", "ok"]);
-          if (outcome !== "nothing") {
-            expect_busy(outcome);
-            expect([manager.current_session_id, texts(conversation.messages)]).toEqual([id, ["one", "ok"]]);
-          }
-        },
-      );
+          expect((await record_of(store, manager.current_session_id!)).messages).toEqual(conversation.messages);
+          expect([event, await others_than(store, id), errors]).toEqual([event, [], []]);
+        }
+        expect(outcomes.map(([event]) => event)).toEqual(EVENTS);
+        outcomes.forEach(([, thrown]) => expect_busy(thrown));
+      },
+    );
 
-      test("rule 3.2: start_new() at message_complete begins a session behind the turn", async () => {
-        const store = await open_recording(backend);
-        const { manager, conversation } = open_session(store, { provider_class });
-        const first = manager.start_new();
-        let second = "";
-        conversation.once("message_complete", () => (second = manager.start_new()));
-        await ask(conversation, "one");
-        await ask(conversation, "two");
-        await manager.flush();
-        expect(await history_of(store, first)).toEqual(["one", "ok"]);
-        expect(await history_of(store, second)).toEqual(["two", "ok"]);
-      });
+    test("rule 3.2: start_new() in the first turn of a manager without a session is refused", async () => {
+      const store = await open_recording(backend);
+      const { manager, conversation } = open_session(store, { provider_class });
+      const thrown: unknown[] = [];
+      conversation.once("prompt_send", () => thrown.push(thrown_by(() => manager.start_new())));
+      await ask(conversation, "one");
+      expect_busy(thrown[0]);
+      expect(manager.current_session_id).toBeUndefined();
+      const id = manager.start_new();
+      await ask(conversation, "two");
+      await manager.flush();
+      expect(await history_of(store, id)).toEqual(["two", "ok"]);
+    });
 
-      test("rule 3.2: start_new() at the state_change that ends a turn loses no turn", async () => {
+    test("rule 3.2: start_new() is refused from outside of listeners, too, until the answer is there", async () => {
+      const store = await open_recording(backend);
+      const gate = deferred();
+      const { manager, conversation } = open_session(store, { provider_class, script: [{ gate: gate.promise }, {}] });
+      const id = manager.start_new();
+      const started = new Promise<void>((resolve) => conversation.once("message_start", () => resolve()));
+      const answered = ask(conversation, "one");
+      await started;
+      expect_busy(thrown_by(() => manager.start_new()));
+      gate.resolve();
+      await answered;
+      const second = manager.start_new();
+      await ask(conversation, "two");
+      await manager.flush();
+      expect(await history_of(store, id)).toEqual(["one", "ok"]);
+      expect(await history_of(store, second)).toEqual(["two", "ok"]);
+    });
+
+    /** A listener that is older than the manager hears of the end before the manager does. */
+    test.each(["state_change", "message_complete"] as const)(
+      "rule 3.2: start_new() at the %s that ends a turn, heard before the manager hears of it, loses no turn",
+      async (event) => {
         const store = await open_recording(backend);
-        const { manager, conversation } = open_session(store, { provider_class });
-        const id = manager.start_new();
-        const thrown: unknown[] = [];
-        conversation.on("state_change", ({ current }) => {
-          if (current === "idle") {
-            thrown.push(thrown_by(() => manager.start_new()));
+        const conversation = new Conversation(new provider_class([{}, {}]));
+        const opened: { manager?: SessionManager } = {};
+        let outcome: unknown;
+        conversation.on(event, () => {
+          if (conversation.state === "idle") {
+            outcome ??= thrown_by(() => opened.manager?.start_new());
           }
         });
+        const { manager } = Object.assign(opened, observe(store, conversation));
+        const id = manager.start_new();
         await ask(conversation, "one");
         await manager.flush();
-        expect(thrown).toHaveLength(1);
-        expect_busy(thrown[0]);
+        expect(outcome).toBeDefined();
         expect(await history_of(store, id)).toEqual(["one", "ok"]);
-        expect(manager.current_session_id).toBe(id);
-      });
+        if (outcome !== "nothing") {
+          expect_busy(outcome);
+          expect([manager.current_session_id, texts(conversation.messages)]).toEqual([id, ["one", "ok"]]);
+        }
+      },
+    );
+
+    test("rule 3.2: start_new() at message_complete begins a session behind the turn", async () => {
+      const store = await open_recording(backend);
+      const { manager, conversation } = open_session(store, { provider_class });
+      const first = manager.start_new();
+      let second = "";
+      conversation.once("message_complete", () => (second = manager.start_new()));
+      await ask(conversation, "one");
+      await ask(conversation, "two");
+      await manager.flush();
+      expect(await history_of(store, first)).toEqual(["one", "ok"]);
+      expect(await history_of(store, second)).toEqual(["two", "ok"]);
     });
-  },
-  ["memory"],
-);
+
+    test("rule 3.2: start_new() at the state_change that ends a turn loses no turn", async () => {
+      const store = await open_recording(backend);
+      const { manager, conversation } = open_session(store, { provider_class });
+      const id = manager.start_new();
+      const thrown: unknown[] = [];
+      conversation.on("state_change", ({ current }) => {
+        if (current === "idle") {
+          thrown.push(thrown_by(() => manager.start_new()));
+        }
+      });
+      await ask(conversation, "one");
+      await manager.flush();
+      expect(thrown).toHaveLength(1);
+      expect_busy(thrown[0]);
+      expect(await history_of(store, id)).toEqual(["one", "ok"]);
+      expect(manager.current_session_id).toBe(id);
+    });
+  });
+}, offers("append"));
 
 each_backend((backend) => {
   /** Operations that change the conversation. */

@@ -1,9 +1,9 @@
 import { Conversation, StreamingProvider, type ScriptedStep } from "@simulacra-ai/core";
 import { SessionManager } from "@simulacra-ai/session";
 import { describe, expect, test, vi } from "vitest";
-import { each_backend, type Backend } from "../backends.js";
+import { each_backend, offers, type Backend } from "../backends.js";
 import { ask, round } from "../core/helpers.js";
-import { history_of } from "../history/stores.js";
+import { history_of } from "../support/histories.js";
 import { EIO, hold_and_fail, open_recording_with_drafts, WRITES_OF_MESSAGES } from "../support/faulty-store.js";
 import { in_time, outcome_in_time } from "../support/in-time.js";
 import { texts, turns } from "../support/messages.js";
@@ -48,93 +48,90 @@ const CALLS: [string, (opened: Opened, id: string) => Promise<unknown>][] = [
   ["flush", ({ manager }) => manager.flush()],
 ];
 
-each_backend(
-  (backend) => {
-    test("rule 1.8: load(), flush() and disposal settle where the first write fails late, behind a prompt and its answer", async () => {
-      const { store, manager, conversation, id, held } = await open_with_late_failure(backend);
-      const shown = texts(conversation.messages);
-      const loaded = outcome_in_time(manager.load("other"), "load()");
-      held.release();
-      expect(await loaded).toBe("done");
-      expect(await outcome_in_time(manager.flush(), "flush()")).toBe("done");
-      expect(manager.current_session_id).toBe("other");
-      await ask(conversation, "goes on");
-      expect(await outcome_in_time(manager[Symbol.asyncDispose](), "disposal")).toBe("done");
-      expect(await history_of(store, id)).toEqual(shown);
-      expect(await history_of(store, "other")).toEqual(texts(conversation.messages));
-    });
+each_backend((backend) => {
+  test("rule 1.8: load(), flush() and disposal settle where the first write fails late, behind a prompt and its answer", async () => {
+    const { store, manager, conversation, id, held } = await open_with_late_failure(backend);
+    const shown = texts(conversation.messages);
+    const loaded = outcome_in_time(manager.load("other"), "load()");
+    held.release();
+    expect(await loaded).toBe("done");
+    expect(await outcome_in_time(manager.flush(), "flush()")).toBe("done");
+    expect(manager.current_session_id).toBe("other");
+    await ask(conversation, "goes on");
+    expect(await outcome_in_time(manager[Symbol.asyncDispose](), "disposal")).toBe("done");
+    expect(await history_of(store, id)).toEqual(shown);
+    expect(await history_of(store, "other")).toEqual(texts(conversation.messages));
+  });
 
-    describe.each(["behind", "before"])("where the first write fails %s the call", (when) => {
-      test.each(CALLS)("rule 1.8: %s settles, and so do flush() and disposal", async (what, call) => {
-        const opened = await open_with_late_failure(backend);
-        const { manager, held, id } = opened;
-        if (when === "before") {
-          held.release();
-        }
-        const outcome = outcome_in_time(call(opened, id), what);
-        await round();
+  describe.each(["behind", "before"])("where the first write fails %s the call", (when) => {
+    test.each(CALLS)("rule 1.8: %s settles, and so do flush() and disposal", async (what, call) => {
+      const opened = await open_with_late_failure(backend);
+      const { manager, held, id } = opened;
+      if (when === "before") {
         held.release();
-        await outcome;
-        await outcome_in_time(manager.flush(), "flush()");
-        await outcome_in_time(manager[Symbol.asyncDispose](), "disposal");
-        expect(manager.pending).toBe(0);
-      });
-    });
-
-    test("rule 1.8: load() and disposal settle where every write fails", async () => {
-      const { store, manager, conversation } = await open_without_cleanup(backend);
-      store.fail(WRITES_OF_MESSAGES, { times: Infinity }, EIO);
-      manager.start_new();
-      await ask(conversation, "one");
-      const loaded = outcome_in_time(manager.load("other"), "load()");
-      await loaded;
-      expect(await outcome_in_time(manager.flush(), "flush()")).toBe("storage");
-      expect(await outcome_in_time(manager[Symbol.asyncDispose](), "disposal")).toBe("storage");
-      expect(manager.last_error).toMatchObject({ code: "storage" });
-    });
-
-    test("rule 18: what a child's first write waits for does not stop its parent", async () => {
-      const { store, manager, conversation } = await open_without_cleanup(backend);
-      const id = manager.start_new();
-      await manager.flush();
-      const held = hold_and_fail(store, WRITES_OF_MESSAGES);
-      const child = conversation.spawn_child();
-      await held.reached;
-      await ask(child, "of the child");
-      const outcomes = [
-        outcome_in_time(manager.load("other"), "load()"),
-        outcome_in_time(manager.rename(id, "renamed"), "rename()"),
-        outcome_in_time(manager.delete(id, { forks: "cascade" }), "delete()"),
-      ];
+      }
+      const outcome = outcome_in_time(call(opened, id), what);
       await round();
       held.release();
-      expect(await Promise.all(outcomes)).toEqual(["done", "done", "done"]);
-      expect(await outcome_in_time(manager[Symbol.asyncDispose](), "disposal")).toBe("done");
+      await outcome;
+      await outcome_in_time(manager.flush(), "flush()");
+      await outcome_in_time(manager[Symbol.asyncDispose](), "disposal");
+      expect(manager.pending).toBe(0);
     });
+  });
 
-    test.each(["save", "load"] as const)(
-      "rule 1.8: a listener of %s that waits for operations of the same manager stops nothing",
-      async (event) => {
-        const { manager, conversation } = await open_without_cleanup(backend);
-        const ended: Promise<string>[] = [];
-        const wait_for_all = () => {
-          if (ended.length === 0) {
-            ended.push(
-              outcome_in_time(manager.flush(), "flush()"),
-              outcome_in_time(manager.list(), "list()"),
-              outcome_in_time(manager.rename("other", "renamed"), "rename()"),
-            );
-          }
-        };
-        manager.on(event, wait_for_all);
-        manager.start_new();
-        await ask(conversation, "one");
-        expect(await outcome_in_time(manager.load("other"), "load()")).toBe("done");
-        await vi.waitFor(() => expect(ended).toHaveLength(3));
-        expect(await Promise.all(ended)).toEqual(["done", "done", "done"]);
-        await in_time(manager[Symbol.asyncDispose](), "disposal");
-      },
-    );
-  },
-  ["memory", "file"],
-);
+  test("rule 1.8: load() and disposal settle where every write fails", async () => {
+    const { store, manager, conversation } = await open_without_cleanup(backend);
+    store.fail(WRITES_OF_MESSAGES, { times: Infinity }, EIO);
+    manager.start_new();
+    await ask(conversation, "one");
+    const loaded = outcome_in_time(manager.load("other"), "load()");
+    await loaded;
+    expect(await outcome_in_time(manager.flush(), "flush()")).toBe("storage");
+    expect(await outcome_in_time(manager[Symbol.asyncDispose](), "disposal")).toBe("storage");
+    expect(manager.last_error).toMatchObject({ code: "storage" });
+  });
+
+  test("rule 18: what a child's first write waits for does not stop its parent", async () => {
+    const { store, manager, conversation } = await open_without_cleanup(backend);
+    const id = manager.start_new();
+    await manager.flush();
+    const held = hold_and_fail(store, WRITES_OF_MESSAGES);
+    const child = conversation.spawn_child();
+    await held.reached;
+    await ask(child, "of the child");
+    const outcomes = [
+      outcome_in_time(manager.load("other"), "load()"),
+      outcome_in_time(manager.rename(id, "renamed"), "rename()"),
+      outcome_in_time(manager.delete(id, { forks: "cascade" }), "delete()"),
+    ];
+    await round();
+    held.release();
+    expect(await Promise.all(outcomes)).toEqual(["done", "done", "done"]);
+    expect(await outcome_in_time(manager[Symbol.asyncDispose](), "disposal")).toBe("done");
+  });
+
+  test.each(["save", "load"] as const)(
+    "rule 1.8: a listener of %s that waits for operations of the same manager stops nothing",
+    async (event) => {
+      const { manager, conversation } = await open_without_cleanup(backend);
+      const ended: Promise<string>[] = [];
+      const wait_for_all = () => {
+        if (ended.length === 0) {
+          ended.push(
+            outcome_in_time(manager.flush(), "flush()"),
+            outcome_in_time(manager.list(), "list()"),
+            outcome_in_time(manager.rename("other", "renamed"), "rename()"),
+          );
+        }
+      };
+      manager.on(event, wait_for_all);
+      manager.start_new();
+      await ask(conversation, "one");
+      expect(await outcome_in_time(manager.load("other"), "load()")).toBe("done");
+      await vi.waitFor(() => expect(ended).toHaveLength(3));
+      expect(await Promise.all(ended)).toEqual(["done", "done", "done"]);
+      await in_time(manager[Symbol.asyncDispose](), "disposal");
+    },
+  );
+}, offers("append"));

@@ -1,10 +1,8 @@
 import { expect, test } from "vitest";
-import { each_backend } from "../backends.js";
+import { each_backend, keeps_files, has_no_capability, offers } from "../backends.js";
 import { ask, PROVIDERS } from "../core/helpers.js";
 import { assistant, ids, texts, turns, user } from "../support/messages.js";
 import { open_plain, open_recording, open_session, record_of } from "../support/open-session.js";
-
-const WITH_APPEND = ["memory", "file"];
 
 each_backend((backend) => {
   test.each(PROVIDERS)("rule 2.1: append receives only the new messages, with %s", async (_name, provider_class) => {
@@ -150,7 +148,7 @@ each_backend((backend) => {
     await manager.flush();
     expect(store.writes()).toEqual([]);
   });
-}, WITH_APPEND);
+}, offers("append"));
 
 each_backend((backend) => {
   test("rule 2.3: edits in place are stored by an explicit save()", async () => {
@@ -178,7 +176,7 @@ each_backend((backend) => {
     await manager.save();
     const can_flush = store.flush !== undefined;
     expect(store.of("flush").map(({ id }) => id)).toEqual(can_flush ? [second] : []);
-    expect(can_flush).toBe(backend.name === "file");
+    expect(can_flush).toBe(keeps_files(backend));
   });
 
   test("rule 2: messages without ids are stored and resumed", async () => {
@@ -229,38 +227,35 @@ each_backend((backend) => {
   });
 });
 
-each_backend(
-  (backend) => {
-    test("rule 2.4: everything goes through save, and nothing is read for a turn", async () => {
-      const store = await open_recording(backend);
-      const { manager, conversation } = open_plain(store);
-      const id = manager.start_new();
-      await manager.flush();
-      conversation.turn("one");
-      await manager.flush();
-      conversation.turn("two");
-      await manager.flush();
-      expect(store.calls.map(({ method, messages }) => [method, messages?.length])).toEqual([
-        ["save", 0],
-        ["save", 2],
-        ["save", 4],
-      ]);
-      expect((await record_of(store, id)).messages).toEqual(conversation.messages);
-    });
+each_backend((backend) => {
+  test("rule 2.4: everything goes through save, and nothing is read for a turn", async () => {
+    const store = await open_recording(backend);
+    const { manager, conversation } = open_plain(store);
+    const id = manager.start_new();
+    await manager.flush();
+    conversation.turn("one");
+    await manager.flush();
+    conversation.turn("two");
+    await manager.flush();
+    expect(store.calls.map(({ method, messages }) => [method, messages?.length])).toEqual([
+      ["save", 0],
+      ["save", 2],
+      ["save", 4],
+    ]);
+    expect((await record_of(store, id)).messages).toEqual(conversation.messages);
+  });
 
-    test("rule 2: the dates and the count are left to the store", async () => {
-      const store = await open_recording(backend);
-      const { manager, conversation } = open_plain(store);
-      manager.start_new();
-      conversation.turn("one");
-      await manager.flush();
-      for (const { metadata } of store.of("save")) {
-        expect(Object.keys(metadata ?? {})).not.toEqual(
-          expect.arrayContaining([expect.stringMatching(/^(id|created_at|updated_at|message_count)$/)]),
-        );
-      }
-      expect(store.of("save").length).toBeGreaterThan(0);
-    });
-  },
-  ["four-method"],
-);
+  test("rule 2: the dates and the count are left to the store", async () => {
+    const store = await open_recording(backend);
+    const { manager, conversation } = open_plain(store);
+    manager.start_new();
+    conversation.turn("one");
+    await manager.flush();
+    for (const { metadata } of store.of("save")) {
+      expect(Object.keys(metadata ?? {})).not.toEqual(
+        expect.arrayContaining([expect.stringMatching(/^(id|created_at|updated_at|message_count)$/)]),
+      );
+    }
+    expect(store.of("save").length).toBeGreaterThan(0);
+  });
+}, has_no_capability);

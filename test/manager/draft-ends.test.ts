@@ -7,7 +7,8 @@ import {
   type SessionStore,
 } from "@simulacra-ai/session";
 import { describe, expect, test, vi } from "vitest";
-import { each_backend } from "../backends.js";
+import { each_backend, offers } from "../backends.js";
+import { open_backend } from "../support/open-session.js";
 import { PlainConversation } from "../support/plain-conversation.js";
 
 const FAILS = { fail_request: new Error("no network") };
@@ -71,58 +72,55 @@ async function with_draft(store: SessionStore): Promise<string> {
   return id;
 }
 
-each_backend(
-  (backend) => {
-    test("rule 17.8: without auto_save a stored draft is handed over, and gone when its prompt is answered and stored", async () => {
-      const { store } = await backend.open();
-      const id = await with_draft(store);
-      const { conversation, manager, stored } = opened(store, [{ text: "yes" }], { auto_save: false });
-      await manager.load(id);
-      expect(prompt_of(manager.draft)).toBe("two");
-      await Promise.all([next_reply(conversation), manager.resume_draft()]);
-      expect([manager.draft, await stored(id)]).toEqual([undefined, "two"]);
-      await manager.save();
-      await manager.flush();
-      expect([manager.draft, await stored(id)]).toEqual([undefined, undefined]);
-    });
+each_backend((backend) => {
+  test("rule 17.8: without auto_save a stored draft is handed over, and gone when its prompt is answered and stored", async () => {
+    const { store } = await open_backend(backend);
+    const id = await with_draft(store);
+    const { conversation, manager, stored } = opened(store, [{ text: "yes" }], { auto_save: false });
+    await manager.load(id);
+    expect(prompt_of(manager.draft)).toBe("two");
+    await Promise.all([next_reply(conversation), manager.resume_draft()]);
+    expect([manager.draft, await stored(id)]).toEqual([undefined, "two"]);
+    await manager.save();
+    await manager.flush();
+    expect([manager.draft, await stored(id)]).toEqual([undefined, undefined]);
+  });
 
-    test("rule 17.8: with drafts: false nothing is handed over", async () => {
-      const { store } = await backend.open();
-      const id = await with_draft(store);
-      const { manager, stored } = opened(store, [], { drafts: false });
-      const loads: object[] = [];
-      manager.on("load", (event) => loads.push(event));
-      await manager.load(id);
-      expect(manager.draft).toBeUndefined();
-      expect(loads).toMatchObject([{ id }]);
-      expect(loads[0]).not.toHaveProperty("draft");
-      await expect(manager.resume_draft()).rejects.toMatchObject({ code: "invalid_state" });
-      expect(await stored(id)).toBe("two");
-    });
+  test("rule 17.8: with drafts: false nothing is handed over", async () => {
+    const { store } = await open_backend(backend);
+    const id = await with_draft(store);
+    const { manager, stored } = opened(store, [], { drafts: false });
+    const loads: object[] = [];
+    manager.on("load", (event) => loads.push(event));
+    await manager.load(id);
+    expect(manager.draft).toBeUndefined();
+    expect(loads).toMatchObject([{ id }]);
+    expect(loads[0]).not.toHaveProperty("draft");
+    await expect(manager.resume_draft()).rejects.toMatchObject({ code: "invalid_state" });
+    expect(await stored(id)).toBe("two");
+  });
 
-    test("rule 17.4: a rewind leaves the draft, and a later turn takes it", async () => {
-      const { store } = await backend.open();
-      const { conversation, manager, ask, fail, stored } = opened(store, [
-        { text: "1" },
-        { text: "2" },
-        FAILS,
-        { text: "3" },
-      ]);
-      const id = manager.start_new();
-      await ask("one");
-      await ask("two");
-      await fail("three");
-      const loads: (string | undefined)[] = [];
-      manager.on("load", ({ draft }) => loads.push(prompt_of(draft)));
-      await manager.rewind(conversation.messages[1]?.id ?? "");
-      expect([prompt_of(manager.draft), await stored(id), loads]).toEqual(["three", "three", ["three"]]);
-      await Promise.all([next_reply(conversation), manager.resume_draft()]);
-      await manager.flush();
-      expect([manager.draft, await stored(id)]).toEqual([undefined, undefined]);
-    });
-  },
-  ["memory", "file"],
-);
+  test("rule 17.4: a rewind leaves the draft, and a later turn takes it", async () => {
+    const { store } = await open_backend(backend);
+    const { conversation, manager, ask, fail, stored } = opened(store, [
+      { text: "1" },
+      { text: "2" },
+      FAILS,
+      { text: "3" },
+    ]);
+    const id = manager.start_new();
+    await ask("one");
+    await ask("two");
+    await fail("three");
+    const loads: (string | undefined)[] = [];
+    manager.on("load", ({ draft }) => loads.push(prompt_of(draft)));
+    await manager.rewind(conversation.messages[1]?.id ?? "");
+    expect([prompt_of(manager.draft), await stored(id), loads]).toEqual(["three", "three", ["three"]]);
+    await Promise.all([next_reply(conversation), manager.resume_draft()]);
+    await manager.flush();
+    expect([manager.draft, await stored(id)]).toEqual([undefined, undefined]);
+  });
+}, offers("append"));
 
 test("rule 17.5: load() right behind a cancelled turn hands over the newest draft, and a later turn takes it", async () => {
   const store = new DraftStore();

@@ -5,8 +5,9 @@ import {
   type SessionDraft,
   type SessionManagerOptions,
 } from "@simulacra-ai/session";
-import { describe, expect, test, vi } from "vitest";
-import { each_backend, type Backend } from "../backends.js";
+import { describe, expect, onTestFinished, test, vi } from "vitest";
+import { each_backend, offers, type Backend } from "../backends.js";
+import { open_backend } from "../support/open-session.js";
 
 const INTERVAL_MS = 30;
 
@@ -25,126 +26,127 @@ function partial_of(draft: SessionDraft | undefined): string | undefined {
 }
 
 async function opened(backend: Backend, steps: ScriptedStep[], options: SessionManagerOptions = {}) {
-  const { store, reopen } = await backend.open();
+  const { store, reopen } = await open_backend(backend);
   const conversation = new Conversation(new StreamingProvider(steps));
   const manager = new SessionManager(store, conversation, { draft_interval_ms: INTERVAL_MS, ...options });
+  onTestFinished(async () => {
+    manager[Symbol.dispose]();
+    await manager.flush().catch((error: unknown) => expect(error).toBeInstanceOf(Error));
+  });
   const id = manager.start_new();
   const stored = async () => (await ((await reopen?.()) ?? store).load(id))?.draft;
   return { store, conversation, manager, id, stored };
 }
 
-each_backend(
-  (backend) => {
-    test("rule 17.1: the prompt is stored before there is an answer, the answer as far as it has come", async () => {
-      const text = "an answer that comes in pieces";
-      const { conversation, manager, stored } = await opened(backend, [{ text, chunks: 3, gate: never() }]);
-      await conversation.prompt("what was typed");
-      await vi.waitFor(async () => expect(prompt_of(await stored())).toBe("what was typed"));
-      await vi.waitFor(async () => expect(partial_of(await stored())).toBe(text));
-      expect(manager.draft).toEqual(await stored());
-      expect(conversation.messages).toEqual([]);
-    });
+each_backend((backend) => {
+  test("rule 17.1: the prompt is stored before there is an answer, the answer as far as it has come", async () => {
+    const text = "an answer that comes in pieces";
+    const { conversation, manager, stored } = await opened(backend, [{ text, chunks: 3, gate: never() }]);
+    await conversation.prompt("what was typed");
+    await vi.waitFor(async () => expect(prompt_of(await stored())).toBe("what was typed"));
+    await vi.waitFor(async () => expect(partial_of(await stored())).toBe(text));
+    expect(manager.draft).toEqual(await stored());
+    expect(conversation.messages).toEqual([]);
+  });
 
-    test("rule 17.3: a completed turn has no draft", async () => {
-      const { conversation, manager, stored } = await opened(backend, [
-        { text: "yes", chunks: 2, delay_ms: 2 * INTERVAL_MS },
-      ]);
-      await Promise.all([next_reply(conversation), conversation.prompt("one")]);
-      expect(manager.draft).toBeUndefined();
-      await manager.flush();
-      expect(await stored()).toBeUndefined();
-    });
+  test("rule 17.3: a completed turn has no draft", async () => {
+    const { conversation, manager, stored } = await opened(backend, [
+      { text: "yes", chunks: 2, delay_ms: 2 * INTERVAL_MS },
+    ]);
+    await Promise.all([next_reply(conversation), conversation.prompt("one")]);
+    expect(manager.draft).toBeUndefined();
+    await manager.flush();
+    expect(await stored()).toBeUndefined();
+  });
 
-    test.each([
-      ["a failed request", { fail_request: new Error("no network") }],
-      ["a failed stream", { text: "as far as this", fail_stream: new Error("cut") }],
-    ])("rule 17.4: %s leaves the draft until the next prompt", async (_, step) => {
-      const { conversation, manager, stored } = await opened(backend, [step, { text: "yes" }]);
-      await conversation.prompt("one").catch(() => undefined);
-      await vi.waitFor(() => expect(conversation.state).toBe("idle"));
-      await manager.flush();
-      expect([prompt_of(manager.draft), prompt_of(await stored())]).toEqual(["one", "one"]);
-      await Promise.all([next_reply(conversation), conversation.prompt("two")]);
-      await manager.flush();
-      expect([manager.draft, await stored()]).toEqual([undefined, undefined]);
-    });
+  test.each([
+    ["a failed request", { fail_request: new Error("no network") }],
+    ["a failed stream", { text: "as far as this", fail_stream: new Error("cut") }],
+  ])("rule 17.4: %s leaves the draft until the next prompt", async (_, step) => {
+    const { conversation, manager, stored } = await opened(backend, [step, { text: "yes" }]);
+    await conversation.prompt("one").catch(() => undefined);
+    await vi.waitFor(() => expect(conversation.state).toBe("idle"));
+    await manager.flush();
+    expect([prompt_of(manager.draft), prompt_of(await stored())]).toEqual(["one", "one"]);
+    await Promise.all([next_reply(conversation), conversation.prompt("two")]);
+    await manager.flush();
+    expect([manager.draft, await stored()]).toEqual([undefined, undefined]);
+  });
 
-    test("rule 17.4: a cancelled turn leaves what had come of the answer", async () => {
-      const { conversation, manager, stored } = await opened(
-        backend,
-        [{ text: "half of it", chunks: 2, gate: never() }],
-        { draft_interval_ms: 60_000 },
-      );
-      await conversation.prompt("one");
-      await vi.waitFor(() => expect(partial_of(manager.draft)).toBe("half of it"));
-      conversation.cancel_response();
-      await vi.waitFor(() => expect(conversation.state).toBe("idle"));
-      await vi.waitFor(async () => expect(partial_of(await stored())).toBe("half of it"));
-      expect(prompt_of(await stored())).toBe("one");
-    });
-
-    test("rules 17.5 and 17.6: load hands the draft over, and resume_draft sends its prompt again", async () => {
-      const { store, conversation, manager, id } = await opened(backend, [{ text: "lost", gate: never() }]);
-      await conversation.prompt("one");
-      await manager.flush();
-      manager[Symbol.dispose]();
-
-      const next = new Conversation(new StreamingProvider([{ text: "answered" }]));
-      const resumed = new SessionManager(store, next);
-      const drafts: unknown[] = [];
-      resumed.on("load", ({ draft }) => drafts.push(prompt_of(draft)));
-      await resumed.load(id);
-      expect([drafts, prompt_of(resumed.draft)]).toEqual([["one"], "one"]);
-      const [, sent] = await Promise.all([next_reply(next), resumed.resume_draft()]);
-      expect(sent?.message.content).toMatchObject([{ type: "text", text: "one" }]);
-      await resumed.flush();
-      expect(resumed.draft).toBeUndefined();
-      expect(await store.load(id)).not.toHaveProperty("draft");
-      expect(next.messages).toHaveLength(2);
-      await expect(resumed.resume_draft()).rejects.toMatchObject({ code: "invalid_state" });
-    });
-
-    test("rule 17.7: discard_draft drops it", async () => {
-      const { conversation, manager, stored } = await opened(backend, [{ fail_request: new Error("no") }]);
-      await conversation.prompt("one").catch(() => undefined);
-      await manager.flush();
-      expect(prompt_of(await stored())).toBe("one");
-      await manager.discard_draft();
-      expect([manager.draft, await stored()]).toEqual([undefined, undefined]);
-    });
-
-    test("rule 18: children have drafts, checkpoints have none", async () => {
-      const { store, conversation, manager, id } = await opened(backend, [
-        { text: "one" },
-        { gate: never() },
-        { gate: never() },
-      ]);
-      await Promise.all([next_reply(conversation), conversation.prompt("begin")]);
-      const child = conversation.spawn_child();
-      await child.prompt("of the child");
-      void conversation.checkpoint().catch(() => undefined);
-      await new Promise((resolve) => setTimeout(resolve, 2 * INTERVAL_MS));
-      await manager.flush();
-      const entries = await manager.list({ parent_id: id });
-      const drafts = await Promise.all(
-        entries.map(async (entry) => [entry.kind, prompt_of((await store.load(entry.id))?.draft)]),
-      );
-      expect(Object.fromEntries(drafts)).toEqual({ child: "of the child", checkpoint: undefined });
-    });
-
-    test.each<SessionManagerOptions>([{ drafts: false }, { auto_save: false }])(
-      "rule 17.8: %o keeps none",
-      async (options) => {
-        const { conversation, manager, stored } = await opened(backend, [{ fail_request: new Error("no") }], options);
-        await manager.save();
-        await conversation.prompt("one").catch(() => undefined);
-        await manager.flush();
-        expect([manager.draft, await stored()]).toEqual([undefined, undefined]);
-      },
+  test("rule 17.4: a cancelled turn leaves what had come of the answer", async () => {
+    const { conversation, manager, stored } = await opened(
+      backend,
+      [{ text: "half of it", chunks: 2, gate: never() }],
+      { draft_interval_ms: 60_000 },
     );
-  },
-  ["memory", "file"],
-);
+    await conversation.prompt("one");
+    await vi.waitFor(() => expect(partial_of(manager.draft)).toBe("half of it"));
+    conversation.cancel_response();
+    await vi.waitFor(() => expect(conversation.state).toBe("idle"));
+    await vi.waitFor(async () => expect(partial_of(await stored())).toBe("half of it"));
+    expect(prompt_of(await stored())).toBe("one");
+  });
+
+  test("rules 17.5 and 17.6: load hands the draft over, and resume_draft sends its prompt again", async () => {
+    const { store, conversation, manager, id } = await opened(backend, [{ text: "lost", gate: never() }]);
+    await conversation.prompt("one");
+    await manager.flush();
+    manager[Symbol.dispose]();
+
+    const next = new Conversation(new StreamingProvider([{ text: "answered" }]));
+    const resumed = new SessionManager(store, next);
+    const drafts: unknown[] = [];
+    resumed.on("load", ({ draft }) => drafts.push(prompt_of(draft)));
+    await resumed.load(id);
+    expect([drafts, prompt_of(resumed.draft)]).toEqual([["one"], "one"]);
+    const [, sent] = await Promise.all([next_reply(next), resumed.resume_draft()]);
+    expect(sent?.message.content).toMatchObject([{ type: "text", text: "one" }]);
+    await resumed.flush();
+    expect(resumed.draft).toBeUndefined();
+    expect(await store.load(id)).not.toHaveProperty("draft");
+    expect(next.messages).toHaveLength(2);
+    await expect(resumed.resume_draft()).rejects.toMatchObject({ code: "invalid_state" });
+  });
+
+  test("rule 17.7: discard_draft drops it", async () => {
+    const { conversation, manager, stored } = await opened(backend, [{ fail_request: new Error("no") }]);
+    await conversation.prompt("one").catch(() => undefined);
+    await manager.flush();
+    expect(prompt_of(await stored())).toBe("one");
+    await manager.discard_draft();
+    expect([manager.draft, await stored()]).toEqual([undefined, undefined]);
+  });
+
+  test("rule 18: children have drafts, checkpoints have none", async () => {
+    const { store, conversation, manager, id } = await opened(backend, [
+      { text: "one" },
+      { gate: never() },
+      { gate: never() },
+    ]);
+    await Promise.all([next_reply(conversation), conversation.prompt("begin")]);
+    const child = conversation.spawn_child();
+    await child.prompt("of the child");
+    void conversation.checkpoint().catch(() => undefined);
+    await new Promise((resolve) => setTimeout(resolve, 2 * INTERVAL_MS));
+    await manager.flush();
+    const entries = await manager.list({ parent_id: id });
+    const drafts = await Promise.all(
+      entries.map(async (entry) => [entry.kind, prompt_of((await store.load(entry.id))?.draft)]),
+    );
+    expect(Object.fromEntries(drafts)).toEqual({ child: "of the child", checkpoint: undefined });
+  });
+
+  test.each<SessionManagerOptions>([{ drafts: false }, { auto_save: false }])(
+    "rule 17.8: %o keeps none",
+    async (options) => {
+      const { conversation, manager, stored } = await opened(backend, [{ fail_request: new Error("no") }], options);
+      await manager.save();
+      await conversation.prompt("one").catch(() => undefined);
+      await manager.flush();
+      expect([manager.draft, await stored()]).toEqual([undefined, undefined]);
+    },
+  );
+}, offers("append"));
 
 describe("with a store of its own", () => {
   class CountingStore extends InMemorySessionStore {

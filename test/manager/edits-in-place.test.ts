@@ -3,7 +3,7 @@ import type { Message } from "@simulacra-ai/core";
 import { describe, expect, test } from "vitest";
 import { each_backend } from "../backends.js";
 import { ask } from "../core/helpers.js";
-import { history_of, said } from "../history/stores.js";
+import { history_of, said } from "../support/histories.js";
 import { histories_of } from "../support/faulty-store.js";
 import { texts } from "../support/messages.js";
 import { metadata_of, observe, open_plain, open_recording, record_of } from "../support/open-session.js";

@@ -97,7 +97,7 @@ each_backend((backend) => {
     expect(await Promise.all(stored)).toEqual([0, 2]);
   });
 
-  test("rule 1: on() and off() chain, and what is off hears nothing more", async () => {
+  test("rule 5: on() and off() chain, and what is off hears nothing more", async () => {
     const store = await open_recording(backend);
     const { manager, conversation } = open_plain(store);
     let heard = 0;

@@ -2,7 +2,7 @@ import { readdir } from "node:fs/promises";
 import { deferred } from "@simulacra-ai/core";
 import { InMemorySessionStore } from "@simulacra-ai/session";
 import { expect, test } from "vitest";
-import { each_backend } from "../backends.js";
+import { each_backend, keeps_files } from "../backends.js";
 import { ask, PROVIDERS, round } from "../core/helpers.js";
 import { turns } from "../support/messages.js";
 import {
@@ -112,35 +112,32 @@ each_backend((backend) => {
   });
 });
 
-each_backend(
-  (backend) => {
-    test("rule 15.2: after flush() every session that was written is at rest, and after await using", async () => {
-      const { store, directory = "" } = await open_backend(backend);
-      const { manager, conversation } = open_plain(store);
-      await store.save("renamed", turns(1));
-      const revision = (await record_of(store, "renamed")).revision ?? "";
-      await store.append!("renamed", turns(1, "x"), { revision });
-      const first = manager.start_new();
-      await manager.flush();
-      conversation.turn("one");
-      conversation.spawn().turn("child");
-      const second = manager.start_new();
-      await manager.rename("renamed", "new name");
-      conversation.turn("two");
-      await manager.list();
-      expect((await readdir(directory)).filter((name) => name.endsWith(".journal")).length).toBeGreaterThan(2);
-      await manager.flush();
-      const at_rest = await readdir(directory);
-      expect(at_rest.filter((name) => !/^[^.]+(\.json|-forks)$/.test(name))).toEqual([]);
-      expect(at_rest).toEqual(expect.arrayContaining([`${first}.json`, `${second}.json`, "renamed.json"]));
-      conversation.turn("three");
-      await manager[Symbol.asyncDispose]();
-      expect((await readdir(directory)).sort()).toEqual(at_rest.sort());
-      expect((await record_of(store, second)).messages).toEqual(conversation.messages);
-    });
-  },
-  ["file"],
-);
+each_backend((backend) => {
+  test("rule 15.2: after flush() every session that was written is at rest, and after await using", async () => {
+    const { store, directory = "" } = await open_backend(backend);
+    const { manager, conversation } = open_plain(store);
+    await store.save("renamed", turns(1));
+    const revision = (await record_of(store, "renamed")).revision ?? "";
+    await store.append!("renamed", turns(1, "x"), { revision });
+    const first = manager.start_new();
+    await manager.flush();
+    conversation.turn("one");
+    conversation.spawn().turn("child");
+    const second = manager.start_new();
+    await manager.rename("renamed", "new name");
+    conversation.turn("two");
+    await manager.list();
+    expect((await readdir(directory)).filter((name) => name.endsWith(".journal")).length).toBeGreaterThan(2);
+    await manager.flush();
+    const at_rest = await readdir(directory);
+    expect(at_rest.filter((name) => !/^[^.]+(\.json|-forks)$/.test(name))).toEqual([]);
+    expect(at_rest).toEqual(expect.arrayContaining([`${first}.json`, `${second}.json`, "renamed.json"]));
+    conversation.turn("three");
+    await manager[Symbol.asyncDispose]();
+    expect((await readdir(directory)).sort()).toEqual(at_rest.sort());
+    expect((await record_of(store, second)).messages).toEqual(conversation.messages);
+  });
+}, keeps_files);
 
 /** A memory store that can be flushed. */
 class FlushableStore extends InMemorySessionStore {

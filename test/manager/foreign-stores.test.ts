@@ -2,8 +2,8 @@ import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { SessionMetadata, SessionStore, StoredSession } from "@simulacra-ai/session";
 import { describe, expect, test } from "vitest";
-import { each_backend } from "../backends.js";
-import { history_of, said } from "../history/stores.js";
+import { each_backend, keeps_files } from "../backends.js";
+import { history_of, said } from "../support/histories.js";
 import { FourMethodStore } from "../support/four-method-store.js";
 import { outcome_in_time } from "../support/in-time.js";
 import { ids, texts, turns } from "../support/messages.js";
@@ -166,35 +166,32 @@ async function write_session(store: SessionStore, directory: string, parent_id: 
   await writeFile(join(directory, "s.json"), JSON.stringify({ metadata, messages: turns(1) }));
 }
 
-each_backend(
-  (backend) => {
-    test.each(BAD_PARENTS)(
-      "rule 8.6: where the parent of a session is %s, its own messages are read",
-      async (...args) => {
-        const [, parent_id] = args;
-        const { store, directory = "" } = await open_backend(backend);
-        await write_session(store, directory, parent_id);
-        const newest = open_plain(store);
-        await newest.manager.load();
-        expect([newest.manager.current_session_id, newest.conversation.messages]).toEqual(["s", turns(1)]);
-        const { manager, conversation } = open_plain(store);
-        await manager.load("s");
-        expect(conversation.messages).toEqual(turns(1));
-        conversation.turn("two");
-        await manager.flush();
-        expect(texts((await store.load("s"))?.messages)).toEqual([...texts(turns(1))!, ...said("two")]);
-        expect(await history_of_readable(store)).toEqual([...texts(turns(1))!, ...said("two")]);
-        const fork = await manager.fork("s");
-        await manager.flush();
-        expect(texts(conversation.messages)).toEqual([...texts(turns(1))!, ...said("two")]);
-        expect(fork).not.toBe("s");
-        expect(await manager.delete("s")).toBe(true);
-        expect(texts((await store.load(fork))?.messages)).toEqual([...texts(turns(1))!, ...said("two")]);
-      },
-    );
-  },
-  ["file"],
-);
+each_backend((backend) => {
+  test.each(BAD_PARENTS)(
+    "rule 8.6: where the parent of a session is %s, its own messages are read",
+    async (...args) => {
+      const [, parent_id] = args;
+      const { store, directory = "" } = await open_backend(backend);
+      await write_session(store, directory, parent_id);
+      const newest = open_plain(store);
+      await newest.manager.load();
+      expect([newest.manager.current_session_id, newest.conversation.messages]).toEqual(["s", turns(1)]);
+      const { manager, conversation } = open_plain(store);
+      await manager.load("s");
+      expect(conversation.messages).toEqual(turns(1));
+      conversation.turn("two");
+      await manager.flush();
+      expect(texts((await store.load("s"))?.messages)).toEqual([...texts(turns(1))!, ...said("two")]);
+      expect(await history_of_readable(store)).toEqual([...texts(turns(1))!, ...said("two")]);
+      const fork = await manager.fork("s");
+      await manager.flush();
+      expect(texts(conversation.messages)).toEqual([...texts(turns(1))!, ...said("two")]);
+      expect(fork).not.toBe("s");
+      expect(await manager.delete("s")).toBe(true);
+      expect(texts((await store.load(fork))?.messages)).toEqual([...texts(turns(1))!, ...said("two")]);
+    },
+  );
+}, keeps_files);
 
 /** The texts that a manager shows of `s`. The manager may report that the parent is missing. */
 async function history_of_readable(store: SessionStore): Promise<string[] | undefined> {

@@ -38,6 +38,18 @@ each_backend((backend) => {
     expect((await record_of(store, "parent")).messages).toEqual(turns(2));
   });
 
+  test.each([0, 2])("rule 8.9: save() writes what the parent has lost into the fork (left: %i)", async (left) => {
+    const { store, manager, fork, resume } = await open_fork(backend);
+    await store.delete("parent");
+    await (left > 0 && store.save("parent", turns(2).slice(0, left), { kind: "root" }));
+    await manager.save();
+    const all = [...texts(turns(2))!, "own", "re: own"];
+    expect(await resume(fork)).toEqual(all);
+    await store.save("parent", turns(2), {}); // not taken twice when the parent is whole again
+    expect(await resume(fork)).toEqual(all);
+    expect((await record_of(store, fork)).metadata).toMatchObject({ parent_id: "parent", detached: true });
+  });
+
   test("rule 2: a cut behind an edit that waits to be saved keeps what was inherited", async () => {
     const { manager, conversation, fork, resume } = await open_fork(backend);
     Object.assign(conversation.messages[0]!.content[0]!, { text: "edited" });

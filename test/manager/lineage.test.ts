@@ -2,7 +2,7 @@ import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { SessionMetadata } from "@simulacra-ai/session";
 import { expect, test } from "vitest";
-import { each_backend } from "../backends.js";
+import { each_backend, keeps_files } from "../backends.js";
 import { assistant, ids, texts, turns, user } from "../support/messages.js";
 import { open_backend, open_plain, open_recording, open_session, record_of } from "../support/open-session.js";
 
@@ -143,22 +143,19 @@ each_backend((backend) => {
   });
 });
 
-each_backend(
-  (backend) => {
-    test("rule 8.4: a damaged parent is corrupt, and nothing changes", async () => {
-      const { store, directory = "" } = await open_backend(backend);
-      await store.save("parent", turns(1));
-      await store.save("fork", turns(1, "f"), { kind: "fork", parent_id: "parent" });
-      await writeFile(join(directory, "parent.json"), '{"metadata": {}, "messages": [');
-      const { manager, conversation } = open_plain(store);
-      const id = manager.start_new();
-      conversation.turn("one");
-      await expect(manager.load("fork")).rejects.toMatchObject({ code: "corrupt", session_id: "parent" });
-      await expect(manager.fork("fork")).rejects.toMatchObject({ code: "corrupt" });
-      await expect(manager.fork("parent")).rejects.toMatchObject({ code: "corrupt" });
-      expect([manager.current_session_id, conversation.messages.length]).toEqual([id, 2]);
-      expect((await store.list()).map((entry) => entry.id).sort()).toEqual(["fork", "parent", id].sort());
-    });
-  },
-  ["file"],
-);
+each_backend((backend) => {
+  test("rule 8.4: a damaged parent is corrupt, and nothing changes", async () => {
+    const { store, directory = "" } = await open_backend(backend);
+    await store.save("parent", turns(1));
+    await store.save("fork", turns(1, "f"), { kind: "fork", parent_id: "parent" });
+    await writeFile(join(directory, "parent.json"), '{"metadata": {}, "messages": [');
+    const { manager, conversation } = open_plain(store);
+    const id = manager.start_new();
+    conversation.turn("one");
+    await expect(manager.load("fork")).rejects.toMatchObject({ code: "corrupt", session_id: "parent" });
+    await expect(manager.fork("fork")).rejects.toMatchObject({ code: "corrupt" });
+    await expect(manager.fork("parent")).rejects.toMatchObject({ code: "corrupt" });
+    expect([manager.current_session_id, conversation.messages.length]).toEqual([id, 2]);
+    expect((await store.list()).map((entry) => entry.id).sort()).toEqual(["fork", "parent", id].sort());
+  });
+}, keeps_files);

@@ -3,7 +3,7 @@ import { InMemorySessionStore, SessionManager, type SessionManagerOptions } from
 import { describe, expect, onTestFinished, test } from "vitest";
 import { each_backend } from "../backends.js";
 import { ask, PROVIDERS, round } from "../core/helpers.js";
-import { history_of, only_other, others_than, said } from "../history/stores.js";
+import { history_of, only_other, others_than, said } from "../support/histories.js";
 import { histories_of } from "../support/faulty-store.js";
 import { texts, turns } from "../support/messages.js";
 import { contents_of, open_plain, open_recording, open_session, type Observed } from "../support/open-session.js";
@@ -254,6 +254,46 @@ each_backend((backend) => {
     await manager.flush();
     expect(await history_of(store, fork)).toEqual(said("one", "two"));
     expect(await others_than(store, "other", fork)).toEqual([]);
+  });
+
+  describe("rule 19.6: where a load stored those turns and failed", () => {
+    async function open_after_failed_load() {
+      const opened = await open_with_turns();
+      await expect(opened.manager.load("missing")).rejects.toMatchObject({ code: "not_found" });
+      const [id] = await others_than(opened.store, "other");
+      return { ...opened, id: id! };
+    }
+
+    test("later turns are saved to the same session", async () => {
+      const { store, manager, conversation, id } = await open_after_failed_load();
+      conversation.turn("three");
+      await manager.flush();
+      expect(await history_of(store, id)).toEqual(said("one", "two", "three"));
+      expect(manager.current_session_id).toBeUndefined();
+      manager.start_new();
+      await manager.flush();
+      expect([...(await histories_of(store)).values()].filter((history) => history.includes("one"))).toHaveLength(1);
+    });
+
+    test("a turn behind a waiting deletion of that session makes the deletion fail", async () => {
+      const { store, manager, conversation, id } = await open_after_failed_load();
+      const deleted = manager.delete(id);
+      conversation.turn("three");
+      await expect(deleted).rejects.toMatchObject({ code: "invalid_state" });
+      await manager.flush();
+      expect(await history_of(store, id)).toEqual(said("one", "two", "three"));
+    });
+
+    test("a turn behind the deletion of that session is stored by the next call", async () => {
+      const { store, manager, conversation, id } = await open_after_failed_load();
+      expect(await manager.delete(id)).toBe(true);
+      conversation.turn("three");
+      manager.start_new();
+      await manager.flush();
+      const histories = [...(await histories_of(store)).values()];
+      expect(histories).toContainEqual(said("three"));
+      expect(histories.flat()).not.toContain("one");
+    });
   });
 
   test("rule 15: closing a manager whose turns are in no session settles", async () => {

@@ -1,8 +1,8 @@
 import type { SessionManager } from "@simulacra-ai/session";
 import { describe, expect, test } from "vitest";
-import { each_backend } from "../backends.js";
+import { each_backend, offers } from "../backends.js";
 import { ask } from "../core/helpers.js";
-import { history_of, others_than, said } from "../history/stores.js";
+import { history_of, others_than, said } from "../support/histories.js";
 import {
   conflicts_of,
   EIO,
@@ -106,74 +106,71 @@ each_backend((backend) => {
   });
 });
 
-each_backend(
-  (backend) => {
-    describe("where the first write of a session fails when the answer is there", () => {
-      test("rule 1.2: later turns store none of it twice", async () => {
-        const store = await open_recording_with_drafts(backend);
-        const { manager, conversation } = open_session(store);
-        const held = hold_and_fail(store, WRITES_OF_MESSAGES);
-        const id = manager.start_new();
-        await held.reached;
-        await ask(conversation, "one");
-        held.release();
-        await in_time(manager.flush(), "flush()");
-        await ask(conversation, "two");
-        await ask(conversation, "three");
-        await in_time(manager.flush(), "flush()");
-        expect(await history_of(store, id)).toEqual(texts(conversation.messages));
-        expect((await metadata_of(store, id)).usage).toMatchObject({ requests: 3 });
-        expect(await others_than(store, id)).toEqual([]);
-      });
-
-      test("rule 1.2: without a flush in between, later turns store none of it twice", async () => {
-        const store = await open_recording_with_drafts(backend);
-        const { manager, conversation } = open_session(store);
-        const held = hold_and_fail(store, WRITES_OF_MESSAGES);
-        const id = manager.start_new();
-        await held.reached;
-        await ask(conversation, "one");
-        held.release();
-        for (const text of ["two", "three"]) {
-          await ask(conversation, text);
-        }
-        await in_time(manager.flush(), "flush()");
-        expect(await history_of(store, id)).toEqual(texts(conversation.messages));
-        expect(await others_than(store, id)).toEqual([]);
-      });
+each_backend((backend) => {
+  describe("where the first write of a session fails when the answer is there", () => {
+    test("rule 1.2: later turns store none of it twice", async () => {
+      const store = await open_recording_with_drafts(backend);
+      const { manager, conversation } = open_session(store);
+      const held = hold_and_fail(store, WRITES_OF_MESSAGES);
+      const id = manager.start_new();
+      await held.reached;
+      await ask(conversation, "one");
+      held.release();
+      await in_time(manager.flush(), "flush()");
+      await ask(conversation, "two");
+      await ask(conversation, "three");
+      await in_time(manager.flush(), "flush()");
+      expect(await history_of(store, id)).toEqual(texts(conversation.messages));
+      expect((await metadata_of(store, id)).usage).toMatchObject({ requests: 3 });
+      expect(await others_than(store, id)).toEqual([]);
     });
 
-    test.each(["flush", "close"] as const)(
-      "rules 1.3 and 27: where the first two writes fail and the third works, %s stores everything or says that it did not",
-      async (ending) => {
-        const store = await open_recording_with_drafts(backend);
-        const { manager, conversation, errors } = open_session(store);
-        const held = hold_and_fail(store, WRITES_OF_MESSAGES);
-        store.fail(WRITES_OF_MESSAGES, { nth: 2 }, EIO);
-        const id = manager.start_new();
-        await held.reached;
-        await ask(conversation, "one");
-        held.release();
-        let failure: unknown;
-        try {
-          await in_time(ending === "flush" ? manager.flush() : manager[Symbol.asyncDispose](), ending);
-        } catch (error) {
-          failure = error;
-        }
-        const history = (await store.load(id)) === undefined ? [] : await history_of(store, id);
-        if (failure === undefined) {
-          expect(history).toEqual(texts(conversation.messages));
-          expect(manager.last_error).toBeUndefined();
-        } else {
-          expect(failure).toMatchObject({ code: "storage" });
-          expect(manager.last_error).toMatchObject({ code: "storage" });
-        }
-        expect(errors.length).toBeGreaterThan(0);
-      },
-    );
-  },
-  ["memory", "file"],
-);
+    test("rule 1.2: without a flush in between, later turns store none of it twice", async () => {
+      const store = await open_recording_with_drafts(backend);
+      const { manager, conversation } = open_session(store);
+      const held = hold_and_fail(store, WRITES_OF_MESSAGES);
+      const id = manager.start_new();
+      await held.reached;
+      await ask(conversation, "one");
+      held.release();
+      for (const text of ["two", "three"]) {
+        await ask(conversation, text);
+      }
+      await in_time(manager.flush(), "flush()");
+      expect(await history_of(store, id)).toEqual(texts(conversation.messages));
+      expect(await others_than(store, id)).toEqual([]);
+    });
+  });
+
+  test.each(["flush", "close"] as const)(
+    "rules 1.3 and 27: where the first two writes fail and the third works, %s stores everything or says that it did not",
+    async (ending) => {
+      const store = await open_recording_with_drafts(backend);
+      const { manager, conversation, errors } = open_session(store);
+      const held = hold_and_fail(store, WRITES_OF_MESSAGES);
+      store.fail(WRITES_OF_MESSAGES, { nth: 2 }, EIO);
+      const id = manager.start_new();
+      await held.reached;
+      await ask(conversation, "one");
+      held.release();
+      let failure: unknown;
+      try {
+        await in_time(ending === "flush" ? manager.flush() : manager[Symbol.asyncDispose](), ending);
+      } catch (error) {
+        failure = error;
+      }
+      const history = (await store.load(id)) === undefined ? [] : await history_of(store, id);
+      if (failure === undefined) {
+        expect(history).toEqual(texts(conversation.messages));
+        expect(manager.last_error).toBeUndefined();
+      } else {
+        expect(failure).toMatchObject({ code: "storage" });
+        expect(manager.last_error).toMatchObject({ code: "storage" });
+      }
+      expect(errors.length).toBeGreaterThan(0);
+    },
+  );
+}, offers("append"));
 
 /** Outcomes of a write of messages. */
 const OUTCOMES = ["works", "fails", "loses its answer"] as const;

@@ -1,7 +1,7 @@
 import type { Message } from "@simulacra-ai/core";
 import { expect, test } from "vitest";
 import { each_backend } from "../backends.js";
-import { history_of, only_other, others_than, said } from "../history/stores.js";
+import { history_of, only_other, others_than, said } from "../support/histories.js";
 import { assistant, texts, user } from "../support/messages.js";
 import { metadata_of, open_backend, open_plain } from "../support/open-session.js";
 

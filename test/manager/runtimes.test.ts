@@ -5,18 +5,18 @@ import { promisify } from "node:util";
 import { SessionManager, type SessionStore } from "@simulacra-ai/session";
 import { describe, expect, onTestFinished, test, vi } from "vitest";
 import { each_backend } from "../backends.js";
-import { history_of, said } from "../history/stores.js";
+import { history_of, said } from "../support/histories.js";
 import { in_time, outcome_in_time } from "../support/in-time.js";
 import { turns } from "../support/messages.js";
 import { open_backend } from "../support/open-session.js";
 import { PlainConversation } from "../support/plain-conversation.js";
+import { TSX } from "../support/tsx.js";
 
-const TSX = fileURLToPath(import.meta.resolve("tsx"));
 const PROGRAM = fileURLToPath(new URL("without-disposal-symbols.ts", import.meta.url));
 const run = promisify(execFile);
 
 test("rule 15.7: in a runtime without disposal symbols both methods are there under the registered ones", async () => {
-  const { stdout } = await run(process.execPath, ["--import", TSX, PROGRAM]);
+  const { stdout } = await run(process.execPath, [...TSX, PROGRAM]);
   const disposed = { messages: 2, listeners: 0 };
   expect(JSON.parse(stdout)).toEqual({
     natives: [],
@@ -33,8 +33,11 @@ test("rule 15.7: in a runtime with disposal symbols the methods are there under 
   expect("undefined" in SessionManager.prototype).toBe(false);
 });
 
+const { setImmediate: set_immediate } = globalThis;
+const next_round = () => new Promise((resolve) => set_immediate(resolve));
+
 /** Replaces timers by fake ones that never fire. */
-function stop_timers(...names: ("setImmediate" | "setTimeout" | "setInterval")[]): void {
+function stop_timers(...names: ("setImmediate" | "setTimeout" | "setInterval" | "queueMicrotask")[]): void {
   vi.useFakeTimers({ toFake: names });
   onTestFinished(() => void vi.useRealTimers());
 }
@@ -50,7 +53,7 @@ async function fill(store: SessionStore): Promise<void> {
 each_backend((backend) => {
   describe.each([
     ["setImmediate", ["setImmediate"]],
-    ["all timers", ["setImmediate", "setTimeout", "setInterval"]],
+    ["all timers", ["setImmediate", "setTimeout", "setInterval", "queueMicrotask"]],
   ] as const)("with a replaced %s", (_what, names) => {
     test("rule 15.7: every operation of a manager settles", async () => {
       const { store } = await open_backend(backend);
@@ -86,6 +89,21 @@ each_backend((backend) => {
       await in_time(manager[Symbol.asyncDispose](), "disposal");
       vi.useRealTimers();
       expect(await history_of(store, id)).toEqual(said("one"));
+    });
+
+    test("rule 15.7: behind a turn that ends without an answer every operation settles", async () => {
+      const { store } = await open_backend(backend);
+      await store.save("other", []);
+      const conversation = new PlainConversation();
+      const manager = new SessionManager(store, conversation);
+      stop_timers(...names);
+      manager.start_new();
+      for (const state of ["awaiting_response", "idle"] as const) {
+        conversation.state = state;
+        conversation.emit("state_change");
+      }
+      await next_round(); // an answer would follow at once
+      expect(await outcome_in_time(manager.load("other"), "load")).toBe("done");
     });
   });
 });

@@ -2,7 +2,7 @@ import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { Message } from "@simulacra-ai/core";
 import { expect, test } from "vitest";
-import { each_file_store, each_store, history_of, open_with_turns, said } from "../history/stores.js";
+import { each_file_store, each_store, history_of, open_with_turns, said } from "../support/histories.js";
 import { texts, turns } from "../support/messages.js";
 import { metadata_of, open_backend, open_plain, open_recording, record_of } from "../support/open-session.js";
 import type { Backend } from "../backends.js";

@@ -3,7 +3,7 @@ import type { SessionManager } from "@simulacra-ai/session";
 import { describe, expect, test } from "vitest";
 import { each_backend, type Backend } from "../backends.js";
 import { ask, PROVIDERS, round } from "../core/helpers.js";
-import { others_than } from "../history/stores.js";
+import { others_than } from "../support/histories.js";
 import { conflicts_of } from "../support/faulty-store.js";
 import { outcome_in_time } from "../support/in-time.js";
 import { echo } from "../support/echo.js";
@@ -237,29 +237,36 @@ each_backend((backend) => {
     expect((await others_than(store, id)).sort()).toEqual(["a", "b"]);
   });
 
-  test("rule 3: a cascade over the current session is refused where the turn in which it was called completes", async () => {
-    const gate = deferred();
-    const store = await open_recording(backend);
-    await store.save("a", turns(2, "a"), { kind: "root" });
-    const { manager, conversation } = open_session(store, { script: [{ text: "slow", gate: gate.promise }] });
-    await manager.load("a");
-    const id = await manager.fork("a");
-    const reply = ask(conversation, "one");
-    await new Promise<void>((resolve) => conversation.once("message_start", () => resolve()));
-    const held = store.hold("list");
-    const outcome = outcome_in_time(manager.delete("a", { forks: "cascade" }));
-    await held.reached;
-    gate.resolve();
-    await reply;
-    await round();
-    held.release();
-    expect(await outcome).toBe("invalid_state");
-    await manager.flush();
-    expect(manager.current_session_id).toBe(id);
-    expect(conversation.messages).toHaveLength(6);
-    expect((await record_of(store, id)).messages).toEqual(conversation.messages.slice(4));
-    expect(await others_than(store, id)).toEqual(["a"]);
-  });
+  test.each(["completes", "fails"])(
+    "rule 3: a cascade over the current session is refused where the turn in which it was called %s",
+    async (how) => {
+      const gate = deferred();
+      const store = await open_recording(backend);
+      await store.save("a", turns(2, "a"), { kind: "root" });
+      const fail = how === "fails" && { fail_stream: new Error("no network") };
+      const { manager, conversation } = open_session(store, {
+        script: [{ text: "slow", gate: gate.promise, ...fail }],
+      });
+      await manager.load("a");
+      const id = await manager.fork("a");
+      const reply = ask(conversation, "one").catch(() => undefined);
+      await new Promise<void>((resolve) => conversation.once("message_start", () => resolve()));
+      const held = store.hold("list");
+      const outcome = outcome_in_time(manager.delete("a", { forks: "cascade" }));
+      await held.reached;
+      gate.resolve();
+      await reply;
+      await round();
+      expect(conversation.state).toBe("idle");
+      held.release();
+      expect(await outcome).toBe("invalid_state");
+      await manager.flush();
+      expect(manager.current_session_id).toBe(id);
+      expect(conversation.messages).toHaveLength(fail ? 4 : 6);
+      expect((await record_of(store, id)).messages).toEqual(conversation.messages.slice(4));
+      expect(await others_than(store, id)).toEqual(["a"]);
+    },
+  );
 });
 
 /** Operations that are called first and not awaited. */

@@ -1,7 +1,7 @@
 import type { Message } from "@simulacra-ai/core";
 import { describe, expect, test } from "vitest";
 import { each_backend, type Backend } from "../backends.js";
-import { history_of, others_than, said } from "../history/stores.js";
+import { history_of, others_than, said } from "../support/histories.js";
 import { outcome_in_time } from "../support/in-time.js";
 import { assistant, user } from "../support/messages.js";
 import { metadata_of, open_plain, open_recording } from "../support/open-session.js";

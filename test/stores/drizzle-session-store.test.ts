@@ -6,7 +6,7 @@ import {
 } from "@simulacra-ai/session";
 import { expect, test } from "vitest";
 import { full_adapter, json_adapter, open_table, put_raw, raw_row, text_adapter } from "./row-backends.js";
-import { outcome_of, text_message } from "./row-contract.js";
+import { outcome_of, text_message } from "./row-store.js";
 
 const [ONE, TWO, THREE] = [text_message("one"), text_message("two"), text_message("three")];
 

@@ -1,43 +1,21 @@
-import fs from "node:fs";
-import os from "node:os";
-import { join } from "node:path";
-import {
-  FileSessionStore,
-  InMemorySessionStore,
-  SessionError,
-  type SessionMetadata,
-  type SessionStore,
-  type StoredSession,
-} from "@simulacra-ai/session";
+import { SessionError, type SessionMetadata, type SessionStore, type StoredSession } from "@simulacra-ai/session";
 import type { Message } from "@simulacra-ai/core";
 import { onTestFinished } from "vitest";
+import { memory_place, new_directory } from "../support/temporary-directory.js";
 
 /** A store with every capability that all of ours have. */
 export type FullStore = SessionStore & Required<Pick<SessionStore, "append" | "replace" | "update" | "set_draft">>;
 
-/** The stores whose behaviour must be one and the same. */
-export const STORES: { name: string; open: () => FullStore }[] = [
-  { name: "memory", open: () => new InMemorySessionStore() },
-  { name: "file", open: () => new FileSessionStore(temporary_directory()) },
-  {
-    name: "file, ndjson",
-    open: () => new FileSessionStore(quick_directory(), { format: "ndjson", durable: false }),
-  },
-  { name: "file, durable: false", open: () => new FileSessionStore(quick_directory(), { durable: false }) },
-];
-
 /** A new directory that is gone after the test. */
-export function temporary_directory(above = os.tmpdir()): string {
-  const path = fs.mkdtempSync(join(above, "stores-"));
-  onTestFinished(() => fs.rmSync(path, { recursive: true, force: true }));
+export function temporary_directory(above?: string): string {
+  const { path, remove } = new_directory(above);
+  onTestFinished(remove);
   return path;
 }
 
-const MEMORY = "/dev/shm";
-
 /** The same in memory, where the system offers that: for tests with thousands of files. */
 export function quick_directory(): string {
-  return temporary_directory(fs.existsSync(MEMORY) ? MEMORY : undefined);
+  return temporary_directory(memory_place());
 }
 
 export function message(text: string, more: object = {}): Message {
@@ -65,7 +43,7 @@ export async function loaded(
   return { ...session, revision: session.revision };
 }
 
-/** What a promise came to: the code of its `SessionError`, another error as text, or `"done"`. */
+/** Resolves to the outcome of a promise: the code of its `SessionError`, another error as text, or `"done"`. */
 export async function outcome_of(promise: Promise<unknown>): Promise<string> {
   try {
     await promise;
@@ -73,17 +51,6 @@ export async function outcome_of(promise: Promise<unknown>): Promise<string> {
     return error instanceof SessionError ? error.code : String(error);
   }
   return "done";
-}
-
-/** Numbers from 0 up to 1, the same for the same seed (mulberry32). */
-export function seeded(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 4294967296;
-  };
 }
 
 export function pick<T>(random: () => number, choices: readonly [T, ...T[]]): T {

@@ -1,7 +1,7 @@
 import { PrismaSessionStore, type PrismaSessionDelegate, type PrismaSessionRow } from "@simulacra-ai/session";
 import { expect, test } from "vitest";
 import { delegate_of, open_prisma, open_table, put_raw, raw_row } from "./row-backends.js";
-import { loose, outcome_of, text_message } from "./row-contract.js";
+import { loose, outcome_of, text_message } from "./row-store.js";
 
 const [ONE, TWO] = [text_message("one"), text_message("two")];
 

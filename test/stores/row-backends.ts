@@ -1,5 +1,3 @@
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createClient, type Client, type InValue } from "@libsql/client";
 import { PrismaLibSql } from "@prisma/adapter-libsql";
@@ -17,6 +15,7 @@ import { drizzle } from "drizzle-orm/libsql";
 import { sqliteTable, text } from "drizzle-orm/sqlite-core";
 import { onTestFinished } from "vitest";
 import { PrismaClient } from "../prisma/generated/client.js";
+import { memory_place, new_directory } from "../support/temporary-directory.js";
 
 /** An SQLite file with one table of sessions, gone after the test. */
 export interface Table {
@@ -35,17 +34,23 @@ export interface RawRow {
 }
 
 export async function open_table(name: string): Promise<Table> {
-  const directory = mkdtempSync(join(tmpdir(), "rows-"));
-  const url = `file:${join(directory, "sessions.db")}`;
+  const { remove, ...table } = await make_table(name);
+  onTestFinished(remove);
+  return table;
+}
+
+async function make_table(name: string): Promise<Table & { remove: () => void }> {
+  const directory = new_directory(memory_place()); // power cuts of the database are not tested here
+  const url = `file:${join(directory.path, "sessions.db")}`;
   const client = createClient({ url });
-  onTestFinished(() => {
+  const remove = () => {
     client.close();
-    rmSync(directory, { recursive: true, force: true });
-  });
+    directory.remove();
+  };
   const type = name === "Session" ? ["JSONB", "DATETIME"] : ["TEXT", "TEXT"];
   await client.execute(`CREATE TABLE "${name}" (
     "id" TEXT NOT NULL PRIMARY KEY, "metadata" ${type[0]}, "messages" ${type[0]}, "updated_at" ${type[1]})`);
-  return { name, url, client };
+  return { name, url, client, remove };
 }
 
 export async function put_raw({ client, name }: Table, { id, metadata, messages, updated_at }: RawRow): Promise<void> {
@@ -127,8 +132,12 @@ export function full_adapter(table: Pick<Table, "client">): Required<DrizzleSess
   };
 }
 
-export function open_prisma({ url }: Table): PrismaClient {
-  const prisma = new PrismaClient({ adapter: new PrismaLibSql({ url }) });
+function connect_prisma({ url }: Table): PrismaClient {
+  return new PrismaClient({ adapter: new PrismaLibSql({ url }) });
+}
+
+export function open_prisma(table: Table): PrismaClient {
+  const prisma = connect_prisma(table);
   onTestFinished(() => prisma.$disconnect());
   return prisma;
 }
@@ -170,3 +179,28 @@ export const PRISMA_BACKENDS: RowBackend[] = ["Session", "TextSession"].map((tab
   lists_metadata: true,
   open: (of) => new PrismaSessionStore(delegate_of(open_prisma(of), of)),
 }));
+
+/** Stores of one kind over one table, which is emptied when a store is closed; a client of Prisma starts slowly. */
+export async function start_rows(name: string) {
+  const backend = [...DRIZZLE_BACKENDS, ...PRISMA_BACKENDS].find((one) => one.name === name);
+  if (backend === undefined) {
+    throw new Error(`no store of rows is called ${name}`);
+  }
+  const table = await make_table(backend.table);
+  const clients = PRISMA_BACKENDS.includes(backend) ? [connect_prisma(table), connect_prisma(table)] : [];
+  const open = (of: number): SessionStore => {
+    const prisma = clients[of];
+    return prisma ? new PrismaSessionStore(delegate_of(prisma, table)) : backend.open(table);
+  };
+  return {
+    open: async () => ({
+      store: open(0),
+      reopen: async () => open(1),
+      close: async () => void (await table.client.execute(`DELETE FROM "${table.name}"`)),
+    }),
+    close: async () => {
+      await Promise.all(clients.map((client) => client.$disconnect()));
+      table.remove();
+    },
+  };
+}

@@ -1,7 +1,7 @@
 import { has_code } from "../../src/errors.js";
 import { expect, test } from "vitest";
 import { put_raw, raw_row, type RowBackend } from "./row-backends.js";
-import { open_store, outcome_of, text_message } from "./row-contract.js";
+import { open_store, outcome_of, text_message } from "./row-store.js";
 
 const DATE = "2024-05-01T00:00:00.000Z";
 const GOOD = JSON.stringify({ id: "other", created_at: DATE, updated_at: DATE, message_count: 7, label: "L" });

@@ -4,7 +4,7 @@ import { expect, test } from "vitest";
 import { ask } from "../core/helpers.js";
 import { echo } from "../support/echo.js";
 import type { RowBackend } from "./row-backends.js";
-import { open_store } from "./row-contract.js";
+import { open_store } from "./row-store.js";
 
 function open(store: SessionStore, provider: ScriptedProvider = new AwaitingProvider(echo)) {
   const conversation = new Conversation(provider);

@@ -20,6 +20,7 @@ beforeEach(() => {
       "setImmediate",
       "clearImmediate",
       "performance",
+      "Date",
     ],
   });
 });

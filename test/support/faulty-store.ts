@@ -1,7 +1,7 @@
 import { deferred } from "@simulacra-ai/core";
 import { SessionError, type ConflictEvent, type SessionManager, type SessionStore } from "@simulacra-ai/session";
 import type { Backend } from "../backends.js";
-import { history_of } from "../history/stores.js";
+import { history_of } from "./histories.js";
 import { open_backend } from "./open-session.js";
 import { RecordingStore, type Held, type StoreMethod, type Which } from "./recording-store.js";
 

@@ -77,10 +77,14 @@ export const APPEND: readonly ConformanceCase[] = [
       const [id, given] = [new_id(), messages("one")];
       await store.save(id, given);
       const revision = await revision_of(store, id);
-      await (store as Capable).append(id, [], { revision, metadata: { label: "l" } });
+      const { append } = bound(store as Capable);
+      check_same(await append(id, [], { revision }), { revision }, "the result of an append of nothing");
+      const merged = await append(id, [], { revision, metadata: { label: "l" } });
+      check_same(merged, { revision }, "the result of an append of nothing but metadata");
+      check_same(await revision_of(store, id), revision, "the revision that load returns");
       await check_messages(store, id, given, "after an append of nothing");
       check_same((await loaded(store, id)).metadata.label, "l", "label");
-      await (store as Capable).append(id, messages("two"), { revision: await revision_of(store, id) });
+      await append(id, messages("two"), { revision });
     },
   },
   {

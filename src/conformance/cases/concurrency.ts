@@ -186,6 +186,20 @@ export const CONCURRENCY: readonly ConformanceCase[] = [
   },
   {
     group,
+    name: "of deletes at once one says that there was a session, through two instances too",
+    needs: ["rules"],
+    async run(fixture) {
+      const [one, other = fixture.store] = fixture.open_second ? await second(fixture) : [fixture.store];
+      for (let round = 0; round < 4; round += 1) {
+        const id = new_id();
+        await fixture.store.save(id, messages("one"));
+        const deleted = await Promise.all([one, other, one].map((store) => (store ?? other).delete(id)));
+        check_same([...deleted].sort(), [false, false, true], "what the deletes say");
+      }
+    },
+  },
+  {
+    group,
     name: "what one instance writes, another reads at once",
     needs: ["open_second"],
     async run(fixture) {

@@ -1,5 +1,7 @@
+import type { SessionDraft } from "../../types.js";
 import type { ConformanceCase } from "../types.js";
-import { check_same, draft, loaded, messages, new_id, outcome_of, revision_of, type Capable } from "../check.js";
+import { check_rejects, check_same, draft, loaded, messages, new_id, outcome_of, type Capable } from "../check.js";
+import { MESSAGE_WAYS, ways_of, write_by } from "./ways.js";
 
 const group = "drafts";
 const needs = ["set_draft"] as const;
@@ -28,12 +30,11 @@ export const DRAFTS: readonly ConformanceCase[] = [
     name: "the turn that completes a draft removes it, however it is written",
     needs,
     async run({ store }) {
-      const ways = ["save", "append", "replace"] as const;
-      for (const way of ways.filter((one) => one === "save" || store[one] !== undefined)) {
+      for (const way of ways_of(store, MESSAGE_WAYS)) {
         const [id, typed] = [new_id(), draft("typed")];
         await store.save(id, []);
         await (store as Capable).set_draft(id, typed);
-        await write_turn(store as Capable, way, id, [typed.prompt]);
+        await write_by(store as Capable, way, id, undefined, [typed.prompt]);
         check_same((await loaded(store, id)).draft, undefined, `the draft after ${way}`);
       }
     },
@@ -43,12 +44,11 @@ export const DRAFTS: readonly ConformanceCase[] = [
     name: "a turn never takes a newer draft with it",
     needs,
     async run({ store }) {
-      const ways = ["save", "append", "replace"] as const;
-      for (const way of ways.filter((one) => one === "save" || store[one] !== undefined)) {
+      for (const way of ways_of(store, MESSAGE_WAYS)) {
         const [id, newer] = [new_id(), draft("newer")];
         await store.save(id, []);
         await (store as Capable).set_draft(id, newer);
-        await write_turn(store as Capable, way, id, messages("an older turn"));
+        await write_by(store as Capable, way, id, undefined, messages("an older turn"));
         check_same((await loaded(store, id)).draft, newer, `the draft after ${way}`);
       }
     },
@@ -58,13 +58,18 @@ export const DRAFTS: readonly ConformanceCase[] = [
     name: "a draft that its turn made void stays so when the turn is taken back",
     needs,
     async run({ store }) {
-      const ways = ["save", "append", "replace"] as const;
-      for (const way of ways.filter((one) => one === "save" || store[one] !== undefined)) {
+      for (const way of ways_of(store, MESSAGE_WAYS)) {
         const [id, first, typed] = [new_id(), messages("one"), draft("typed")];
         await store.save(id, first);
         await (store as Capable).set_draft(id, typed);
-        await write_turn(store as Capable, way, id, way === "append" ? [typed.prompt] : [...first, typed.prompt]);
-        await write_turn(store as Capable, store.replace === undefined ? "save" : "replace", id, first);
+        await write_by(
+          store as Capable,
+          way,
+          id,
+          undefined,
+          way === "append" ? [typed.prompt] : [...first, typed.prompt],
+        );
+        await write_by(store as Capable, store.replace === undefined ? "save" : "replace", id, undefined, first);
         check_same((await loaded(store, id)).draft, undefined, `the draft after ${way} and a rewind`);
       }
     },
@@ -77,7 +82,7 @@ export const DRAFTS: readonly ConformanceCase[] = [
       const [id, first, typed] = [new_id(), messages("one"), draft("typed")];
       await store.save(id, [...first, typed.prompt]);
       await (store as Capable).set_draft(id, typed);
-      await write_turn(store as Capable, store.replace === undefined ? "save" : "replace", id, first);
+      await write_by(store as Capable, store.replace === undefined ? "save" : "replace", id, undefined, first);
       check_same((await loaded(store, id)).draft, undefined, "the draft after a rewind");
     },
   },
@@ -95,14 +100,69 @@ export const DRAFTS: readonly ConformanceCase[] = [
   },
   {
     group,
+    name: "a flush leaves the draft alone",
+    needs: ["set_draft", "flush"],
+    async run({ store }) {
+      const [id, typed] = [new_id(), draft("typed", "half")];
+      await store.save(id, messages("one"));
+      await (store as Capable).set_draft(id, typed);
+      await (store as Capable).flush(id);
+      await (store as Capable).flush();
+      check_same((await loaded(store, id)).draft, typed, "the draft");
+      check_same((await store.list()).length, 1, "the entries of the list");
+    },
+  },
+  {
+    group,
     name: "a draft whose prompt the session holds is void, whichever was written first",
     needs,
     async run({ store }) {
+      for (const way of ways_of(store, MESSAGE_WAYS)) {
+        const [id, typed] = [new_id(), draft("typed")];
+        await store.save(id, []);
+        await write_by(store as Capable, way, id, undefined, [typed.prompt]);
+        check_same(await outcome_of((store as Capable).set_draft(id, typed)), "done", `set_draft behind ${way}`);
+        check_same((await loaded(store, id)).draft, undefined, `the draft behind ${way}`);
+      }
+    },
+  },
+  {
+    group,
+    name: "a draft that was void can be set again once its turn is taken back",
+    needs,
+    async run({ store }) {
+      for (const way of ways_of(store, ["save", "replace"])) {
+        for (const is_flushed of [false, true]) {
+          const [id, first, typed] = [new_id(), messages("one"), draft("typed")];
+          await store.save(id, [...first, typed.prompt]);
+          await (store as Capable).set_draft(id, typed);
+          await (is_flushed && store.flush?.(id));
+          await write_by(store as Capable, way, id, undefined, first);
+          check_same((await loaded(store, id)).draft, undefined, `the draft, taken back by ${way}`);
+          await (store as Capable).set_draft(id, typed);
+          check_same((await loaded(store, id)).draft, typed, `the draft, set again behind ${way}`);
+          await store.save(id, messages("other"));
+          check_same((await loaded(store, id)).draft, typed, `the draft behind another turn, and ${way}`);
+        }
+      }
+    },
+  },
+  {
+    group,
+    name: "what is no draft is refused, and the draft before stays",
+    needs,
+    async run({ store }) {
       const [id, typed] = [new_id(), draft("typed")];
-      await store.save(id, [typed.prompt]);
-      const outcome = await outcome_of((store as Capable).set_draft(id, typed));
-      check_same(outcome, "done", "set_draft");
-      check_same((await loaded(store, id)).draft, undefined, "the draft");
+      await store.save(id, []);
+      await (store as Capable).set_draft(id, typed);
+      const cyclic: Record<string, unknown> = {};
+      cyclic["self"] = cyclic;
+      const { updated_at } = typed;
+      const all = [null, {}, { prompt: null, updated_at }, { prompt: {} }, { ...draft("x"), partial: cyclic }];
+      for (const [n, bad] of all.entries()) {
+        await check_rejects((store as Capable).set_draft(id, bad as SessionDraft), "invalid_input", `draft ${n}`);
+        check_same((await loaded(store, id)).draft, typed, `the draft behind draft ${n}`);
+      }
     },
   },
   {
@@ -135,15 +195,3 @@ export const DRAFTS: readonly ConformanceCase[] = [
     },
   },
 ];
-
-async function write_turn(
-  store: Capable,
-  way: "save" | "append" | "replace",
-  id: string,
-  turn: ReturnType<typeof messages>,
-): Promise<void> {
-  if (way === "save") {
-    return store.save(id, turn);
-  }
-  await store[way](id, turn, { revision: await revision_of(store, id) });
-}

@@ -1,6 +1,18 @@
 import type { SessionStore } from "../../types.js";
 import type { ConformanceCase } from "../types.js";
-import { check_messages, check_same, draft, loaded, messages, new_id, revision_of, type Capable } from "../check.js";
+import {
+  check_messages,
+  check_same,
+  draft,
+  loaded,
+  message,
+  messages,
+  new_id,
+  revision_of,
+  type Capable,
+} from "../check.js";
+import { TEXTS } from "./isolation.js";
+import { ways_of, write_by } from "./ways.js";
 
 const group = "durability";
 
@@ -40,6 +52,23 @@ export const DURABILITY: readonly ConformanceCase[] = [
       check_same(await revision_of(again, id), revision, "the revision");
       await again.append(id, third, { revision });
       await check_messages(again, id, [...first, ...second, ...third], "appended to");
+    },
+  },
+  {
+    group,
+    name: "texts of every kind are there when the store is opened again, before a flush and behind it",
+    needs: ["reopen"],
+    async run({ store, reopen }) {
+      const id = new_id();
+      const given = TEXTS.map((text) => message(text, { [`key ${text}`]: text }));
+      await store.save(id, [], { label: TEXTS.join("") });
+      const way = ways_of(store, ["append"]).at(0) ?? "save";
+      await write_by(store as Capable, way, id, { custom: { [TEXTS.join("")]: TEXTS } }, given);
+      const before = JSON.stringify(await loaded(store, id));
+      check_same((await loaded(store, id)).messages, given, "messages");
+      check_same(JSON.stringify(await loaded((await reopen?.()) as SessionStore, id)), before, "opened again");
+      await store.flush?.();
+      check_same(JSON.stringify(await loaded((await reopen?.()) as SessionStore, id)), before, "behind a flush");
     },
   },
   {

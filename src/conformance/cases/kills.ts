@@ -9,11 +9,12 @@ const SESSIONS = 3;
 const MAX_MS = 400;
 
 /**
- * What a process that is going to be killed does: turns into a few sessions, each said on the standard output when it
- * is acknowledged. `ready` comes first, so that loading the module is not part of what is interrupted.
+ * Writes turns into a few sessions until the process is killed, and says each on the standard output when it is
+ * acknowledged. `ready` comes first, so that loading the module is not part of what is interrupted.
  */
 const PROGRAM = `
-const [module_url, place, count] = process.argv.slice(1);
+import process from "node:process";
+const [module_url, place, count] = process.argv.slice(2);
 const { open } = await import(module_url);
 const store = await open(place);
 const say = (...words) => process.stdout.write(words.join(" ") + "\\n");
@@ -110,8 +111,10 @@ async function lost(store: SessionStore, acknowledged: Map<string, number>): Pro
 async function killed_after(ms: number, url: string, place: string, options: ConformanceKills): Promise<string[]> {
   const { spawn } = await import("node:child_process");
   const node_options = options.node_options ?? process.execArgv;
-  const args = [...node_options, "--input-type=module", "-e", PROGRAM, url, place, String(SESSIONS)];
-  const child = spawn(process.execPath, args, { stdio: ["ignore", "pipe", "pipe"] });
+  // On the standard input: Deno imports nothing from a text after `-e`, and from a file elsewhere no packages of this directory.
+  const args = [...node_options, "--input-type=module", "-", url, place, String(SESSIONS)];
+  const child = spawn(process.execPath, args, { stdio: "pipe" });
+  child.stdin.on("error", () => undefined).end(PROGRAM); // a process that ended before it read says why itself
   let [said, complained] = ["", ""];
   let timer: NodeJS.Timeout | undefined;
   child.stderr.setEncoding("utf8").on("data", (text: string) => (complained += text));

@@ -1,16 +1,14 @@
-import { has_code } from "../../errors.js";
+import { ignore } from "../../errors.js";
 import { plan_fork } from "../../fork-rules.js";
 import type { ResolvedSession } from "../../lineage.js";
 import type { Epoch } from "../conversation.js";
 import type { ManagerParts } from "../current-session.js";
 import { secure_fork } from "../fork-protection.js";
+import type { Stored } from "../session-state.js";
 import type { ForkOptions } from "../types.js";
 import { report_missing } from "./load.js";
 
-/**
- * Stores a fork of a session and goes on in it, with the inherited messages in the conversation. A detached fork leaves
- * the conversation as it is. Where it throws, nothing is left of the fork. Returns the fork's id.
- */
+/** Stores a fork and makes the fork current. If that fails, tries to remove the fork. Returns the fork's id. */
 export async function fork_session(
   parts: ManagerParts,
   parent_id: string,
@@ -19,9 +17,9 @@ export async function fork_session(
 ): Promise<string> {
   const { store, queue, events, current, conversation } = parts;
   const attached = !options.detached;
-  const require_unmoved = () =>
-    attached ? conversation.require_unmoved(epoch) : conversation.require_same_session(epoch);
-  require_unmoved();
+  const require_unchanged = () =>
+    attached ? conversation.require_no_turn_since(epoch) : conversation.require_no_start_since(epoch);
+  require_unchanged();
   if (attached) {
     await current.store_turns();
   }
@@ -30,42 +28,37 @@ export async function fork_session(
   const fork = current.create(metadata, inherited);
   const messages = attached ? parent.messages.slice(0, inherited) : conversation.messages;
   if (!attached) {
-    current.note(fork, messages);
+    current.note_derived_metadata(fork, messages);
   }
-  require_unmoved();
+  require_unchanged();
   try {
-    fork.want(messages, queue.left_out_of(fork));
-    const tell = await queue.create(fork);
-    const whole = inherited > 0 ? await secure_fork(store, fork.id, parent.record, messages) : undefined;
-    if (whole !== undefined) {
-      fork.make_self_contained(whole.revision);
-    }
-    require_unmoved();
-    tell();
+    const version = queue.capture(fork, messages);
+    const emit_saved = await queue.save_version(fork, version);
+    await (inherited > 0 && secure_fork(store, fork.id, parent.record, messages));
+    require_unchanged();
+    emit_saved();
     if (attached) {
-      const { revision, is_certain = false } = fork.stored ?? {};
-      const from = { inherited: fork.history.inherited, revision, is_certain };
-      current.show(fork, fork.metadata, parent.messages.slice(0, inherited), from);
+      const from = { inherited: fork.history.inherited, ...(fork.stored as Stored) };
+      current.load_into_conversation(fork, fork.metadata, parent.messages.slice(0, inherited), from);
       report_missing(events, parent, fork.id);
     } else {
-      current.take_over(fork);
+      current.set_current(fork);
     }
   } catch (error) {
     queue.forget(fork);
-    await store.store.delete(fork.id).catch(() => undefined); // the first error says more
+    await store.delete(fork.id).catch(() => undefined); // the first error says more
     throw error;
+  }
+  if (!attached) {
+    current.auto_save(); // a turn may have completed meanwhile
   }
   return fork.id;
 }
 
-/** Reads the parent behind everything that is wanted of it. A conflict of its own is reported elsewhere. */
+/** Saves the parent, then reads it. A conflict of the parent is reported by the parent's own save. */
 async function resolve_parent({ store, family }: ManagerParts, id: string): Promise<ResolvedSession> {
-  for (const [queue, state] of family.dirty_states([id])) {
-    await queue.save(state).catch((error: unknown) => {
-      if (!has_code(error, "conflict")) {
-        throw error;
-      }
-    });
+  for (const [queue, session] of family.dirty_sessions([id])) {
+    await queue.save(session).catch(ignore("conflict"));
   }
   return store.require_resolved(id);
 }

@@ -9,64 +9,59 @@ import { History } from "../history.js";
 import { SessionState } from "../session-state.js";
 import { stored_at } from "../store-access.js";
 
-/**
- * Puts a stored session into the conversation and goes on in it. Without an id: the newest session, or a new one. Where
- * it throws, nothing has changed.
- */
+/** Puts a session into the conversation and makes the session current. Without an id: the newest, or a new one. */
 export async function load_session(parts: ManagerParts, id: string | undefined, epoch: Epoch): Promise<void> {
-  const { current, conversation, events, drafts } = parts;
-  conversation.require_unmoved(epoch);
+  const { current, conversation, events, drafts, family, queue } = parts;
+  conversation.require_no_turn_since(epoch);
   await current.store_turns();
-  await drafts.settled();
-  const resolved = await (id === undefined ? newest_session(parts) : resolve_at_rest(parts, id));
+  drafts.write_now();
+  await queue.drafts_settled();
+  const resolved = await (id === undefined ? newest_session(parts) : resolve_saved(parts, id));
   if (resolved === undefined && id !== undefined) {
     throw session_not_found(id);
   }
-  conversation.require_unmoved(epoch);
+  conversation.require_no_turn_since(epoch);
   if (resolved === undefined) {
     current.begin();
     return;
   }
   const { record, messages, inherited } = resolved;
   const { metadata, draft } = record;
-  const is_current = current.session?.id === metadata.id;
-  const session = is_current && current.session ? current.session : empty_state(parts, metadata.id);
-  current.show(session, metadata, messages, { inherited, ...stored_at(record), draft });
+  const session =
+    current.session?.id === metadata.id
+      ? current.session
+      : new SessionState(family.shared_of(metadata.id), new History(conversation));
+  drafts.set_loaded(session, messages.length, draft);
+  current.load_into_conversation(session, metadata, messages, { inherited, ...stored_at(record) });
   report_missing(events, resolved, session.id);
 }
 
-function empty_state({ family, conversation }: ManagerParts, id: string): SessionState {
-  return new SessionState(family.state_of(id), new History(conversation), {});
-}
-
 /**
- * Reads a session behind everything that is wanted of it. Where another writer's history stands in the way of ours, ours
- * is stored beside it, whatever `on_conflict` says, since the conversation is about to be replaced.
+ * Saves a session, then reads it. If another writer's history conflicts with ours, our history is stored as a fork,
+ * even with `on_conflict: "error"`, because the conversation is about to be replaced.
  */
-export async function resolve_at_rest(parts: ManagerParts, id: string): Promise<ResolvedSession | undefined> {
-  const { store, family, options } = parts;
-  const policies = { ...options, on_conflict: "fork" as const };
+async function resolve_saved(parts: ManagerParts, id: string): Promise<ResolvedSession | undefined> {
+  const { store, family } = parts;
   for (;;) {
-    for (const [queue, state] of family.dirty_states([id])) {
-      await queue.save(state, policies);
+    for (const [queue, session] of family.dirty_sessions([id])) {
+      await queue.save(session, "fork");
     }
     const resolved = await store.resolve(id);
-    if (family.dirty_states([id]).length === 0) {
+    if (family.dirty_sessions([id]).length === 0) {
       return resolved;
     } // otherwise save() was called meanwhile
   }
 }
 
 /**
- * Returns the newest session that can be read: roots and forks before all others. Damaged ones are reported and passed
- * over. Returns `undefined` where there is no session.
- * @throws {SessionError} `corrupt` where every session is damaged: a wrong encryption key looks like that.
+ * Returns the newest readable session, roots and forks before all others. Reports damaged sessions and skips them.
+ * Returns `undefined` if there is no session.
+ * @throws {SessionError} `corrupt` if every session is damaged, as with a wrong encryption key.
  */
 async function newest_session(parts: ManagerParts): Promise<ResolvedSession | undefined> {
   const { store, events } = parts;
-  const entries = (await store.list()).sort(compare_sessions);
-  const is_of_user = (entry: SessionMetadata) => ["root", "fork"].includes(session_kind(entry));
-  const candidates = [...entries.filter(is_of_user), ...entries.filter((entry) => !is_of_user(entry))];
+  const rank = (entry: SessionMetadata) => (["root", "fork"].includes(session_kind(entry)) ? 0 : 1);
+  const candidates = (await store.list()).sort((a, b) => rank(a) - rank(b) || compare_sessions(a, b));
   const passed_over: { id: string; error: unknown }[] = [];
   let found: ResolvedSession | undefined;
   for (const { id, damaged } of candidates) {
@@ -74,9 +69,9 @@ async function newest_session(parts: ManagerParts): Promise<ResolvedSession | un
       if (damaged !== undefined) {
         throw new SessionError("corrupt", `session ${id}: ${damaged}`, { session_id: id });
       }
-      found = await resolve_at_rest(parts, id);
+      found = await resolve_saved(parts, id);
     } catch (error) {
-      if (!has_code(error, "corrupt") && !has_code(error, "lineage")) {
+      if (!has_code(error, "corrupt", "lineage")) {
         throw error;
       }
       passed_over.push({ id, error });
@@ -90,13 +85,13 @@ async function newest_session(parts: ManagerParts): Promise<ResolvedSession | un
     const message = `none of ${passed_over.length} sessions can be read; the newest: ${reason_of(corrupt.error)}`;
     throw new SessionError("corrupt", message, { cause: corrupt.error, session_id: corrupt.id });
   }
-  passed_over.forEach(({ id, error }) => events.report(error, "load", { session_id: id }));
+  passed_over.forEach(({ id, error }) => events.report_failure(error, "load", { session_id: id }));
   return found;
 }
 
 /** Reports the inherited messages that a session's parents no longer hold. */
 export function report_missing(events: ManagerEvents, { missing }: ResolvedSession, session_id: string): void {
   for (const what of missing) {
-    events.report(new SessionError("lineage", what, { session_id }), "load", { session_id });
+    events.report_failure(new SessionError("lineage", what, { session_id }), "load", { session_id });
   }
 }

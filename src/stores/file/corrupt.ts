@@ -1,18 +1,35 @@
+import { isUtf8 } from "node:buffer";
 import { is_error, reason_of, SessionError } from "../../errors.js";
 
 export function corrupt(path: string, reason: string, cause?: unknown): SessionError {
   return new SessionError("corrupt", `${path} is damaged: ${reason}`, {
     path,
-    ...(cause !== undefined && { cause }),
+    cause,
   });
+}
+
+export function wrong_messages(path: string): SessionError {
+  return corrupt(path, "the messages are not those that were written");
+}
+
+/** The error of a file that has our `store`, and not the content that belongs to it. */
+export function not_ours(path: string): SessionError {
+  return corrupt(path, "it is not as this package wrote it; without its `store` it is read as it is");
+}
+
+/** The error of a file that was never a session: valid JSON, and no object with metadata or messages. */
+export class NotASession extends SessionError {
+  constructor(path: string) {
+    super("corrupt", `${path} is no session: it has neither metadata nor messages`, { path });
+  }
 }
 
 export function is_object(value: unknown): value is Record<string, unknown> {
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
-/** Whether JSON can be made of what was made of JSON: it reads deeper nesting than it writes. */
-export function is_writable(value: unknown): boolean {
+/** True if a parsed value can be written as JSON again. `JSON.parse` reads deeper nesting than `JSON.stringify` writes. */
+function is_writable(value: unknown): boolean {
   try {
     JSON.stringify(value);
     return true;
@@ -31,11 +48,38 @@ export function require_writable(value: unknown, path: string): void {
   }
 }
 
+/** The object that a text holds, if it is one that can be written again. */
+export function parse_object(bytes: Buffer): Record<string, unknown> | undefined {
+  if (!isUtf8(bytes)) {
+    return undefined;
+  }
+  try {
+    const value: unknown = JSON.parse(without_mark(bytes.toString()));
+    return is_object(value) && is_writable(value) ? value : undefined;
+  } catch (error) {
+    if (is_error(error, "SyntaxError")) {
+      return undefined;
+    }
+    throw error;
+  }
+}
+
+/** A text without its byte order mark. */
+export function without_mark(text: string): string {
+  return text.startsWith("\ufeff") ? text.slice(1) : text;
+}
+
+/** @throws {SessionError} `corrupt` where a file of another writer is no text. */
+export function require_text(bytes: Buffer, path: string): void {
+  if (!isUtf8(bytes)) {
+    throw corrupt(path, "it is not UTF-8 text");
+  }
+}
+
 /** @throws {SessionError} `corrupt`. */
 export function parse_json(bytes: Buffer | string, path: string): unknown {
   try {
-    const text = bytes.toString();
-    return JSON.parse(text.charCodeAt(0) === 0xfeff ? text.slice(1) : text);
+    return JSON.parse(without_mark(bytes.toString()));
   } catch (error) {
     throw corrupt(path, reason_of(error), error);
   }

@@ -2,9 +2,9 @@ import { timers } from "../../async/timers.js";
 
 /** A call in place that took longer had to wait for the device, or was interrupted. */
 const SLOW_MS = 0.06;
-/** So many slow calls more than quick ones: it was no interruption. */
+/** The surplus of slow calls over quick ones that is no mere interruption. */
 const COLD_AT = 4;
-/** So many calls are then left to the thread pool, where they wait together, before one is tried in place again. */
+/** The number of calls that the thread pool then makes, before one call is tried in place again. */
 const FEWEST_TO_POOL = 32;
 const MOST_TO_POOL = 256;
 
@@ -14,14 +14,23 @@ export class DeviceGauge {
   #to_pool = 0;
   #next_to_pool = FEWEST_TO_POOL;
 
-  /** Whether the next call belongs on the thread pool. */
+  /** True if the next call belongs on the thread pool. */
   get is_cold(): boolean {
     return this.#to_pool > 0;
   }
 
-  /** One of these was made there. */
-  made_on_pool(): void {
+  /** Makes the next call on the thread pool. */
+  on_pool<T>(call: () => T): T {
     this.#to_pool -= 1;
+    return call();
+  }
+
+  /** Makes the next call in place. */
+  in_place<T>(call: () => T): T {
+    const began = timers.now();
+    const result = call();
+    this.made_in_place(began);
+    return result;
   }
 
   /** One was made in place, and began then. */

@@ -1,11 +1,12 @@
 import { dirname } from "node:path";
-import { is_errno, type FileLayer, type OpenFile } from "./file-layer.js";
+import { is_errno, REFUSALS, succeeds, type FileLayer, type OpenFile } from "./file-layer.js";
 
-/** How new files are made, and whether they are synced. */
+/** The options of a store that its files need, complete. */
 export interface FilePolicy {
   durable: boolean;
   file_mode: number;
   directory_mode: number;
+  lock_timeout_ms: number;
 }
 
 /** Creates a directory and those above it, each synced into its parent. What exists stays as it is. */
@@ -15,20 +16,18 @@ export async function ensure_directory(layer: FileLayer, path: string, policy: F
   }
   const above = dirname(path);
   await ensure_directory(layer, above, policy);
-  try {
-    await layer.make_directory(path, policy.directory_mode);
-  } catch (error) {
-    if (!is_errno(error, "EEXIST")) {
-      throw error;
-    }
-  }
+  await succeeds(["EEXIST"], () => layer.make_directory(path, policy.directory_mode));
   await sync_directory(layer, above, policy);
 }
 
+/** Syncs the names in a directory. Some file systems cannot do that on request. */
 export async function sync_directory(layer: FileLayer, path: string, policy: FilePolicy): Promise<void> {
-  if (policy.durable) {
-    await layer.sync_directory(path);
-  }
+  await (policy.durable && succeeds(REFUSALS, () => layer.sync_directory(path)));
+}
+
+/** Makes a hard link. Returns false if there are none here, or the file has too many. */
+export async function link_if_possible(layer: FileLayer, existing: string, path: string): Promise<boolean> {
+  return succeeds([...REFUSALS, "EACCES", "EXDEV", "EMLINK", "EIO"], () => layer.link(existing, path));
 }
 
 /** Resolves when all of them have ended: nobody closes a file that is still used. Rejects with the first error. */
@@ -50,45 +49,32 @@ export async function with_file<T>(file: OpenFile, use: (file: OpenFile) => Prom
   return result;
 }
 
-/** Returns whether there was such a file. */
+/** Removes a file. A directory in its place is not this package's, and is moved aside. Returns true if there was either. */
 export async function remove_if_there(layer: FileLayer, path: string): Promise<boolean> {
   try {
-    await layer.unlink(path);
-    return true;
+    return await succeeds(["ENOENT", "ENOTDIR"], () => layer.unlink(path));
   } catch (error) {
-    if (is_errno(error, "ENOENT", "ENOTDIR")) {
-      return false;
+    if (!is_errno(error, "EISDIR", "EPERM") || (await layer.stat(path))?.kind !== "directory") {
+      throw error;
     }
-    throw error;
+    await keep_aside(layer, path, "corrupt");
+    return true;
   }
 }
 
-/** Returns whether there was such a file. */
-export async function rename_if_there(layer: FileLayer, from: string, to: string): Promise<boolean> {
-  try {
-    await layer.rename(from, to);
-    return true;
-  } catch (error) {
-    if (is_errno(error, "ENOENT")) {
-      return false;
-    }
-    throw error;
-  }
+/** Returns true if there was such a file. */
+export function rename_if_there(layer: FileLayer, from: string, to: string): Promise<boolean> {
+  return succeeds(["ENOENT"], () => layer.rename(from, to));
 }
 
 /** A name for what is kept beside a file, that nobody has: `{path}.{reason}-{time}`. */
 export async function free_name(layer: FileLayer, path: string, reason: "corrupt" | "conflict"): Promise<string> {
-  const name = name_aside(path, reason);
-  for (let attempt = 1; ; attempt += 1) {
-    const aside = attempt === 1 ? name : `${name}-${attempt}`;
-    if ((await layer.stat(aside)) === undefined) {
-      return aside;
-    }
+  const name = `${path}.${reason}-${new Date().toISOString().replace(/[-:.]/g, "")}`;
+  let aside = name;
+  for (let attempt = 2; (await layer.stat(aside)) !== undefined; attempt += 1) {
+    aside = `${name}-${attempt}`;
   }
-}
-
-function name_aside(path: string, reason: "corrupt" | "conflict"): string {
-  return `${path}.${reason}-${new Date().toISOString().replace(/[-:.]/g, "")}`;
+  return aside;
 }
 
 /**
@@ -96,29 +82,12 @@ function name_aside(path: string, reason: "corrupt" | "conflict"): string {
  * `{path}.{reason}-{time}`.
  */
 export async function keep_aside(layer: FileLayer, path: string, reason: "corrupt" | "conflict"): Promise<string> {
-  const name = name_aside(path, reason);
   const is_file = (await layer.stat(path))?.kind === "file";
-  for (let attempt = 1; ; attempt += 1) {
-    const aside = attempt === 1 ? name : `${name}-${attempt}`;
-    try {
-      if (is_file) {
-        await layer.link(path, aside);
-        return aside;
-      }
-    } catch (error) {
-      if (is_errno(error, "EEXIST")) {
-        continue;
-      }
-      if (!is_errno(error, ...NO_LINKS)) {
-        throw error;
-      }
-    }
-    if ((await layer.stat(aside)) === undefined) {
-      await layer.rename(path, aside);
+  for (;;) {
+    const aside = await free_name(layer, path, reason);
+    const keep = async () => (is_file && (await link_if_possible(layer, path, aside))) || layer.rename(path, aside);
+    if (await succeeds(["EEXIST"], keep)) {
       return aside;
-    }
+    } // otherwise another process has taken the name
   }
 }
-
-/** What file systems without hard links, or with too few, answer. */
-export const NO_LINKS = ["EPERM", "EACCES", "ENOTSUP", "EOPNOTSUPP", "ENOSYS", "EXDEV", "EMLINK", "EINVAL"];

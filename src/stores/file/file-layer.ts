@@ -1,6 +1,6 @@
 import { is_error } from "../../errors.js";
 
-/** What the store needs to know of a file. */
+/** The facts about a file that the store compares. */
 export interface FileStamp {
   inode: bigint;
   size: number;
@@ -41,17 +41,10 @@ export interface FileLayer {
    * single ones do it. Reads nothing of what is no regular file.
    */
   peek?(path: string, length: number): Promise<PeekedFile>;
-  /**
-   * The same at once, where that is not likely to wait for the device; `undefined`: `peek` is to be asked, which also
-   * says what is wrong. The bytes count until the next call.
-   */
-  peek_now?(path: string, length: number): PeekedFile | undefined;
   /** A new file with exactly this mode; `EEXIST` where the name is taken. */
   create(path: string, mode: number): Promise<OpenFile>;
   /** `undefined` where there is nothing of this name. */
   stat(path: string): Promise<FileStamp | undefined>;
-  /** The same at once; `undefined` where `stat` is to be asked. */
-  stat_now?(path: string): FileStamp | undefined;
   /** The path with all links followed; `undefined` where there is nothing. */
   real_path(path: string): Promise<string | undefined>;
   /** The names in a directory. */
@@ -68,9 +61,32 @@ export interface FileLayer {
   free?(): Promise<void>;
 }
 
-/** True for an error of the operating system with one of these codes. */
+/** True for an error of the operating system with one of these codes. Deno's rights answer without a code. */
 export function is_errno(error: unknown, ...codes: string[]): boolean {
-  return is_error(error) && "code" in error && codes.includes(String(error.code));
+  const { name, code } = Object(error) as { name?: unknown; code?: unknown };
+  return is_error(error) && codes.includes(name === "NotCapable" ? "ERR_ACCESS_DENIED" : String(code));
+}
+
+/**
+ * The answers to an operation that a file system, or the rights of the process, do not offer. Whoever asks knows that the
+ * operation itself is right.
+ */
+export const REFUSALS = ["EPERM", "EINVAL", "EISDIR", "ENOSYS", "ENOTSUP", "EOPNOTSUPP", "ERR_ACCESS_DENIED"];
+
+/** The answers to a name that the file system cannot give to a file. */
+export const NAME_REFUSALS = ["EINVAL", "EILSEQ", "ENAMETOOLONG"];
+
+/** Runs an operation. Returns true if the operation succeeds, and false if it fails with one of these codes. */
+export async function succeeds(codes: readonly string[], operation: () => unknown): Promise<boolean> {
+  try {
+    await operation();
+    return true;
+  } catch (error) {
+    if (is_errno(error, ...codes)) {
+      return false;
+    }
+    throw error;
+  }
 }
 
 /** Writes all of it, however short the single writes are. */

@@ -1,11 +1,10 @@
-import { resolve as resolve_path } from "node:path";
 import type { Message } from "@simulacra-ai/core";
 import { pauses } from "../../async/time-slicer.js";
 import { next_turn } from "../../async/timers.js";
 import { draft_to_json, holds_prompt } from "../../draft.js";
-import { SessionError } from "../../errors.js";
+import { invalid_input, SessionError } from "../../errors.js";
 import { messages_to_json } from "../../json.js";
-import { apply_query, compare_sessions } from "../../metadata.js";
+import { apply_query, compare_sessions, type MetadataPatch } from "../../metadata.js";
 import { revision_of } from "../../revision.js";
 import { note_bytes, publish_operations } from "../../tracing.js";
 import type {
@@ -18,19 +17,25 @@ import type {
 } from "../../types.js";
 import type { FilePolicy } from "./durable-files.js";
 import type { FileLayer } from "./file-layer.js";
+import { probe_file_system, type FileSystemFeatures } from "./file-system.js";
 import { find_form, FORMS } from "./forms.js";
 import { ListingCache } from "./listing-cache.js";
 import { NODE_FILE_LAYER } from "./node-file-layer.js";
+import { with_open_files } from "./open-files.js";
 import { repair_session, type FileSessionRepair } from "./repair-session.js";
-import { guarded, SessionChanges } from "./session-changes.js";
+import { SessionChanges, type Outcome } from "./session-changes.js";
 import { SessionDrafts } from "./session-drafts.js";
+import type { SessionFiles } from "./session-files.js";
 import { session_names } from "./session-listing.js";
 import { HOLD_POLICY, type HoldPolicy } from "./session-holds.js";
-import { require_valid_id } from "./session-paths.js";
+import { require_valid_id, resolve_root } from "./session-paths.js";
 import { read_session } from "./session-reader.js";
+import type { SessionState } from "./session-view.js";
 import type { FileSessionFormat } from "./snapshot-form.js";
 import { sort_in_steps } from "./sort-in-steps.js";
+import { guarded } from "./storage-error.js";
 import { check, damaged_is_unknown } from "./store-rules.js";
+import { AlikeId, TrueNames } from "./true-names.js";
 import { verify_directory, type FileSessionProblem } from "./verify-directory.js";
 
 export interface FileSessionStoreOptions {
@@ -45,6 +50,11 @@ export interface FileSessionStoreOptions {
   file_mode?: number;
   /** The mode of new directories. Default `0o700`. */
   directory_mode?: number;
+  /**
+   * Milliseconds for which a write waits for one holder of a session's lock, such as a process that is stopped. Then the
+   * write rejects with `storage`. Default 20,000.
+   */
+  lock_timeout_ms?: number;
 }
 
 /**
@@ -54,34 +64,39 @@ export interface FileSessionStoreOptions {
  */
 export class FileSessionStore implements SessionStore {
   readonly #layer: FileLayer;
+  readonly #policy: FilePolicy;
   readonly #root: string;
   readonly #changes: SessionChanges;
   readonly #drafts: SessionDrafts;
   readonly #listing: ListingCache;
 
   /**
-   * @param root - the directory; made at the first write.
+   * @param root - the directory, as a path or a `file:` URL; made at the first write.
    * @param layer - how files are reached; for tests.
    * @param holding - when locks are held between changes; for tests.
    */
   constructor(
-    root: string,
+    root: string | { readonly href: string },
     options: FileSessionStoreOptions = {},
     layer: FileLayer = NODE_FILE_LAYER,
     holding: HoldPolicy = HOLD_POLICY,
   ) {
-    const { format = "json", durable = true, file_mode = 0o600, directory_mode = 0o700 } = options;
-    if (typeof root !== "string" || root === "") {
-      throw new SessionError("invalid_input", "the directory of a FileSessionStore must be a path");
-    }
+    publish();
+    const { format = "json", durable = true, lock_timeout_ms = 20_000 } = options;
+    const { file_mode = 0o600, directory_mode = 0o700 } = options;
     if (!FORMS.some((form) => form.format === format)) {
-      throw new SessionError("invalid_input", `there is no format ${JSON.stringify(format)}`);
+      throw invalid_input(`there is no format ${JSON.stringify(format)}`);
     }
-    const policy: FilePolicy = { durable, file_mode, directory_mode };
+    if (typeof lock_timeout_ms !== "number" || !(lock_timeout_ms >= 0)) {
+      throw invalid_input(`lock_timeout_ms is not a number of milliseconds: ${lock_timeout_ms}`);
+    }
+    const policy: FilePolicy = { durable, file_mode, directory_mode, lock_timeout_ms };
     this.#layer = layer;
-    this.#root = resolve_path(root);
-    this.#changes = new SessionChanges(layer, policy, this.#root, format, holding);
-    this.#drafts = new SessionDrafts(layer, policy);
+    this.#policy = policy;
+    this.#root = resolve_root(root);
+    const names = new TrueNames(layer);
+    this.#changes = new SessionChanges(layer, policy, this.#root, { format, holding, names });
+    this.#drafts = new SessionDrafts(layer, policy, names);
     this.#listing = new ListingCache(layer, this.#root);
   }
 
@@ -101,10 +116,11 @@ export class FileSessionStore implements SessionStore {
     return guarded(id, async () => {
       const paths = this.#changes.paths(id);
       const draft = await this.#drafts.read(paths); // first: its turn may be completed meanwhile
-      const view = await read_session(this.#layer, paths);
+      const view = await with_open_files(this.#layer, () => read_session(this.#layer, paths));
       if (view === undefined) {
         return undefined;
       }
+      await this.#changes.require_own_name(id, view.state);
       const { metadata, revision } = view.state;
       const messages = view.messages ?? [];
       note_bytes(messages, () => view.state.stamp.size + (view.state.journal?.size ?? 0));
@@ -114,37 +130,11 @@ export class FileSessionStore implements SessionStore {
   }
 
   async save(id: string, messages: Message[], metadata?: Partial<SessionMetadata>): Promise<void> {
-    const given = check(id, metadata);
-    const texts = messages_to_json(messages, id);
-    await this.#changes.run(id, async (files, known) => {
-      await this.#changes.give_up_fold(id);
-      const old = await this.#changes.readable(files, known);
-      await this.#drop_void_draft(id);
-      const state = await this.#changes.write(files, id, texts, given, old);
-      return { result: undefined, state };
+    await this.#store(id, messages, metadata, async (files, texts, given) => {
+      await this.#changes.give_up_fold(files);
+      const old = await this.#changes.readable(files);
+      return this.#rewrite(files, texts, given, old);
     });
-    await this.#drop_draft(id, messages);
-  }
-
-  async delete(id: string): Promise<boolean> {
-    require_valid_id(id);
-    const is_nowhere = async () =>
-      (await this.#layer.real_path(this.#root)) === undefined ? { result: false } : undefined;
-    return this.#changes.run(
-      id,
-      async (files, known) => {
-        await this.#changes.give_up_fold(id);
-        const old = await this.#changes.state(files, known).catch(damaged_is_unknown);
-        if (old === "damaged") {
-          await files.sweep_links(undefined);
-        }
-        const parent_id = old === "damaged" ? undefined : old?.metadata.parent_id;
-        const result = await files.remove(parent_id);
-        await this.#drafts.remove(this.#changes.paths(id));
-        return { result, state: undefined };
-      },
-      is_nowhere,
-    );
   }
 
   async append(
@@ -153,15 +143,11 @@ export class FileSessionStore implements SessionStore {
     options: { revision: string; metadata?: Partial<SessionMetadata> },
   ): Promise<SessionRevision> {
     const revision = revision_of(options, id);
-    const given = check(id, options.metadata);
-    const texts = messages_to_json(messages, id);
-    const appended = await this.#changes.run(id, async (files, known) => {
-      const old = await this.#changes.at_revision(id, files, known, revision);
-      const state = await this.#changes.extend(files, id, texts, given, old);
+    return this.#store(id, messages, options.metadata, async (files, texts, given) => {
+      const old = await this.#changes.at_revision(files, revision);
+      const state = await this.#changes.extend(files, texts, given, old);
       return { result: { revision: state.revision }, state, may_go_on: true };
     });
-    await this.#drop_draft(id, messages);
-    return appended;
   }
 
   async replace(
@@ -170,40 +156,56 @@ export class FileSessionStore implements SessionStore {
     options: { revision: string | null; metadata?: Partial<SessionMetadata> },
   ): Promise<SessionRevision> {
     const revision = revision_of(options, id);
-    const given = check(id, options.metadata);
-    const texts = messages_to_json(messages, id);
-    const replaced = await this.#changes.run(id, async (files, known) => {
-      await this.#changes.give_up_fold(id);
-      const old = await (revision === null
-        ? this.#changes.state(files, known)
-        : this.#changes.at_revision(id, files, known, revision));
-      if (old !== known) {
+    return this.#store(id, messages, options.metadata, async (files, texts, given) => {
+      await this.#changes.give_up_fold(files);
+      const old = await (revision === null ? this.#changes.state(files) : this.#changes.at_revision(files, revision));
+      if (old !== files.known) {
         await files.read_all(); // what is damaged is not to be replaced
       }
       if (revision === null && old !== undefined) {
         throw new SessionError("conflict", `session ${id} exists already`, { session_id: id });
       }
-      await this.#drop_void_draft(id);
-      const state = await this.#changes.write(files, id, texts, given, old);
-      return { result: { revision: state.revision }, state };
+      return this.#rewrite(files, texts, given, old);
     });
-    await this.#drop_draft(id, messages);
-    return replaced;
   }
 
   async update(id: string, metadata: Partial<SessionMetadata>): Promise<boolean> {
     const given = check(id, metadata);
-    const is_missing = async () =>
-      (await find_form(this.#layer, this.#changes.paths(id))) === undefined ? { result: false } : undefined;
     return this.#changes.run(
       id,
-      async (files, known) => {
-        const old = await this.#changes.state(files, known);
-        const state = old && (await this.#changes.extend(files, id, [], given, old));
+      async (files) => {
+        const old = await this.#changes.state(files);
+        const state = old && (await this.#changes.extend(files, [], given, old));
         return { result: state !== undefined, state, may_go_on: state?.journal !== undefined };
       },
-      is_missing,
+      async () =>
+        (await find_form(this.#layer, this.#changes.paths(id))) === undefined ? { result: false } : undefined,
     );
+  }
+
+  async delete(id: string): Promise<boolean> {
+    require_valid_id(id);
+    const removed = this.#changes.run(
+      id,
+      async (files) => {
+        await this.#changes.give_up_fold(files);
+        const old = await this.#changes.state(files).catch(damaged_is_unknown);
+        if (old === "damaged") {
+          await files.sweep_links(undefined);
+        }
+        const parent_id = old === "damaged" ? undefined : old?.metadata.parent_id;
+        const result = await files.remove(parent_id);
+        await this.#drafts.remove(this.#changes.paths(id));
+        return { result, state: undefined };
+      },
+      async () => ((await this.#layer.real_path(this.#root)) === undefined ? { result: false } : undefined),
+    );
+    return removed.catch((error: unknown) => {
+      if (error instanceof AlikeId) {
+        return false; // there is no session with exactly this id
+      }
+      throw error;
+    });
   }
 
   async flush(id?: string): Promise<void> {
@@ -230,10 +232,20 @@ export class FileSessionStore implements SessionStore {
   }
 
   /**
-   * Reads every file of the directory and reports each problem. Changes nothing. Costs O(all bytes).
+   * Reads every file of the directory and reports each problem. Changes nothing. Costs O(all bytes). Where a link to a
+   * fork is missing, looks as `file_system` does whether there can be one.
    */
   async verify(): Promise<FileSessionProblem[]> {
-    return guarded(undefined, () => verify_directory(this.#layer, this.#root));
+    return guarded(undefined, () => verify_directory(this.#layer, this.#root, this.#policy));
+  }
+
+  /**
+   * Tells what the file system of the directory offers. Tries each operation on files that no session can have, and
+   * removes them. Makes the directory, as a write does. Costs a dozen operations each time.
+   * @throws {SessionError} `storage` if nothing can be written there.
+   */
+  async file_system(): Promise<FileSystemFeatures> {
+    return guarded(undefined, () => probe_file_system(this.#layer, this.#root, this.#policy));
   }
 
   /**
@@ -244,7 +256,7 @@ export class FileSessionStore implements SessionStore {
   async repair(id: string): Promise<FileSessionRepair> {
     require_valid_id(id);
     return this.#changes.run(id, async (files) => {
-      await this.#changes.give_up_fold(id);
+      await this.#changes.give_up_fold(files);
       return repair_session(files, id);
     });
   }
@@ -255,9 +267,29 @@ export class FileSessionStore implements SessionStore {
     return guarded(id, () => this.#drafts.set(this.#changes.paths(id), text, draft?.prompt.id));
   }
 
-  /** Its turn is stored: the draft is void, whether or not it can be removed now. */
-  async #drop_draft(id: string, messages: readonly Message[]): Promise<void> {
+  /** Runs a change that stores messages. The draft of a turn that is stored is void, whether or not it can be removed now. */
+  async #store(
+    id: string,
+    messages: Message[],
+    metadata: Partial<SessionMetadata> | undefined,
+    change: (files: SessionFiles, texts: string[], given: MetadataPatch) => Promise<Outcome<SessionRevision>>,
+  ): Promise<SessionRevision> {
+    const given = check(id, metadata);
+    const texts = messages_to_json(messages, id);
+    const stored = await this.#changes.run(id, (files) => change(files, texts, given));
     await this.#drafts.drop_held(this.#changes.paths(id), messages).catch(() => undefined);
+    return stored;
+  }
+
+  async #rewrite(
+    files: SessionFiles,
+    texts: string[],
+    given: MetadataPatch,
+    old: SessionState | undefined,
+  ): Promise<Outcome<SessionRevision>> {
+    await this.#drop_void_draft(files.id);
+    const state = await this.#changes.write(files, texts, given, old);
+    return { result: { revision: state.revision }, state };
   }
 
   /** Before the messages are replaced: a draft whose turn is among them does not come back without it. */
@@ -285,4 +317,6 @@ export class FileSessionStore implements SessionStore {
   }
 }
 
-publish_operations(FileSessionStore);
+function publish(): void {
+  publish_operations(FileSessionStore);
+}

@@ -39,8 +39,8 @@ export class FoldScheduler {
   readonly #running = new Map<string, RunningFold>();
   /** Folds that failed: tried again when the journal has doubled, or at the next flush. */
   readonly #failed = new Map<string, number>();
-  /** Tokens of temporary files that could not be removed, by session. */
-  readonly #left = new Map<string, Set<string>>();
+  /** Temporary files that folds have left, and their sessions. */
+  readonly #left = new Map<string, string>();
 
   constructor(layer: FileLayer, policy: FilePolicy, changes_ended: (id: string) => Promise<void>) {
     this.#layer = layer;
@@ -91,7 +91,8 @@ export class FoldScheduler {
           if (is_failure(error) && !abort.signal.aborted) {
             this.#failed.set(id, 2 * state.journal.end);
           }
-          return this.#remove(paths, context.token);
+          this.#left.set(paths.temporary(context.token), id);
+          return this.#remove_left(paths);
         },
       )
       .finally(() => this.#running.delete(id));
@@ -122,25 +123,10 @@ export class FoldScheduler {
     await this.#remove_left(paths);
   }
 
-  async #remove_left(paths: SessionPaths): Promise<void> {
-    for (const token of this.#left.get(paths.id) ?? []) {
-      await this.#remove(paths, token);
-    }
-  }
-
-  /** What cannot be removed now is remembered until the next change. */
-  async #remove(paths: SessionPaths, token: string): Promise<void> {
-    const left = this.#left.get(paths.id) ?? new Set();
-    try {
-      await remove_if_there(this.#layer, paths.temporary(token));
-      left.delete(token);
-    } catch {
-      left.add(token);
-    }
-    if (left.size > 0) {
-      this.#left.set(paths.id, left);
-    } else {
-      this.#left.delete(paths.id);
+  async #remove_left({ id }: SessionPaths): Promise<void> {
+    for (const [path, of] of this.#left) {
+      const removed = of === id && remove_if_there(this.#layer, path).then(() => this.#left.delete(path));
+      await (removed && removed.catch(() => undefined)); // until the next time
     }
   }
 }

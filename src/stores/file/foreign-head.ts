@@ -1,5 +1,4 @@
-import { is_error } from "../../errors.js";
-import { is_object, is_writable } from "./corrupt.js";
+import { parse_object } from "./corrupt.js";
 import type { FileMetadata } from "./snapshot-form.js";
 
 const QUOTE = 0x22;
@@ -21,15 +20,7 @@ export function scan_metadata(bytes: Buffer): FileMetadata | "incomplete" | unde
   if (end === undefined) {
     return "incomplete";
   }
-  try {
-    const value: unknown = JSON.parse(bytes.toString("utf8", begin, end));
-    return is_object(value) && is_writable(value) ? value : undefined;
-  } catch (error) {
-    if (is_error(error, "SyntaxError")) {
-      return undefined;
-    }
-    throw error;
-  }
+  return parse_object(bytes.subarray(begin, end));
 }
 
 /** Behind the brace that closes the one at `begin`. */

@@ -1,97 +1,90 @@
-import { ensure_directory, NO_LINKS, remove_if_there, sync_directory } from "./durable-files.js";
-import { is_errno } from "./file-layer.js";
+import { ensure_directory, link_if_possible, remove_if_there, sync_directory } from "./durable-files.js";
+import { is_errno, NAME_REFUSALS, succeeds } from "./file-layer.js";
 import { FORMS } from "./forms.js";
 import { FORKS_ENDING, is_valid_id } from "./session-paths.js";
 import type { ChangeContext, SnapshotForm } from "./snapshot-form.js";
 
 const ATTEMPTS = 5;
 
-/** The index of a parent's forks: a hard link to each fork's snapshot in `{parent}-forks`. */
-export class ForkLinks {
-  readonly #context: ChangeContext;
+// The index of a parent's forks: a hard link to each fork's snapshot in `{parent}-forks`.
 
-  constructor(context: ChangeContext) {
-    this.#context = context;
+/** After the snapshot was replaced: the link leads to the new file, in the folder of the parent that it has now. */
+export async function refresh_link(
+  context: ChangeContext,
+  form: SnapshotForm,
+  old_parent: string | undefined,
+  parent: string | undefined,
+): Promise<void> {
+  const { layer, paths, token } = context;
+  if (old_parent !== parent) {
+    await remove_link(context, old_parent);
   }
-
-  /** After the snapshot was replaced: the link leads to the new file, in the folder of the parent that it has now. */
-  async refresh(form: SnapshotForm, old_parent: string | undefined, parent: string | undefined): Promise<void> {
-    const { layer, policy, paths, lock } = this.#context;
-    if (old_parent !== parent) {
-      await this.remove(old_parent);
-    }
-    if (!is_valid_id(parent)) {
-      return;
-    }
-    for (let attempt = 1; attempt <= ATTEMPTS; attempt += 1) {
-      await ensure_directory(layer, paths.forks_directory(parent), policy);
-      try {
-        return await this.#link(form, parent);
-      } catch (error) {
-        await remove_if_there(layer, paths.temporary(lock.token));
-        if (is_errno(error, ...NO_LINKS)) {
-          await remove_if_there(layer, paths.fork_link(parent, form.data_ending)); // rather no index than an outdated one
-          return;
-        }
-        if (!is_errno(error, "ENOENT") || attempt === ATTEMPTS) {
-          throw error; // ENOENT: whoever removed the last other fork has removed the folder
-        }
-      }
-    }
+  if (!is_valid_id(parent)) {
+    return;
   }
-
-  async #link(form: SnapshotForm, parent: string): Promise<void> {
-    const { layer, policy, paths, lock } = this.#context;
-    const directory = paths.forks_directory(parent);
-    const folder = await layer.stat(directory);
-    if (folder === undefined) {
-      throw Object.assign(new Error(`${directory} is gone`), { code: "ENOENT" });
-    }
-    if (folder.kind !== "directory") {
-      return; // something else has the name, which is not ours to follow or to remove
-    }
-    const link = paths.fork_link(parent, form.data_ending);
-    const target = form.data_path(paths);
-    const linked = await layer.stat(link);
-    if (linked !== undefined && linked.inode === (await layer.stat(target))?.inode) {
-      return; // a rename of one link over another of the same file does nothing
-    }
-    await layer.link(target, paths.temporary(lock.token));
-    await layer.rename(paths.temporary(lock.token), link);
-    await sync_directory(layer, directory, policy);
-  }
-
-  /** Removes links from the folders of all parents but this one. Costs a look at every folder. */
-  async sweep(parent: string | undefined): Promise<void> {
-    const { layer, paths } = this.#context;
-    for (const name of await layer.names(paths.root)) {
-      const owner = name.endsWith(FORKS_ENDING) ? name.slice(0, -FORKS_ENDING.length) : undefined;
-      if (owner !== undefined && owner !== parent) {
-        await this.remove(owner);
-      }
-    }
-  }
-
-  async remove(parent: string | undefined): Promise<void> {
-    const { layer, policy, paths } = this.#context;
-    if (!is_valid_id(parent)) {
-      return;
-    }
-    const directory = paths.forks_directory(parent);
-    if ((await layer.stat(directory))?.kind !== "directory") {
-      return;
-    }
-    for (const form of FORMS) {
-      if (await remove_if_there(layer, paths.fork_link(parent, form.data_ending))) {
-        await sync_directory(layer, directory, policy);
-      }
-    }
+  for (let attempt = 1; attempt <= ATTEMPTS; attempt += 1) {
     try {
-      await layer.remove_directory(directory);
+      return await link(context, form, parent);
     } catch (error) {
-      if (!is_errno(error, "ENOTEMPTY", "EEXIST", "ENOENT")) {
-        throw error;
+      await remove_if_there(layer, paths.temporary(token));
+      if (is_errno(error, ...NAME_REFUSALS)) {
+        return; // the parent's folder cannot have this name here
+      }
+      if (!is_errno(error, "ENOENT") || attempt === ATTEMPTS) {
+        throw error; // ENOENT: whoever removed the last other fork has removed the folder
       }
     }
   }
+}
+
+async function link(context: ChangeContext, form: SnapshotForm, parent: string): Promise<void> {
+  const { layer, policy, paths, token } = context;
+  const directory = paths.forks_directory(parent);
+  if (((await layer.stat(directory))?.kind ?? "directory") !== "directory") {
+    return; // something else has the name, which is not ours to follow or to remove
+  }
+  const path = paths.fork_link(parent, form.data_ending);
+  const target = paths.file(form.data_ending);
+  const linked = await layer.stat(path);
+  if (linked?.kind === "directory" || (linked && linked.inode === (await layer.stat(target))?.inode)) {
+    return; // a rename of one link over another of the same file does nothing
+  }
+  if (!(await link_if_possible(layer, target, paths.temporary(token)))) {
+    return remove_link(context, parent); // rather no index than an outdated one
+  }
+  await ensure_directory(layer, directory, policy);
+  await layer.rename(paths.temporary(token), path);
+  await sync_directory(layer, directory, policy);
+}
+
+/** Removes links from the folders of all parents but this one. Costs a look at every folder. */
+export async function sweep_links(context: ChangeContext, parent: string | undefined): Promise<void> {
+  const { layer, paths } = context;
+  const inode_of = async (of: string) => (await layer.stat(paths.forks_directory(of)))?.inode;
+  const own = is_valid_id(parent) ? await inode_of(parent) : undefined;
+  for (const name of await layer.names(paths.root)) {
+    const owner = name.endsWith(FORKS_ENDING) ? name.slice(0, -FORKS_ENDING.length) : undefined;
+    if (owner !== undefined && (await inode_of(owner)) !== own) {
+      await remove_link(context, owner); // parents whose ids are alike may have one folder
+    }
+  }
+}
+
+/** Removes the link from the folder of a parent. */
+export async function remove_link({ layer, policy, paths }: ChangeContext, parent: string | undefined): Promise<void> {
+  if (!is_valid_id(parent)) {
+    return;
+  }
+  const directory = paths.forks_directory(parent);
+  let kind: string | undefined;
+  await succeeds(NAME_REFUSALS, async () => (kind = (await layer.stat(directory))?.kind));
+  if (kind !== "directory") {
+    return;
+  }
+  for (const form of FORMS) {
+    if (await remove_if_there(layer, paths.fork_link(parent, form.data_ending))) {
+      await sync_directory(layer, directory, policy);
+    }
+  }
+  await succeeds(["ENOTEMPTY", "EEXIST", "ENOENT"], () => layer.remove_directory(directory));
 }

@@ -24,14 +24,10 @@ export class JournalFile {
 
   /** Writes a journal that goes on from this snapshot, with these records: those that are not in there. */
   async prepare(head: SnapshotHead, records: readonly JournalRecord[]): Promise<PreparedJournal> {
-    const { policy, paths, lock } = this.#context;
+    const { policy, paths } = this.#context;
     const { bytes, state } = encode_journal(head, records, policy.durable);
-    let stamp: FileStamp | undefined;
-    const file = await PreparedFile.write({ ...this.#context, token: lock.token }, paths.journal, async (file) => {
-      await write_all(file, bytes, 0);
-      stamp = await file.stat();
-    });
-    return { file, state: { ...state, stamp: stamp as unknown as FileStamp } };
+    const file = await PreparedFile.write(this.#context, paths.journal, (file) => write_all(file, bytes, 0));
+    return { file, state: { ...state, stamp: file.stamp } };
   }
 
   /** Replaces the journal by this one. */
@@ -58,11 +54,12 @@ export class JournalFile {
   }
 
   async begin(bytes: Buffer): Promise<FileStamp> {
-    const { layer, policy, paths } = this.#context;
+    const { layer, policy, paths, lock } = this.#context;
     let stamp: FileStamp | undefined;
     try {
       return await with_file(await this.#create(), async (file) => {
         stamp = await file.stat();
+        lock.begin_writing();
         try {
           await write_all(file, bytes, 0);
           if (policy.durable) {
@@ -108,11 +105,8 @@ export class JournalFile {
   /** A successor's journal that was moved away; where there is another one by now, it is kept beside it. */
   async #put_back(grave: string): Promise<void> {
     const { layer, paths } = this.#context;
-    if ((await layer.stat(paths.journal)) === undefined) {
-      await rename_if_there(layer, grave, paths.journal);
-    } else {
-      await rename_if_there(layer, grave, await free_name(layer, paths.journal, "conflict"));
-    }
+    const is_free = (await layer.stat(paths.journal)) === undefined;
+    await rename_if_there(layer, grave, is_free ? paths.journal : await free_name(layer, paths.journal, "conflict"));
   }
 
   /**
@@ -125,7 +119,7 @@ export class JournalFile {
     }
   }
 
-  /** Whether what follows the last whole record looks like one that was damaged, and not like a write cut short. */
+  /** True if the bytes behind the last whole record look like a damaged record, and not like a write that was cut short. */
   async has_odd_tail({ end, stamp }: JournalState): Promise<boolean> {
     if (stamp.size <= end) {
       return false;
@@ -137,12 +131,16 @@ export class JournalFile {
 
   /** Keeps such a tail aside, before the journal is done with. */
   async keep_odd_tail(journal: JournalState | undefined): Promise<void> {
-    const { layer, policy, paths, lock } = this.#context;
     if (journal !== undefined && (await this.has_odd_tail(journal))) {
-      await lock.require_held();
-      await keep_aside(layer, paths.journal, "corrupt");
-      await sync_directory(layer, paths.root, policy);
+      await this.keep_aside("corrupt");
     }
+  }
+
+  async keep_aside(reason: "corrupt" | "conflict"): Promise<void> {
+    const { layer, policy, paths, lock } = this.#context;
+    await lock.require_held();
+    await keep_aside(layer, paths.journal, reason);
+    await sync_directory(layer, paths.root, policy);
   }
 
   /** `stamp`: of the journal as it is, under its name. The file stays open for the next record. */
@@ -151,6 +149,7 @@ export class JournalFile {
     if (stamp.size > end) {
       await file.truncate(end); // a torn tail; behind it, two records would weld into one
     }
+    this.#context.lock.begin_writing();
     try {
       await write_all(file, bytes, end);
       if (this.#context.policy.durable) {

@@ -1,5 +1,6 @@
 import type { SessionMetadata } from "../../types.js";
-import { apply_patch, encode_header, encode_record, make_patch, type JournalRecord } from "./journal.js";
+import { apply_patch } from "../../metadata.js";
+import { encode_line, make_patch, type JournalRecord } from "./journal.js";
 import { JSON_SEPARATOR } from "./json-text.js";
 import type { JournalState } from "./session-view.js";
 import type { SnapshotHead } from "./snapshot-form.js";
@@ -24,8 +25,8 @@ interface Change {
 
 /** The beginning of a journal that continues this snapshot. */
 export function begin_journal({ store }: SnapshotHead): EncodedJournal {
-  const { bytes, sum } = encode_header({ journal: 1, base: store.generation, messages: store.messages });
   const base = store.generation;
+  const { bytes, sum } = encode_line(Buffer.alloc(0), { journal: 1, base, messages: store.messages });
   return { bytes, state: { base, sum, end: bytes.length, records: 0, size: 0, changed: [], relation: "continues" } };
 }
 
@@ -39,7 +40,7 @@ export function encode_next(
   const base = head.store.generation;
   const patch = make_patch(head.metadata, metadata, journal.changed);
   const n = journal.records + 1;
-  const { bytes, sum } = encode_record(messages, {
+  const { bytes, sum } = encode_line(messages, {
     n,
     base,
     prev: journal.sum,

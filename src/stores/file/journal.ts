@@ -1,8 +1,7 @@
 import { metadata_difference, type MetadataPatch } from "../../metadata.js";
 import type { SessionMetadata } from "../../types.js";
-import { is_error } from "../../errors.js";
 import { checksum } from "./checksum.js";
-import { is_object } from "./corrupt.js";
+import { parse_object } from "./corrupt.js";
 import { JSON_SEPARATOR } from "./json-text.js";
 
 /** The first line of a journal: what it continues. */
@@ -61,21 +60,14 @@ export interface JournalDamage {
 /** Marks the line that ends a record; no message begins with it. */
 const MARK = "#";
 const NEWLINE = 0x0a;
-const LINE_END = Buffer.from("\n");
+const LINE_END = /* @__PURE__ */ Buffer.from("\n");
 
-function encode_line(body: Uint8Array, json: string): { bytes: Buffer; sum: string } {
+/** Encodes a line. `messages`: the JSON texts of the record's messages, with separators between them. */
+export function encode_line(messages: Buffer, head: JournalHeader | RecordHead): { bytes: Buffer; sum: string } {
+  const body = messages.length === 0 ? messages : Buffer.concat([messages, LINE_END]);
+  const json = JSON.stringify(head);
   const sum = checksum(body, json);
   return { bytes: Buffer.concat([body, Buffer.from(`${MARK}${sum} ${body.length} ${json}\n`)]), sum };
-}
-
-export function encode_header(header: JournalHeader): { bytes: Buffer; sum: string } {
-  return encode_line(Buffer.alloc(0), JSON.stringify(header));
-}
-
-/** `messages`: their JSON texts, with separators between them. */
-export function encode_record(messages: Buffer, head: RecordHead): { bytes: Buffer; sum: string } {
-  const body = messages.length === 0 ? messages : Buffer.concat([messages, LINE_END]);
-  return encode_line(body, JSON.stringify(head));
 }
 
 export function join_messages(texts: readonly string[]): Buffer {
@@ -105,21 +97,8 @@ function decode_line(bytes: Buffer, mark: number): Line | undefined {
   if (begin < 0 || checksum(bytes.subarray(begin, mark), json) !== sum) {
     return undefined;
   }
-  const head = parsed(json);
+  const head = parse_object(json); // a message's text may hold a mark, with a right checksum even, but no such object
   return head && { sum, head, body: bytes.subarray(begin, Math.max(begin, mark - 1)), begin, end: newline + 1 };
-}
-
-/** A message's text may hold a mark, with a right checksum even; but no object from there to the end of its line. */
-function parsed(json: Buffer): object | undefined {
-  try {
-    const value: unknown = JSON.parse(json.toString());
-    return is_object(value) ? value : undefined;
-  } catch (error) {
-    if (is_error(error, "SyntaxError")) {
-      return undefined;
-    }
-    throw error;
-  }
 }
 
 /** Where the next marked line begins, at `from` or after a line break behind it; -1: nowhere. */
@@ -185,7 +164,7 @@ function damage_after(bytes: Buffer, end: number): JournalDamage | undefined {
   return reason === undefined ? undefined : { reason, records };
 }
 
-/** Whether bytes end as a record does, and none of their blocks is missing: they were written to the end once. */
+/** True if bytes end as a record does, and none of their blocks is missing. Such bytes were written to the end once. */
 export function is_closed_line(tail: Buffer): boolean {
   return tail.at(-1) === NEWLINE && tail.includes(MARK) && !tail.includes(0);
 }
@@ -201,19 +180,6 @@ export function decode_last_record(tail: Buffer): RecordHead | undefined {
   const mark = tail.lastIndexOf(`\n${MARK}`, tail.length - 2) + 1;
   const head = decode_line(tail, mark)?.head as RecordHead | undefined;
   return head !== undefined && "n" in head ? head : undefined;
-}
-
-/** The snapshot's metadata with the changes of a record. */
-export function apply_patch(metadata: MetadataPatch, patch: MetadataPatch): MetadataPatch {
-  const merged = new Map<string, unknown>(Object.entries(metadata));
-  for (const [key, value] of Object.entries(patch)) {
-    if (value === null) {
-      merged.delete(key);
-    } else {
-      merged.set(key, value);
-    }
-  }
-  return Object.fromEntries(merged);
 }
 
 /**

@@ -1,5 +1,4 @@
-import { checksum } from "./checksum.js";
-import { write_all, type FileStamp } from "./file-layer.js";
+import { write_all } from "./file-layer.js";
 import { scan_metadata } from "./foreign-head.js";
 import {
   decode_foreign,
@@ -10,10 +9,10 @@ import {
   JSON_SUFFIX,
   require_size,
 } from "./json-text.js";
-import { MessageRegion, write_messages } from "./message-region.js";
+import { write_messages } from "./message-region.js";
 import { PreparedFile } from "./prepared-file.js";
-import { read_beginning, read_beginning_now, read_file, type ReadFile } from "./regular-file.js";
-import { stamp_of, type ReadHead, type SnapshotForm, type StoreHeader } from "./snapshot-form.js";
+import { read_beginning, read_file, type ReadFile } from "./regular-file.js";
+import { stamp_of, type ReadHead, type SnapshotForm, type SnapshotHead } from "./snapshot-form.js";
 
 /** Usually enough for the head. */
 const HEAD_BYTES = 1024;
@@ -23,26 +22,8 @@ export const JSON_FORM: SnapshotForm = {
   format: "json",
   head_ending: ".json",
   data_ending: ".json",
-  head_path: (paths) => paths.file(".json"),
-  data_path: (paths) => paths.file(".json"),
-  file_paths: (paths) => [paths.file(".json")],
-
-  async stamp(layer, paths) {
-    const stamp = await layer.stat(paths.file(".json"));
-    return stamp && stamp_of(stamp);
-  },
-
-  stamp_now(layer, paths) {
-    const stamp = layer.stat_now?.(paths.file(".json"));
-    return stamp && stamp_of(stamp);
-  },
-
-  read_head_now(layer, paths) {
-    const path = paths.file(".json");
-    const beginning = read_beginning_now(layer, path, HEAD_BYTES);
-    const read = beginning && head_in(beginning, path);
-    return read === "incomplete" ? undefined : read;
-  },
+  endings: [".json"],
+  separator: JSON_SEPARATOR,
 
   async read_head(layer, paths) {
     const path = paths.file(".json");
@@ -72,40 +53,35 @@ export const JSON_FORM: SnapshotForm = {
     return { stamp, head, metadata: head.metadata, messages: decode_messages(file.bytes, head, path) };
   },
 
-  checksum: (texts) => checksum(texts.join(JSON_SEPARATOR)),
-
   recover: () => Promise.resolve(),
 
   async prepare(context, content, metadata, succession) {
-    const { layer, policy, paths } = context;
-    const path = paths.file(".json");
+    const path = context.paths.file(".json");
     const kept_size = content.kept?.store.size ?? 0;
     const is_first = kept_size === 0;
     const size = kept_size + Math.max(0, content.added_size - (is_first ? JSON_SEPARATOR.length : 0));
     const header = { ...succession, size, messages: "0".repeat(16) };
     const offset = encode_head(metadata, header).bytes.length;
-    let written: WrittenFile | undefined;
+    let head: SnapshotHead | undefined;
     const file = await PreparedFile.write(context, path, async (file) => {
-      const region = new MessageRegion(file, { begin: offset, durable: policy.durable, content });
-      await write_messages(region, content, { layer, path, separator: Buffer.from(JSON_SEPARATOR) });
+      const written = await write_messages(file, offset, content, { context, path, separator: JSON_SEPARATOR });
       await write_all(file, JSON_SUFFIX, offset + size);
-      const { bytes, store } = encode_head(metadata, { ...header, messages: region.checksum() });
+      const { bytes, store } = encode_head(metadata, { ...header, messages: written.checksum });
       await write_all(file, bytes, 0);
-      written = { store, stamp: await file.stat() }; // now: once it has its name, others may write to it
+      head = { metadata, store, offset };
     });
-    const { store, stamp } = written as unknown as WrittenFile;
     return {
-      head: { metadata, store, offset },
+      head: head as unknown as SnapshotHead,
       async put_in_place(lock, placing) {
         await file.put_in_place(lock, path, placing);
-        return stamp_of(stamp);
+        return stamp_of(file.stamp);
       },
       discard: () => file.discard(),
     };
   },
 };
 
-/** What the first bytes of a file say. `"incomplete"`: more are needed. @throws {SessionError} `corrupt`. */
+/** Reads the head in the first bytes of a file. `"incomplete"`: more bytes are needed. @throws {SessionError} `corrupt`. */
 function head_in({ stamp: file, bytes }: ReadFile, path: string): ReadHead | "incomplete" {
   const stamp = stamp_of(file);
   const whole = bytes.length >= file.size;
@@ -119,9 +95,4 @@ function head_in({ stamp: file, bytes }: ReadFile, path: string): ReadHead | "in
     return scanned;
   }
   return { stamp, head: undefined, metadata: scanned === "incomplete" ? undefined : scanned };
-}
-
-interface WrittenFile {
-  store: StoreHeader;
-  stamp: FileStamp;
 }

@@ -1,13 +1,21 @@
-import { isUtf8 } from "node:buffer";
 import type { Message } from "@simulacra-ai/core";
-import { checksum } from "./checksum.js";
-import { corrupt, is_object, parse_json, require_writable } from "./corrupt.js";
+import { checksum, sum_of_messages } from "./checksum.js";
+import {
+  corrupt,
+  is_object,
+  not_ours,
+  NotASession,
+  parse_json,
+  require_text,
+  require_writable,
+  wrong_messages,
+} from "./corrupt.js";
 import type { FileMetadata, SnapshotHead, StoreHeader } from "./snapshot-form.js";
 
 const METADATA_PREFIX = '{\n"metadata": ';
 const STORE_PREFIX = ',\n"store": ';
 const MESSAGES_PREFIX = ',\n"messages": [\n';
-export const JSON_SUFFIX = Buffer.from("\n]\n}\n");
+export const JSON_SUFFIX = /* @__PURE__ */ Buffer.from("\n]\n}\n");
 /** Between two messages. */
 export const JSON_SEPARATOR = ",\n";
 
@@ -69,17 +77,19 @@ export function decode_store(json: Buffer, store_json: Buffer, path: string): Om
 export function decode_messages(bytes: Buffer, head: SnapshotHead, path: string): Message[] {
   require_size(bytes.length, head, path);
   const end = head.offset + head.store.size;
-  if (!bytes.subarray(end).equals(JSON_SUFFIX) || checksum(bytes.subarray(head.offset, end)) !== head.store.messages) {
-    throw corrupt(path, "the messages are not those that were written");
+  const suffix = bytes.subarray(end);
+  const is_whole = JSON_SUFFIX.subarray(0, suffix.length).equals(suffix);
+  if (!is_whole || checksum(bytes.subarray(head.offset, end)) !== head.store.messages) {
+    throw wrong_messages(path);
   }
   // The whole text costs less than a part of it: a part would have to be copied between brackets first.
   return (parse_json(bytes, path) as { messages: Message[] }).messages;
 }
 
-/** @throws {SessionError} `corrupt` where the file is not as long as its head says. */
+/** @throws {SessionError} `corrupt` if the file is not as long as its head says. Only the last line feed may be missing. */
 export function require_size(size: number, head: SnapshotHead, path: string): void {
   const expected = head.offset + head.store.size + JSON_SUFFIX.length;
-  if (size !== expected) {
+  if (size !== expected && size !== expected - 1) {
     throw corrupt(path, `it has ${size} bytes where ${expected} were written`);
   }
 }
@@ -89,18 +99,19 @@ export function require_size(size: number, head: SnapshotHead, path: string): vo
  * @throws {SessionError} `corrupt`.
  */
 export function decode_foreign(bytes: Buffer, path: string): { metadata: FileMetadata; messages: Message[] } {
-  if (!isUtf8(bytes)) {
-    throw corrupt(path, "it is not UTF-8 text");
-  }
+  require_text(bytes, path);
   const value = parse_json(bytes, path);
-  if (!is_object(value) || !is_object(value["metadata"]) || !Array.isArray(value["messages"])) {
+  if (!is_object(value) || !("metadata" in value || "messages" in value)) {
+    throw new NotASession(path);
+  }
+  if (!is_object(value["metadata"]) || !Array.isArray(value["messages"])) {
     throw corrupt(path, "it is not an object with metadata and a list of messages");
   }
   const { metadata, messages, store } = value;
   require_writable(value, path);
   require_messages(messages, path);
   if (is_object(store) && !is_reformatted(store, metadata, messages)) {
-    throw corrupt(path, "it is not as this package wrote it; without its `store` it is read as it is");
+    throw not_ours(path);
   }
   return { metadata: metadata, messages: messages };
 }
@@ -115,8 +126,7 @@ export function require_messages(messages: unknown[], path: string): asserts mes
 
 /** Another tool has laid the file out anew, and changed nothing. */
 function is_reformatted(store: Record<string, unknown>, metadata: unknown, messages: unknown[]): boolean {
-  const texts = messages.map((message) => JSON.stringify(message));
-  return is_reformatted_head(store, metadata) && store["messages"] === checksum(texts.join(JSON_SEPARATOR));
+  return is_reformatted_head(store, metadata) && store["messages"] === sum_of_messages(messages, JSON_SEPARATOR);
 }
 
 /** The same of metadata alone. */

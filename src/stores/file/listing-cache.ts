@@ -1,32 +1,20 @@
 import type { Pause } from "../../async/time-slicer.js";
 import type { SessionMetadata } from "../../types.js";
 import type { FileLayer } from "./file-layer.js";
-import {
-  list_session,
-  list_session_now,
-  stamps_now,
-  stamps_of,
-  type ListedSession,
-  type SessionName,
-} from "./session-listing.js";
+import { list_session, stamps_of, type SessionName } from "./session-listing.js";
 import { SessionPaths } from "./session-paths.js";
 import type { SnapshotStamp } from "./snapshot-form.js";
 
-/** So many sessions are read at a time: what waits for the device waits together. */
+/** The number of sessions that are read at a time. Reads that wait for the device wait together. */
 const LANES = 32;
 /** A file that was changed just now may be changed again with the same date. */
 const SETTLED_AFTER_MS = 1000;
 
-interface CachedEntry {
-  key: string;
-  metadata: SessionMetadata;
-}
-
 interface Entry {
-  /** `undefined`: it is gone. */
+  /** `undefined`: the entry is not to be kept. */
+  key: string | undefined;
+  /** `undefined`: it is gone, or the file was never a session. */
   metadata: SessionMetadata | undefined;
-  /** For the next time. */
-  cached: CachedEntry | undefined;
 }
 
 /**
@@ -36,7 +24,7 @@ interface Entry {
 export class ListingCache {
   readonly #layer: FileLayer;
   readonly #root: string;
-  #entries = new Map<string, CachedEntry>();
+  #entries = new Map<string, Entry>();
 
   constructor(layer: FileLayer, root: string) {
     this.#layer = layer;
@@ -46,21 +34,18 @@ export class ListingCache {
   /** The entries of these sessions; `pause` is called between them. What is not among them is forgotten. */
   async list(names: readonly SessionName[], pause: Pause): Promise<SessionMetadata[]> {
     const found: SessionMetadata[] = [];
-    const entries = new Map<string, CachedEntry>();
+    const entries = new Map<string, Entry>();
     const rest = names.values();
     const lane = async () => {
       for (const name of rest) {
-        const { metadata, cached } = this.#entry_now(name) ?? (await this.#entry(name));
-        if (metadata !== undefined) {
-          found.push(metadata);
+        const entry = await this.#entry(name);
+        if (entry.metadata !== undefined) {
+          found.push(copy_of(entry.metadata));
         }
-        if (cached !== undefined) {
-          entries.set(name.id, cached);
+        if (entry.key !== undefined) {
+          entries.set(name.id, entry);
         }
-        const pausing = pause();
-        if (pausing !== undefined) {
-          await pausing;
-        }
+        await pause();
       }
     };
     await Promise.all(Array.from({ length: LANES }, lane));
@@ -72,32 +57,11 @@ export class ListingCache {
     const paths = new SessionPaths(this.#root, id);
     const known = this.#entries.get(id);
     if (known !== undefined && known.key === key_of(await stamps_of(this.#layer, paths, form, has_journal))) {
-      return entry_of_cached(known);
+      return known;
     }
-    return entry_of(await list_session(this.#layer, paths, form, has_journal));
+    const { metadata, stamps } = (await list_session(this.#layer, paths, form, has_journal)) ?? {};
+    return { metadata, key: metadata?.damaged === undefined ? key_of(stamps) : undefined };
   }
-
-  /** The same at once; `undefined` where that is to be asked. */
-  #entry_now({ id, form, has_journal }: SessionName): Entry | undefined {
-    const paths = new SessionPaths(this.#root, id);
-    const known = this.#entries.get(id);
-    if (known !== undefined && known.key === key_of(stamps_now(this.#layer, paths, form, has_journal))) {
-      return entry_of_cached(known);
-    }
-    const listed = list_session_now(this.#layer, paths, form, has_journal);
-    return listed && entry_of(listed);
-  }
-}
-
-function entry_of_cached(cached: CachedEntry): Entry {
-  return { metadata: copy_of(cached.metadata), cached };
-}
-
-function entry_of(listed: ListedSession | undefined): Entry {
-  const { metadata, stamps } = listed ?? {};
-  const key = key_of(stamps);
-  const is_cached = metadata !== undefined && metadata.damaged === undefined && key !== undefined;
-  return { metadata, cached: is_cached ? { key, metadata: copy_of(metadata) } : undefined };
 }
 
 /** Shares nothing with the original. Most of what metadata hold are texts and numbers. */

@@ -1,15 +1,18 @@
 import fs from "node:fs";
-import { timers } from "../../async/timers.js";
+import process from "node:process";
+import { sleep, timers } from "../../async/timers.js";
 import { is_errno } from "./file-layer.js";
-
-const { O_NOFOLLOW = 0, O_NONBLOCK = 0, O_RDONLY } = fs.constants;
 
 /** Longer files take the device noticeable time to free. */
 const LONG_BYTES = 64 * 1024;
 /** Time for others to sync before the next one is freed: who syncs meanwhile waits for that, too. */
 const GAP_MS = 15;
-/** So many wait at most. */
+/** The most files that wait. */
 const MOST_WAITING = 4;
+
+/** Windows refuses a change of a name in one of these ways while any program has the file open. */
+const REFUSED_A_WHILE = ["EPERM", "EBUSY", "EACCES"];
+const PATIENCE_MS = 2_000;
 
 /** Files without a name, open, and therefore not freed yet: the oldest first. */
 const waiting: number[] = [];
@@ -22,7 +25,8 @@ let timer: NodeJS.Timeout | undefined;
  * another: the change itself takes no longer for it, nor does what others sync meanwhile.
  */
 export function change_name(path: string, change: () => void): void {
-  const is_long = (fs.lstatSync(path, { throwIfNoEntry: false })?.size ?? 0) > LONG_BYTES;
+  const is_kept = !is_windows(); // which changes no name of an open file
+  const is_long = is_kept && (fs.lstatSync(path, { throwIfNoEntry: false })?.size ?? 0) > LONG_BYTES;
   const fd = is_long ? open_if_possible(path) : undefined;
   try {
     change();
@@ -40,6 +44,25 @@ export function change_name(path: string, change: () => void): void {
     free_next();
   }
   timer ??= set_timer();
+}
+
+/** Changes a name. Windows is asked again for two seconds: virus scanners and indexers open every new file for a moment. */
+export async function patiently(change: () => void | Promise<void>, is_needed = is_windows()): Promise<void> {
+  const end = timers.now() + PATIENCE_MS;
+  for (let wait = 1; ; wait = Math.min(wait * 2, 50)) {
+    try {
+      return await change();
+    } catch (error) {
+      if (!is_needed || !is_errno(error, ...REFUSED_A_WHILE) || timers.now() >= end) {
+        throw error;
+      }
+    }
+    await sleep(wait);
+  }
+}
+
+function is_windows(): boolean {
+  return process.platform === "win32";
 }
 
 /** Does what may need room on the device: where there is none, once more when what waits is freed. */
@@ -85,8 +108,16 @@ function free_next(): void {
 /** `undefined`: not to be opened, and freed in place. */
 function open_if_possible(path: string): number | undefined {
   try {
-    return fs.openSync(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
+    return fs.openSync(path, open_flags("read"));
   } catch {
     return undefined;
   }
+}
+
+/** Returns the flags that open a file, but follow no link and wait for no pipe. */
+export function open_flags(how: "read" | "modify"): number {
+  const { constants } = fs; // those of some systems lack two of these
+  return (
+    (how === "read" ? constants.O_RDONLY : constants.O_RDWR) | (constants.O_NOFOLLOW ?? 0) | (constants.O_NONBLOCK ?? 0)
+  );
 }

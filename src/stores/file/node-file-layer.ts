@@ -1,22 +1,27 @@
 import fs from "node:fs";
 import { promisify } from "node:util";
-import { timers } from "../../async/timers.js";
 import { DeviceGauge } from "./device-gauge.js";
-import { change_name, free_all, with_room } from "./long-files.js";
-import { is_errno, type FileLayer, type FileStamp, type OpenFile, type PeekedFile } from "./file-layer.js";
-
-const { O_CREAT, O_EXCL, O_NOFOLLOW = 0, O_NONBLOCK = 0, O_RDONLY, O_RDWR } = fs.constants;
+import { change_name, free_all, open_flags, patiently, with_room } from "./long-files.js";
+import { REFUSALS, succeeds, type FileLayer, type FileStamp, type OpenFile } from "./file-layer.js";
 
 /** Up to here a read or write goes to the page cache faster than to another thread and back. */
 const INLINE_BYTES = 64 * 1024;
 const MAX_CHUNK_BYTES = 4 * 1024 * 1024;
+/** The answer of versions of Node.js that have no syncs under their permission model. */
+const NO_SYNCS = ["ERR_ACCESS_DENIED"];
 
-const open_async = promisify(fs.open);
-const read_async = promisify(fs.read);
-const write_async = promisify(fs.write);
-const sync_async = promisify(fs.fsync);
-const datasync_async = promisify(fs.fdatasync);
-const readdir_async = promisify(fs.readdir);
+const on_pool = /* @__PURE__ */ pool_calls();
+
+function pool_calls() {
+  return {
+    open: promisify(fs.open),
+    read: promisify(fs.read),
+    write: promisify(fs.write),
+    sync: promisify(fs.fsync),
+    datasync: promisify(fs.fdatasync),
+    names: promisify(fs.readdir),
+  };
+}
 
 /**
  * Node's file system. Calls that only touch names and the page cache are made in place, a few microseconds each;
@@ -25,36 +30,35 @@ const readdir_async = promisify(fs.readdir);
  */
 export const NODE_FILE_LAYER: FileLayer = {
   async open(path, how) {
-    return new NodeFile(fs.openSync(path, (how === "read" ? O_RDONLY : O_RDWR) | O_NOFOLLOW | O_NONBLOCK));
+    return new NodeFile(fs.openSync(path, open_flags(how)));
   },
 
   async peek(path, length) {
-    const fd = opening.is_cold ? await open_on_pool(path) : open_in_place(path);
+    const fd = opening.is_cold
+      ? await opening.on_pool(() => on_pool.open(path, open_flags("read")))
+      : opening.in_place(() => fs.openSync(path, open_flags("read")));
     try {
       const stamp = to_stamp(fs.fstatSync(fd, { bigint: true }));
-      const room = room_for(stamp, length);
+      const room = stamp.kind === "file" ? Math.min(length, stamp.size) : 0;
       const buffer = Buffer.allocUnsafe(room);
-      const count = reading.is_cold ? await read_on_pool(fd, buffer, room) : read_in_place(fd, buffer, room);
+      const count = reading.is_cold
+        ? (await reading.on_pool(() => on_pool.read(fd, buffer, 0, room, 0))).bytesRead
+        : reading.in_place(() => fs.readSync(fd, buffer, 0, room, 0));
       return { stamp, bytes: buffer.subarray(0, count) };
     } finally {
       fs.closeSync(fd);
     }
   },
 
-  peek_now(path, length) {
-    return opening.is_cold || reading.is_cold ? undefined : peek_in_place(path, length);
-  },
-
   async create(path, mode) {
-    const fd = await with_room(() => fs.openSync(path, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, mode));
-    const file = new NodeFile(fd);
+    const fd = await with_room(() => fs.openSync(path, "wx+", mode)); // which follows no link
     try {
-      fs.fchmodSync(fd, mode); // whatever the umask
+      await succeeds(REFUSALS, () => fs.fchmodSync(fd, mode)); // whatever the umask
     } catch (error) {
-      await file.close();
+      fs.closeSync(fd);
       throw error;
     }
-    return file;
+    return new NodeFile(fd);
   },
 
   async stat(path) {
@@ -62,33 +66,19 @@ export const NODE_FILE_LAYER: FileLayer = {
     return stats && to_stamp(stats);
   },
 
-  stat_now(path) {
-    try {
-      const stats = fs.lstatSync(path, { bigint: true, throwIfNoEntry: false });
-      return stats && to_stamp(stats);
-    } catch {
-      return undefined; // `stat` says why
-    }
-  },
-
   async real_path(path) {
-    try {
-      return fs.realpathSync(path);
-    } catch (error) {
-      if (is_errno(error, "ENOENT")) {
-        return undefined;
-      }
-      throw error;
-    }
+    let found: string | undefined;
+    await succeeds(["ENOENT"], () => (found = fs.realpathSync(path)));
+    return found;
   },
 
   async names(directory) {
-    return readdir_async(directory);
+    return on_pool.names(directory);
   },
 
   async make_directory(path, mode) {
     await with_room(() => fs.mkdirSync(path, { mode }));
-    fs.chmodSync(path, mode); // whatever the umask
+    await succeeds(REFUSALS, () => fs.chmodSync(path, mode)); // whatever the umask
   },
 
   async remove_directory(path) {
@@ -96,7 +86,7 @@ export const NODE_FILE_LAYER: FileLayer = {
   },
 
   async rename(from, to) {
-    await with_room(() => change_name(to, () => fs.renameSync(from, to)));
+    await patiently(() => with_room(() => change_name(to, () => fs.renameSync(from, to))));
   },
 
   async link(existing, path) {
@@ -104,7 +94,7 @@ export const NODE_FILE_LAYER: FileLayer = {
   },
 
   async unlink(path) {
-    change_name(path, () => fs.unlinkSync(path));
+    await patiently(() => change_name(path, () => fs.unlinkSync(path)));
   },
 
   async symlink(target, path) {
@@ -116,9 +106,9 @@ export const NODE_FILE_LAYER: FileLayer = {
   },
 
   async sync_directory(path) {
-    const fd = fs.openSync(path, O_RDONLY);
+    const fd = fs.openSync(path, "r");
     try {
-      await sync_async(fd);
+      await on_pool.sync(fd);
     } finally {
       fs.closeSync(fd);
     }
@@ -129,59 +119,8 @@ export const NODE_FILE_LAYER: FileLayer = {
   },
 };
 
-const PEEK_FLAGS = O_RDONLY | O_NOFOLLOW | O_NONBLOCK;
-const opening = new DeviceGauge();
-const reading = new DeviceGauge();
-/** Taken again for every look in place. */
-let peek_buffer = Buffer.alloc(0);
-
-function peek_in_place(path: string, length: number): PeekedFile | undefined {
-  if (peek_buffer.length < length) {
-    peek_buffer = Buffer.allocUnsafeSlow(length);
-  }
-  let fd: number | undefined;
-  try {
-    fd = open_in_place(path);
-    const stamp = to_stamp(fs.fstatSync(fd, { bigint: true }));
-    return { stamp, bytes: peek_buffer.subarray(0, read_in_place(fd, peek_buffer, room_for(stamp, length))) };
-  } catch {
-    return undefined; // `peek` says what is wrong
-  } finally {
-    if (fd !== undefined) {
-      fs.closeSync(fd);
-    }
-  }
-}
-
-function open_in_place(path: string): number {
-  const began = timers.now();
-  const fd = fs.openSync(path, PEEK_FLAGS);
-  opening.made_in_place(began);
-  return fd;
-}
-
-function open_on_pool(path: string): Promise<number> {
-  opening.made_on_pool();
-  return open_async(path, PEEK_FLAGS);
-}
-
-function read_in_place(fd: number, buffer: Buffer, length: number): number {
-  const began = timers.now();
-  const count = fs.readSync(fd, buffer, 0, length, 0);
-  reading.made_in_place(began);
-  return count;
-}
-
-async function read_on_pool(fd: number, buffer: Buffer, length: number): Promise<number> {
-  reading.made_on_pool();
-  return (await read_async(fd, buffer, 0, length, 0)).bytesRead;
-}
-
-/** How much of a file to read: nothing of what is no regular file. */
-function room_for({ kind, size }: FileStamp, length: number): number {
-  return kind === "file" ? Math.min(length, size) : 0;
-}
-
+const opening = /* @__PURE__ */ new DeviceGauge();
+const reading = /* @__PURE__ */ new DeviceGauge();
 class NodeFile implements OpenFile {
   readonly #fd: number;
 
@@ -198,19 +137,16 @@ class NodeFile implements OpenFile {
     if (length <= INLINE_BYTES) {
       return fs.readSync(this.#fd, buffer, 0, length, position);
     }
-    return (await read_async(this.#fd, buffer, 0, length, position)).bytesRead;
+    return (await on_pool.read(this.#fd, buffer, 0, length, position)).bytesRead;
   }
 
   async write(data: Uint8Array, position: number): Promise<number> {
-    return with_room(() => this.#write(data, position));
-  }
-
-  async #write(data: Uint8Array, position: number): Promise<number> {
     const length = Math.min(data.length, MAX_CHUNK_BYTES);
-    if (length <= INLINE_BYTES) {
-      return fs.writeSync(this.#fd, data, 0, length, position);
-    }
-    return (await write_async(this.#fd, data, 0, length, position)).bytesWritten;
+    return with_room(async () =>
+      length <= INLINE_BYTES
+        ? fs.writeSync(this.#fd, data, 0, length, position)
+        : (await on_pool.write(this.#fd, data, 0, length, position)).bytesWritten,
+    );
   }
 
   async truncate(size: number): Promise<void> {
@@ -218,11 +154,11 @@ class NodeFile implements OpenFile {
   }
 
   async sync(): Promise<void> {
-    await sync_async(this.#fd);
+    await succeeds(NO_SYNCS, () => on_pool.sync(this.#fd));
   }
 
   async datasync(): Promise<void> {
-    await datasync_async(this.#fd);
+    await succeeds(NO_SYNCS, () => on_pool.datasync(this.#fd));
   }
 
   async close(): Promise<void> {

@@ -1,30 +1,33 @@
 import { SessionError } from "../../errors.js";
 import { all_settled, remove_if_there, rename_if_there, sync_directory, with_file } from "./durable-files.js";
-import type { OpenFile } from "./file-layer.js";
+import type { FileStamp, OpenFile } from "./file-layer.js";
 import type { SessionLock } from "./session-lock.js";
 import type { LockPlace } from "./session-paths.js";
 import type { PrepareContext } from "./snapshot-form.js";
 
-/** What writing a file takes; `paths` gives it its temporary name. */
+/** Holds what a writer of one file needs. `paths` gives the file its temporary name. */
 type FileContext = Omit<PrepareContext, "paths"> & { paths: Pick<LockPlace, "root" | "temporary"> };
 
-/** What else belongs to giving a file its name. */
+/** Holds the steps before and beside the rename of a file. */
 export interface Placing {
-  /** Whether it may be: before the rename. Without it, whether the lock is held. */
+  /** Runs right before the rename, and throws if the file must not be renamed. By default requires the lock. */
   before_rename?: (() => Promise<void>) | undefined;
   /**
-   * What is done while the directory is synced: the next file is written, under the name that belongs to the lock. Where
-   * this or the sync fails, nothing is left of that one either.
+   * Runs while the directory is synced: writes the next file, under the name that belongs to the lock. If the task or the
+   * sync fails, nothing is left of the next file either.
    */
   beside?: (() => Promise<void>) | undefined;
 }
 
 /** A file that is written and synced under a temporary name: its content is certain before it replaces anything. */
 export class PreparedFile {
+  /** The stamp of the file as it was written. */
+  readonly stamp: FileStamp;
   readonly #context: FileContext;
 
-  private constructor(context: FileContext) {
+  private constructor(context: FileContext, stamp: FileStamp) {
     this.#context = context;
+    this.stamp = stamp;
   }
 
   /** With the mode of the file that it is to replace. Where this fails, nothing is left of it. */
@@ -39,17 +42,17 @@ export class PreparedFile {
       throw new SessionError("storage", `${path} is not a regular file`, { path });
     }
     const file = await layer.create(paths.temporary(token), old?.mode ?? policy.file_mode);
-    const prepared = new PreparedFile(context);
     try {
-      await with_file(file, async () => {
+      return await with_file(file, async () => {
         await write(file);
+        const stamp = await file.stat(); // now: once it has its name, others may write to it
         await file.sync(); // whatever the policy: renamed before its content is there, it would replace it by nothing
+        return new PreparedFile(context, stamp);
       });
     } catch (error) {
-      await prepared.discard();
+      await discard(context);
       throw error;
     }
-    return prepared;
   }
 
   /**
@@ -69,6 +72,7 @@ export class PreparedFile {
         throw await was_removed();
       }
       await (before_rename ?? (() => lock.require_held()))();
+      lock.begin_writing();
       if (!(await rename_if_there(layer, temporary, path))) {
         throw await was_removed();
       }
@@ -82,7 +86,10 @@ export class PreparedFile {
 
   /** Removes it, if it still has its temporary name. Another error is on its way where this is called. */
   async discard(): Promise<void> {
-    const { layer, paths, token } = this.#context;
-    await remove_if_there(layer, paths.temporary(token)).catch(() => undefined);
+    await discard(this.#context);
   }
+}
+
+async function discard({ layer, paths, token }: FileContext): Promise<void> {
+  await remove_if_there(layer, paths.temporary(token)).catch(() => undefined);
 }

@@ -5,12 +5,12 @@ import process from "node:process";
 import { threadId as thread_id } from "node:worker_threads";
 import { is_error } from "../../errors.js";
 
-/** Who holds a lock, so that others can tell whether it still lives. */
+/** Identifies the thread that holds a lock, so that others can tell whether the thread still runs. */
 export interface ProcessIdentity {
   pid: number;
-  /** Worker threads share the number of their process. */
+  /** The system's number of the thread. Where the system tells none, the runtime's. */
   thread: number;
-  /** When the process began, as the system counts it; empty where that is unknown. */
+  /** When the thread began, as the system counts it. Empty where that is unknown. */
   started: string;
   boot: string;
   machine: string;
@@ -30,13 +30,9 @@ function read_if_there(read: () => string): string {
   }
 }
 
-interface ProcessStat {
-  state: string;
-  started: string;
-}
-
-function process_stat(pid: number): ProcessStat | undefined {
-  const stat = read_if_there(() => fs.readFileSync(`/proc/${pid}/stat`, "latin1"));
+/** Returns the state of a process or thread and when it began. `task`: its directory below /proc. */
+function stat_of(task: string): { state: string; started: string } | undefined {
+  const stat = read_if_there(() => fs.readFileSync(`/proc/${task}/stat`, "latin1"));
   const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
   return fields.length < 20 ? undefined : { state: fields[0] ?? "", started: fields[19] ?? "" };
 }
@@ -44,27 +40,32 @@ function process_stat(pid: number): ProcessStat | undefined {
 let own: ProcessIdentity | undefined;
 
 export function own_identity(): ProcessIdentity {
-  own ??= {
-    pid: process.pid,
-    thread: thread_id,
-    started: process_stat(process.pid)?.started ?? "",
-    boot: short(read_if_there(() => fs.readFileSync("/proc/sys/kernel/random/boot_id", "latin1"))),
-    machine: short(read_if_there(() => fs.readFileSync("/etc/machine-id", "latin1")) + os.hostname()),
-    pid_namespace: short(read_if_there(() => fs.readlinkSync("/proc/self/ns/pid"))),
-  };
+  if (own === undefined) {
+    const task = read_if_there(() => fs.readlinkSync("/proc/thread-self")); // such as "12/task/34"
+    own = {
+      pid: process.pid,
+      thread: Number(task.split("/")[2] ?? thread_id),
+      started: stat_of(task)?.started ?? "",
+      boot: short(read_if_there(() => fs.readFileSync("/proc/sys/kernel/random/boot_id", "latin1"))),
+      machine: short(read_if_there(() => fs.readFileSync("/etc/machine-id", "latin1")) + os.hostname()),
+      pid_namespace: short(read_if_there(() => fs.readlinkSync("/proc/self/ns/pid"))),
+    };
+  }
   return own;
 }
 
-/** Whether a process is certainly gone, certainly alive, or out of sight: on another machine, in another container. */
-export function life_of(other: ProcessIdentity): "gone" | "alive" | "unknown" {
-  const self = own_identity();
-  if (other.machine !== self.machine) {
-    return "unknown";
-  }
-  if (other.boot !== self.boot) {
-    return other.boot !== "" && self.boot !== "" ? "gone" : "unknown";
-  }
-  if (other.pid_namespace !== self.pid_namespace) {
+/**
+ * Tells whether a thread has certainly ended, certainly runs, or cannot be asked: on another machine, in another
+ * container, before the machine booted. Machines that were cloned from one image differ in nothing but the boot.
+ */
+export function life_of(other: ProcessIdentity, self = own_identity()): "gone" | "alive" | "unknown" {
+  const has_namespaces = process.platform === "linux";
+  const is_in_sight =
+    other.machine === self.machine &&
+    other.boot === self.boot &&
+    other.pid_namespace === self.pid_namespace &&
+    (self.pid_namespace !== "" || !has_namespaces); // Deno hides the namespace without --allow-all
+  if (!is_in_sight) {
     return "unknown";
   }
   try {
@@ -74,9 +75,9 @@ export function life_of(other: ProcessIdentity): "gone" | "alive" | "unknown" {
       return "gone";
     }
   }
-  const stat = process_stat(other.pid);
-  if (stat === undefined || other.started === "") {
+  if (other.started === "" || stat_of(`${other.pid}`) === undefined) {
     return "unknown"; // the number may be another process's by now
   }
-  return stat.state === "Z" || stat.state === "X" || stat.started !== other.started ? "gone" : "alive";
+  const { state, started } = stat_of(`${other.pid}/task/${other.thread}`) ?? { state: "X", started: "" };
+  return state === "Z" || state === "X" || started !== other.started ? "gone" : "alive";
 }

@@ -32,41 +32,26 @@ export async function read_regular<T>(
   });
 }
 
-/**
- * The first bytes of a regular file, where the layer has them at once; `undefined`: `read_beginning` is to be asked. The
- * bytes count until the next call.
- */
-export function read_beginning_now(layer: FileLayer, path: string, length: number): ReadFile | undefined {
-  const peeked = layer.peek_now?.(path, length);
-  if (peeked === undefined || peeked.stamp.kind !== "file" || is_too_large(peeked.stamp)) {
-    return undefined;
-  }
-  return { stamp: peeked.stamp, bytes: as_buffer(peeked.bytes) };
-}
-
 /** The first bytes of a regular file, as many or all; `undefined` where there is none. @throws {SessionError} `corrupt`. */
 export async function read_beginning(layer: FileLayer, path: string, length: number): Promise<ReadFile | undefined> {
   if (layer.peek === undefined) {
-    return read_regular(layer, path, async (file, stamp) => {
-      return { stamp, bytes: await read_range(file, 0, Math.min(length, stamp.size)) };
-    });
+    return read_file(layer, path, length);
   }
   try {
     const { stamp, bytes } = await layer.peek(path, length);
     require_regular(stamp, path);
-    return { stamp, bytes: as_buffer(bytes) };
+    return { stamp, bytes: Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length) };
   } catch (error) {
     return unless_missing(error, path);
   }
 }
 
-function as_buffer(bytes: Uint8Array): Buffer {
-  return Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes);
-}
-
 function unless_missing(error: unknown, path: string): undefined {
   if (is_errno(error, "ELOOP", "EMLINK")) {
     throw corrupt(path, "it is a symbolic link", error);
+  }
+  if (is_errno(error, "ENXIO", "ENODEV", "EOPNOTSUPP")) {
+    throw corrupt(path, "it is a socket or a device", error);
   }
   if (!is_errno(error, "ENOENT")) {
     throw error;
@@ -83,9 +68,9 @@ function require_regular(stamp: FileStamp, path: string): void {
   }
 }
 
-/** A whole file; `undefined` where there is none. @throws {SessionError} `corrupt`. */
-export async function read_file(layer: FileLayer, path: string): Promise<ReadFile | undefined> {
+/** A whole file, or its first bytes; `undefined` where there is none. @throws {SessionError} `corrupt`. */
+export async function read_file(layer: FileLayer, path: string, length = Infinity): Promise<ReadFile | undefined> {
   return read_regular(layer, path, async (file, stamp) => {
-    return { stamp, bytes: await read_range(file, 0, stamp.size) };
+    return { stamp, bytes: await read_range(file, 0, Math.min(length, stamp.size)) };
   });
 }

@@ -1,11 +1,11 @@
-import { has_code, session_not_found } from "../../errors.js";
+import { session_not_found } from "../../errors.js";
 import { merge_metadata } from "../../metadata.js";
 import type { SessionMetadata } from "../../types.js";
-import type { Outcome } from "./session-access.js";
+import type { Outcome } from "./session-changes.js";
 import type { SessionFiles } from "./session-files.js";
-import type { SessionView } from "./session-view.js";
+import { damaged_is_unknown } from "./store-rules.js";
 
-/** What `FileSessionStore.repair` did. */
+/** The result of `FileSessionStore.repair`. */
 export interface FileSessionRepair {
   /** False: the session can be read as it is. */
   repaired: boolean;
@@ -17,11 +17,11 @@ export interface FileSessionRepair {
 
 /** Makes a damaged session readable; see `FileSessionStore.repair`. */
 export async function repair_session(files: SessionFiles, id: string): Promise<Outcome<FileSessionRepair>> {
-  const view = await read_if_whole(files);
+  const view = await files.read_all().catch(damaged_is_unknown);
   if (view === undefined) {
     throw session_not_found(id);
   }
-  if (view !== "corrupt") {
+  if (view !== "damaged") {
     return {
       result: { repaired: false, messages: view.messages?.length ?? 0, set_aside: [] },
       state: undefined,
@@ -35,15 +35,4 @@ export async function repair_session(files: SessionFiles, id: string): Promise<O
   const state = await files.write(texts, metadata, undefined, form, { succession: salvage.succession });
   await files.sweep_links(metadata.parent_id);
   return { result: { repaired: true, messages: message_count, set_aside }, state };
-}
-
-async function read_if_whole(files: SessionFiles): Promise<SessionView | "corrupt" | undefined> {
-  try {
-    return await files.read_all();
-  } catch (error) {
-    if (has_code(error, "corrupt")) {
-      return "corrupt";
-    }
-    throw error;
-  }
 }

@@ -1,34 +1,32 @@
-import { isUtf8 } from "node:buffer";
 import type { Message } from "@simulacra-ai/core";
-import { is_error } from "../../errors.js";
-import { is_object, is_writable } from "./corrupt.js";
+import { sum_of_messages } from "./checksum.js";
+import { is_object, parse_object } from "./corrupt.js";
 import type { FileLayer } from "./file-layer.js";
 import { object_end, scan_metadata } from "./foreign-head.js";
-import { decode_journal, type Journal, type JournalHeader, type JournalRecord } from "./journal.js";
+import { decode_journal, type Journal, type JournalRecord } from "./journal.js";
 import { is_too_large, read_file } from "./regular-file.js";
-import type { SessionPaths } from "./session-paths.js";
+import { JOURNAL_ENDING, type SessionPaths } from "./session-paths.js";
 import { messages_of, patched } from "./session-view.js";
 import type { FileMetadata, SnapshotForm, Succession } from "./snapshot-form.js";
 
-/** What can still be read of a damaged session. */
+/** The readable part of a damaged session. */
 export interface Salvage {
   metadata: FileMetadata;
   messages: Message[];
-  /** What a snapshot with these notes of the journal beside it: it is done with. */
+  /** The note with which a new snapshot says that the journal beside it is done with. */
   succession: Pick<Succession, "previous" | "folded"> | undefined;
 }
 
 /** Reads what is readable of a session's files: the messages up to the first that is not. */
 export async function salvage_session(layer: FileLayer, paths: SessionPaths, form: SnapshotForm): Promise<Salvage> {
-  const data = (await read_if_possible(layer, form.data_path(paths))) ?? Buffer.alloc(0);
-  const head =
-    form.data_path(paths) === form.head_path(paths) ? data : await read_if_possible(layer, form.head_path(paths));
-  const journal_bytes = await read_if_possible(layer, paths.journal);
-  const head_bytes = head ?? Buffer.alloc(0);
-  const metadata = salvage_metadata(head_bytes, form);
+  const read = (ending: string) => read_if_possible(layer, paths.file(ending));
+  const data = (await read(form.data_ending)) ?? Buffer.alloc(0);
+  const head = form.data_ending === form.head_ending ? data : ((await read(form.head_ending)) ?? Buffer.alloc(0));
+  const journal_bytes = await read(JOURNAL_ENDING);
+  const metadata = salvage_metadata(head, form);
   const messages = form.format === "json" ? salvage_array(data) : salvage_lines(data);
   const journal = journal_bytes && decode_journal(journal_bytes);
-  const records = journal ? records_behind(journal, head_bytes, form, messages) : [];
+  const records = journal ? records_behind(journal, head, form, messages) : [];
   return {
     metadata: patched(metadata, records),
     messages: messages.concat(messages_of(records)),
@@ -52,7 +50,7 @@ function records_behind(
   const is_first = ({ at, base, n }: JournalRecord) =>
     at === messages.length &&
     (n > folded_of(head, base) ||
-      (header !== undefined && base === header.base && is_continued(header, form, messages)));
+      (header !== undefined && base === header.base && sum_of_messages(messages, form.separator) === header.messages));
   const all = [...records, ...(damage?.records ?? [])];
   const followers = new Map(all.map((record) => [record.prev, record] as const).reverse()); // of several, the first
   const found: JournalRecord[] = [];
@@ -80,13 +78,12 @@ function folded_of(head: Buffer, base: string): number {
   return at < 0 ? Infinity : parseInt(head.toString("latin1", at + mark.length, at + mark.length + 15), 10);
 }
 
-/** Whether these are the messages that a journal continues. */
-function is_continued(header: JournalHeader, form: SnapshotForm, messages: Message[]): boolean {
-  return form.checksum(messages.map((message) => JSON.stringify(message))) === header.messages;
-}
-
 function salvage_metadata(bytes: Buffer, form: SnapshotForm): FileMetadata {
   if (form.format === "json") {
+    const whole = parse_object(bytes)?.["metadata"]; // its keys may have any order
+    if (is_object(whole)) {
+      return whole;
+    }
     const scanned = scan_metadata(bytes);
     return scanned === undefined || scanned === "incomplete" ? {} : scanned;
   }
@@ -143,25 +140,7 @@ function is_gap(byte: number | undefined): boolean {
   return byte === 0x20 || byte === 0x0a || byte === 0x0d || byte === 0x09 || byte === 0x2c;
 }
 
-const BYTE_ORDER_MARK = Buffer.from("\ufeff");
-
 /** The messages of a file with a message a line. */
 function salvage_lines(bytes: Buffer): Message[] {
-  const has_mark = bytes.subarray(0, BYTE_ORDER_MARK.length).equals(BYTE_ORDER_MARK);
-  return salvage_objects(bytes, has_mark ? BYTE_ORDER_MARK.length : 0);
-}
-
-function parse_object(bytes: Buffer): Record<string, unknown> | undefined {
-  if (!isUtf8(bytes)) {
-    return undefined;
-  }
-  try {
-    const value: unknown = JSON.parse(bytes.toString());
-    return is_object(value) && is_writable(value) ? value : undefined;
-  } catch (error) {
-    if (is_error(error, "SyntaxError")) {
-      return undefined;
-    }
-    throw error;
-  }
+  return salvage_objects(bytes, bytes.toString("utf8", 0, 3) === "\ufeff" ? 3 : 0);
 }

@@ -1,76 +1,262 @@
 import type { Message } from "@simulacra-ai/core";
-import { has_code, SessionError, session_not_found } from "../../errors.js";
+import { KeyedQueues } from "../../async/queue.js";
+import { changed_meanwhile, has_code, SessionError, session_not_found } from "../../errors.js";
 import { messages_to_json } from "../../json.js";
 import { merge_metadata, type MetadataPatch } from "../../metadata.js";
-import type { FilePolicy } from "./durable-files.js";
-import type { FileLayer } from "./file-layer.js";
+import { ensure_directory, remove_if_there, type FilePolicy } from "./durable-files.js";
+import { is_errno, type FileLayer } from "./file-layer.js";
 import { FoldScheduler } from "./fold-scheduler.js";
-import type { HoldPolicy } from "./session-holds.js";
-import { SessionAccess, storage_error, type Outcome } from "./session-access.js";
-import type { SessionFiles } from "./session-files.js";
-import type { SessionPaths } from "./session-paths.js";
+import { despite_foreign_writes } from "./foreign-write.js";
+import { with_open_files } from "./open-files.js";
+import { SessionFiles } from "./session-files.js";
+import { SessionHolds, type HoldPolicy } from "./session-holds.js";
+import { SessionLock } from "./session-lock.js";
+import { DRAFT_ENDING, parse_temporary, SessionPaths } from "./session-paths.js";
 import type { SessionState } from "./session-view.js";
 import type { FileSessionFormat } from "./snapshot-form.js";
+import { guarded, refused_id } from "./storage-error.js";
 import { recovered_id } from "./store-rules.js";
+import type { TrueNames } from "./true-names.js";
 
-/** The steps of which every change of a session is made, and the folds that follow from them. */
+/** The result of a change, and the state that it leaves in memory. */
+export interface Outcome<T> {
+  result: T;
+  /** `undefined`: nothing is known. */
+  state: SessionState | undefined;
+  /** More of this kind may follow at once. */
+  may_go_on?: boolean;
+}
+
+type Change<T> = (files: SessionFiles) => Promise<Outcome<T>>;
+
+/** The remains of changes that failed, until one succeeds. */
+interface Unfinished {
+  /** With which they named files that may still be there. */
+  tokens: string[];
+  /** The session's own files may hold half a change. */
+  is_half_written: boolean;
+}
+
+/**
+ * The changes of sessions: one at a time in this process and under the session's lock, with what was known of the session,
+ * and rid of what a killed process left. The steps of which a change is made, and the folds that follow from them.
+ */
 export class SessionChanges {
   readonly #layer: FileLayer;
+  readonly #policy: FilePolicy;
+  readonly #root: string;
   readonly #format: FileSessionFormat;
-  readonly #access: SessionAccess;
+  readonly #names: TrueNames;
+  readonly #queues = new KeyedQueues();
+  readonly #holds: SessionHolds;
   readonly #folds: FoldScheduler;
+  readonly #states = new Map<string, SessionState>();
+  /** Changes of this process that failed, by session. */
+  readonly #unfinished = new Map<string, Unfinished>();
+  #prepared: Promise<Map<string, string[]>> | undefined;
 
-  constructor(layer: FileLayer, policy: FilePolicy, root: string, format: FileSessionFormat, holding: HoldPolicy) {
+  constructor(
+    layer: FileLayer,
+    policy: FilePolicy,
+    root: string,
+    { format, holding, names }: { format: FileSessionFormat; holding: HoldPolicy; names: TrueNames },
+  ) {
     this.#layer = layer;
+    this.#policy = policy;
+    this.#root = root;
     this.#format = format;
-    this.#access = new SessionAccess(layer, policy, root, holding);
-    this.#folds = new FoldScheduler(layer, policy, (id) => this.#access.settled(id));
+    this.#names = names;
+    this.#holds = new SessionHolds(holding, (id) => this.#end_hold(id));
+    this.#folds = new FoldScheduler(layer, policy, (id) => this.#queues.settled(id));
   }
 
   paths(id: string): SessionPaths {
-    return this.#access.paths(id);
+    return new SessionPaths(this.#root, id);
+  }
+
+  /** @throws {AlikeId} if a session that was read has the name of another id. */
+  async require_own_name(id: string, found: SessionState): Promise<void> {
+    await this.#names.require_own(this.paths(id), this.#states.get(id), false, found);
   }
 
   /** Resolves when every change asked for so far, and every fold under way, has ended, in whatever way. */
   async settled(): Promise<void> {
-    await this.#access.settled();
+    await this.#queues.settled();
     await this.#folds.settled();
   }
 
+  /**
+   * Runs a change behind those asked for before. Where it throws, what was known is forgotten. `shortcut` is asked
+   * first, without a lock: what it answers is the result, and `undefined` means that the change is needed.
+   */
+  run<T>(id: string, task: Change<T>, shortcut?: () => Promise<{ result: T } | undefined>): Promise<T> {
+    const change = (files: SessionFiles) => with_open_files(this.#layer, () => task(files));
+    return guarded(id, () => this.#change_within(id, change, shortcut));
+  }
+
+  /** A change of another session within the task of a change, which has its turn to open files already. */
+  #change_within<T>(id: string, task: Change<T>, shortcut?: () => Promise<{ result: T } | undefined>): Promise<T> {
+    return this.#queues.run(id, async () => {
+      const answer = await shortcut?.();
+      return answer === undefined ? despite_foreign_writes(() => this.#change(id, task)) : answer.result;
+    });
+  }
+
+  async #change<T>(id: string, task: Change<T>): Promise<T> {
+    const paths = this.paths(id);
+    const held = await this.#holds.take(id);
+    const { files, leftovers } = held ? { files: held, leftovers: undefined } : await this.#open(paths);
+    const { lock } = files;
+    lock.begin_change();
+    files.known = this.#states.get(id);
+    this.#states.delete(id);
+    const unfinished = this.#unfinished.get(id) ?? { tokens: [], is_half_written: false };
+    const was_cut_short = lock.former !== undefined || this.#unfinished.has(id);
+    let outcome: Outcome<T>;
+    try {
+      if (held === undefined) {
+        await this.#names.require_own(paths, files.known, true);
+      }
+      await this.#clean(paths, [...(leftovers?.get(id) ?? []), lock.former?.token, ...unfinished.tokens]);
+      leftovers?.delete(id);
+      unfinished.tokens = [];
+      if (lock.former !== undefined) {
+        await this.#sweep(paths, lock);
+      }
+      if (lock.former !== undefined || unfinished.is_half_written) {
+        unfinished.is_half_written = !(await is_taken_over(files, lock.former));
+      }
+      outcome = await task(files);
+      if (was_cut_short) {
+        await files.sweep_links(outcome.state?.metadata.parent_id);
+        this.#unfinished.delete(id);
+      }
+    } catch (error) {
+      unfinished.tokens.push(lock.token);
+      unfinished.is_half_written ||= !(error instanceof SessionError); // what we refuse, we refuse before
+      this.#unfinished.set(id, unfinished);
+      this.#holds.forget(id);
+      const is_lost = !(await lock.is_held().catch(() => true));
+      await files.release().catch(() => undefined); // the first error says more
+      throw is_lost ? lock.broken(error) : error;
+    }
+    if (outcome.state !== undefined) {
+      this.#states.set(id, outcome.state);
+    }
+    const may_go_on = outcome.may_go_on === true && !was_cut_short;
+    if (!may_go_on) {
+      this.#holds.forget(id);
+    }
+    if (!may_go_on || !this.#holds.keep(id, files)) {
+      await files.release();
+    }
+    return outcome.result;
+  }
+
+  /** Others may want it. */
+  #end_hold(id: string): void {
+    const ended = this.#queues.run(id, async () => {
+      const files = await this.#holds.take(id);
+      this.#holds.forget(id);
+      await files?.release();
+    });
+    ended.catch(() => undefined); // a lock that could not be removed is nobody's, as every waiter sees
+  }
+
+  /** Takes the lock. A directory that was removed since it was looked at is made again. */
+  async #open(paths: SessionPaths): Promise<{ files: SessionFiles; leftovers: Map<string, string[]> }> {
+    const open = async () => {
+      const leftovers = await this.#prepare();
+      // first: the lock of a dead writer of another id is not this id's to take over
+      await this.#names.require_own(paths, this.#states.get(paths.id), false);
+      const lock = await SessionLock.acquire(this.#layer, paths, this.#policy.lock_timeout_ms);
+      const context = { layer: this.#layer, policy: this.#policy, paths, lock, token: lock.token };
+      return { files: new SessionFiles(context), leftovers };
+    };
+    try {
+      return await open();
+    } catch (error) {
+      if (!is_errno(error, "ENOENT")) {
+        throw error;
+      }
+    }
+    this.#prepared = undefined;
+    await this.#prepare();
+    return open().catch((error: unknown) => {
+      throw is_errno(error, "ENOENT") ? refused_id(paths.id, error) : error; // the directory is there
+    });
+  }
+
+  /** The directory is there, and what killed processes left in it is known; once, unless it fails. */
+  #prepare(): Promise<Map<string, string[]>> {
+    this.#prepared ??= this.#scan().catch((error: unknown) => {
+      this.#prepared = undefined;
+      throw error;
+    });
+    return this.#prepared;
+  }
+
+  async #scan(): Promise<Map<string, string[]>> {
+    await ensure_directory(this.#layer, this.#root, this.#policy);
+    const leftovers = new Map<string, string[]>();
+    const names = await this.#layer.names(this.#root);
+    await this.#names.learn(this.#root, names);
+    for (const name of names) {
+      const { id, token } = parse_temporary(name);
+      if (id !== undefined && token !== undefined) {
+        leftovers.set(id, [...(leftovers.get(id) ?? []), token]);
+      }
+    }
+    return leftovers;
+  }
+
+  /**
+   * After a lock was taken over: files that anybody may be about to put in place are removed. The lock that was replaced
+   * need not be the one that was found dead: its holder may have lived, let go of it, and taken it again in that moment.
+   */
+  async #sweep(paths: SessionPaths, lock: SessionLock): Promise<void> {
+    for (const name of await this.#layer.names(this.#root)) {
+      const { id, token } = parse_temporary(name);
+      if (id !== paths.id || token === undefined || token === lock.token || token.endsWith(DRAFT_ENDING)) {
+        continue;
+      }
+      const path = paths.temporary(token);
+      if ((await this.#layer.stat(path))?.kind === "file") {
+        await remove_if_there(this.#layer, path); // others are claims to the lock
+      }
+    }
+  }
+
+  async #clean(paths: SessionPaths, tokens: readonly (string | undefined)[]): Promise<void> {
+    for (const token of tokens) {
+      const is_of_draft = token?.endsWith(DRAFT_ENDING); // whoever holds its lock removes it, or is writing it
+      const is_locked = is_of_draft && (await this.#layer.stat(paths.draft_lock.lock)) !== undefined;
+      if (token !== undefined && !is_locked) {
+        await remove_if_there(this.#layer, paths.temporary(token));
+      }
+    }
+  }
+
   /** Inside a change: a fold under way is given up. */
-  async give_up_fold(id: string): Promise<void> {
+  async give_up_fold({ id }: SessionFiles): Promise<void> {
     await this.#folds.give_up(this.paths(id));
   }
 
-  /** A change of a session, behind those asked for before and under its lock; see `SessionAccess.change`. */
-  run<T>(
-    id: string,
-    task: (files: SessionFiles, known: SessionState | undefined) => Promise<Outcome<T>>,
-    shortcut?: () => Promise<{ result: T } | undefined>,
-  ): Promise<T> {
-    return guarded(id, () => this.#access.change(id, task, shortcut));
-  }
-
   /** Adds messages and metadata: to the journal, or where a session has none and only metadata change, at once. */
-  async extend(
-    files: SessionFiles,
-    id: string,
-    texts: string[],
-    given: MetadataPatch,
-    old: SessionState,
-  ): Promise<SessionState> {
+  async extend(files: SessionFiles, texts: string[], given: MetadataPatch, old: SessionState): Promise<SessionState> {
+    const { id } = files;
     const message_count = old.metadata.message_count + texts.length;
     const state = await files.extend(old, texts, merge_metadata(old.metadata, given, { id, message_count }));
     this.#folds.begin_if_long(this.paths(id), state, (fold, signal) =>
       this.run(
         id,
-        async (files, known) => {
-          const current = await this.state(files, known);
+        async (files) => {
+          const current = await this.state(files);
           const folded = current && (await files.finish_fold(fold, current));
           const after = folded ?? current;
           return { result: undefined, state: after, may_go_on: after?.journal !== undefined };
         },
-        () => Promise.resolve(signal.aborted ? { result: undefined } : undefined),
+        async () => (signal.aborted ? { result: undefined } : undefined),
       ),
     );
     return state;
@@ -78,19 +264,18 @@ export class SessionChanges {
 
   async write(
     files: SessionFiles,
-    id: string,
     texts: string[],
     given: MetadataPatch,
     old: SessionState | undefined,
   ): Promise<SessionState> {
-    const metadata = merge_metadata(old?.metadata, given, { id, message_count: texts.length });
+    const metadata = merge_metadata(old?.metadata, given, { id: files.id, message_count: texts.length });
     return files.write(texts, metadata, old, this.#format);
   }
 
-  /** What is stored now, from memory where the files are as they were left. */
-  async state(files: SessionFiles, known: SessionState | undefined): Promise<SessionState | undefined> {
-    if (known !== undefined && (await files.is_current(known))) {
-      return known;
+  /** Returns the stored state, from memory where the files are as they were left. */
+  async state(files: SessionFiles): Promise<SessionState | undefined> {
+    if (await files.is_known()) {
+      return files.known;
     }
     const state = (await files.read())?.state;
     const is_of_several_files = state?.journal !== undefined || state?.form.data_ending !== state?.form.head_ending;
@@ -109,13 +294,12 @@ export class SessionChanges {
   }
 
   /** The same, with what is damaged moved aside. */
-  async readable(files: SessionFiles, known: SessionState | undefined): Promise<SessionState | undefined> {
+  async readable(files: SessionFiles): Promise<SessionState | undefined> {
     try {
-      const is_known = known !== undefined && (await files.is_current(known));
-      if (!is_known) {
+      if (!(await files.is_known())) {
         await files.read_all(); // a change of messages reads no more than the head, and would not notice
       }
-      return await this.state(files, known);
+      return await this.state(files);
     } catch (error) {
       if (!has_code(error, "corrupt")) {
         throw error;
@@ -126,57 +310,57 @@ export class SessionChanges {
     }
   }
 
-  async at_revision(
-    id: string,
-    files: SessionFiles,
-    known: SessionState | undefined,
-    revision: string,
-  ): Promise<SessionState> {
-    const state = await this.state(files, known);
+  async at_revision(files: SessionFiles, revision: string): Promise<SessionState> {
+    const state = await this.state(files);
     if (state === undefined) {
-      throw session_not_found(id);
+      throw session_not_found(files.id);
     }
     if (state.revision !== revision) {
-      throw new SessionError("conflict", `session ${id} was changed by another writer`, { session_id: id });
+      throw changed_meanwhile(files.id);
     }
     return state;
   }
 
   async fold(id: string): Promise<void> {
     await this.#folds.settled(id);
-    const is_at_rest = async () =>
-      (await this.#layer.stat(this.paths(id).journal)) === undefined ? { result: undefined } : undefined;
+    const paths = this.paths(id);
     await this.run(
       id,
       async (files) => {
-        const found = await this.state(files, undefined);
+        const found = await this.state(files);
         const view = found?.journal && (await files.read());
         if (view === undefined) {
           return { result: undefined, state: found };
         }
         const state = await files.fold(view, view.state.metadata);
-        await this.#folds.folded(this.paths(id));
+        await this.#folds.folded(paths);
         return { result: undefined, state };
       },
-      is_at_rest,
+      async () => ((await this.#layer.stat(paths.journal)) === undefined ? { result: undefined } : undefined),
     );
   }
 
-  /** A new session; one that is there already stays as it is. */
+  /** Creates a session within a change of another one. A session that is there already stays as it is. */
   async #create(id: string, messages: Message[], metadata: MetadataPatch): Promise<void> {
     const texts = messages_to_json(messages, id);
-    await this.run(id, async (files, known) => {
-      const old = await this.state(files, known);
-      return { result: undefined, state: old ?? (await this.write(files, id, texts, metadata, undefined)) };
+    await this.#change_within(id, async (files) => {
+      const state = (await this.state(files)) ?? (await this.write(files, texts, metadata, undefined));
+      return { result: undefined, state };
     });
   }
 }
 
-/** Errors of the operating system become those of this package. */
-export async function guarded<T>(id: string | undefined, task: () => Promise<T>): Promise<T> {
+/** Completes a session that was left in the middle of a change. Returns true if nothing is left to do. Damage is left to the change. */
+async function is_taken_over(files: SessionFiles, former: SessionLock["former"]): Promise<boolean> {
   try {
-    return await task();
+    await files.take_over();
+    return true;
   } catch (error) {
-    throw storage_error(error, id);
+    const is_full = is_errno(error, "ENOSPC", "EDQUOT");
+    const can_wait = is_full && former?.life !== "unknown"; // who is gone writes to nothing any more
+    if (!can_wait && !has_code(error, "corrupt")) {
+      throw error;
+    }
+    return !is_full;
   }
 }

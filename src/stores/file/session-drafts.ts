@@ -1,8 +1,9 @@
 import { isUtf8 } from "node:buffer";
-import { has_code, SessionError, session_not_found } from "../../errors.js";
+import { ignore, SessionError, session_not_found } from "../../errors.js";
 import { holds_prompt } from "../../draft.js";
+import { has_message } from "../../messages.js";
 import type { SessionDraft } from "../../types.js";
-import { WriteQueue } from "../../async/queue.js";
+import { KeyedQueues } from "../../async/queue.js";
 import { is_object, parse_json } from "./corrupt.js";
 import { all_settled, remove_if_there, sync_directory, with_file, type FilePolicy } from "./durable-files.js";
 import { same_stamp, write_all, type FileLayer, type FileStamp } from "./file-layer.js";
@@ -10,7 +11,8 @@ import { find_form } from "./forms.js";
 import { PreparedFile } from "./prepared-file.js";
 import { read_file } from "./regular-file.js";
 import { SessionLock } from "./session-lock.js";
-import type { SessionPaths } from "./session-paths.js";
+import { DRAFT_ENDING, parse_temporary, type SessionPaths } from "./session-paths.js";
+import type { TrueNames } from "./true-names.js";
 
 /**
  * The drafts of sessions, each a file of its own that is replaced in one step. They have queues and locks of their own:
@@ -19,13 +21,15 @@ import type { SessionPaths } from "./session-paths.js";
 export class SessionDrafts {
   readonly #layer: FileLayer;
   readonly #policy: FilePolicy;
-  readonly #queues = new Map<string, WriteQueue>();
+  readonly #names: TrueNames;
+  readonly #queues = new KeyedQueues();
   /** Of drafts that this store has written: what their files look like, and whose they are. */
   readonly #written = new Map<string, { stamp: FileStamp; prompt_id: string }>();
 
-  constructor(layer: FileLayer, policy: FilePolicy) {
+  constructor(layer: FileLayer, policy: FilePolicy, names: TrueNames) {
     this.#layer = layer;
     this.#policy = policy;
+    this.#names = names;
   }
 
   /**
@@ -33,14 +37,7 @@ export class SessionDrafts {
    * `verify` names it.
    */
   async read(paths: SessionPaths): Promise<SessionDraft | undefined> {
-    try {
-      return await read_draft(this.#layer, paths);
-    } catch (error) {
-      if (has_code(error, "corrupt")) {
-        return undefined;
-      }
-      throw error;
-    }
+    return read_draft(this.#layer, paths).catch(ignore("corrupt"));
   }
 
   /** Stores a draft, or removes it. @throws {SessionError} `not_found` where there is no such session. */
@@ -53,6 +50,7 @@ export class SessionDrafts {
       if (text !== undefined && (await find_form(this.#layer, paths)) === undefined) {
         throw session_not_found(paths.id);
       }
+      await this.#names.require_own(paths, undefined, false);
     };
     await require_session();
     await this.#locked(paths, async (lock) => {
@@ -63,7 +61,9 @@ export class SessionDrafts {
         return;
       }
       const content = Buffer.from(text);
-      if ((await this.#layer.stat(draft)) === undefined) {
+      const kind = (await this.#layer.stat(draft))?.kind;
+      if (kind !== "file") {
+        await (kind && remove_if_there(this.#layer, draft));
         await this.#begin(paths, lock, content);
       } else {
         const context = { layer: this.#layer, policy: this.#policy, paths: paths.draft_lock, token: lock.token };
@@ -83,7 +83,7 @@ export class SessionDrafts {
         await lock.require_held();
         await this.#layer.rename(temporary, draft);
         if (this.#policy.durable) {
-          await all_settled([file.sync(), this.#layer.sync_directory(root)]);
+          await all_settled([file.sync(), sync_directory(this.#layer, root, this.#policy)]);
         }
       });
     } catch (error) {
@@ -92,7 +92,7 @@ export class SessionDrafts {
     }
   }
 
-  /** What was written need not be read again to know whose it is. */
+  /** Remembers the prompt of a draft that was written, so that the file need not be read again. */
   async #note({ id, draft }: SessionPaths, prompt_id: string | undefined): Promise<void> {
     const stamp = prompt_id === undefined ? undefined : await this.#layer.stat(draft);
     if (stamp !== undefined && prompt_id !== undefined) {
@@ -121,13 +121,13 @@ export class SessionDrafts {
     });
   }
 
-  /** Whether one of these messages is the prompt of the draft that has this stamp; `undefined`: it is to be read. */
+  /** True if one of these messages is the prompt of the draft with this stamp. Returns `undefined` if nobody knows the draft. */
   #holds(id: string, stamp: FileStamp | undefined, messages: readonly { id?: string }[]): boolean | undefined {
     const written = this.#written.get(id);
     if (written === undefined || !same_stamp(written.stamp, stamp)) {
       return undefined;
     }
-    return messages.some((message) => message.id === written.prompt_id);
+    return has_message(messages, written.prompt_id);
   }
 
   async #holds_stored(paths: SessionPaths, messages: readonly { id?: string }[]): Promise<boolean> {
@@ -151,7 +151,7 @@ export class SessionDrafts {
     });
   }
 
-  /** What a killed process left of a change is removed. */
+  /** Removes the temporary files of killed processes. */
   async clean(paths: SessionPaths): Promise<void> {
     if ((await this.#layer.stat(paths.draft_lock.lock)) !== undefined) {
       await this.#locked(paths, () => Promise.resolve());
@@ -159,30 +159,23 @@ export class SessionDrafts {
   }
 
   /** Whoever held the lock before may not have been the last to write: a power cut keeps names in any order. */
-  async #sweep({ id, root, draft_lock }: SessionPaths): Promise<void> {
-    for (const name of await this.#layer.names(root)) {
-      const token = name.startsWith(id) ? /^\.([0-9a-f]{12})\.draft\.tmp$/.exec(name.slice(id.length))?.[1] : undefined;
-      if (token !== undefined) {
-        await remove_if_there(this.#layer, draft_lock.temporary(token));
+  async #sweep(paths: SessionPaths): Promise<void> {
+    for (const name of await this.#layer.names(paths.root)) {
+      const { id, token } = parse_temporary(name);
+      if (id === paths.id && token?.endsWith(DRAFT_ENDING)) {
+        await remove_if_there(this.#layer, paths.temporary(token));
       }
     }
   }
 
   /** Resolves when every draft asked for so far is written. */
   async settled(id?: string): Promise<void> {
-    const queues = [...this.#queues].filter(([of]) => id === undefined || of === id);
-    await Promise.all(queues.map(([, queue]) => queue.settled()));
+    await this.#queues.settled(id);
   }
 
   async #locked<T>(paths: SessionPaths, task: (lock: SessionLock) => Promise<T>): Promise<T> {
-    const { id } = paths;
-    let queue = this.#queues.get(id);
-    if (queue === undefined) {
-      queue = new WriteQueue(undefined, () => this.#queues.delete(id));
-      this.#queues.set(id, queue);
-    }
-    return queue.run(async () => {
-      const lock = await SessionLock.acquire(this.#layer, paths.draft_lock);
+    return this.#queues.run(paths.id, async () => {
+      const lock = await SessionLock.acquire(this.#layer, paths.draft_lock, this.#policy.lock_timeout_ms);
       try {
         if (lock.former !== undefined) {
           await this.#sweep(paths);

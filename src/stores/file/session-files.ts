@@ -1,11 +1,11 @@
 import type { Message } from "@simulacra-ai/core";
-import { SessionError, session_not_found } from "../../errors.js";
+import { session_not_found } from "../../errors.js";
 import type { SessionMetadata } from "../../types.js";
-import { keep_aside, sync_directory, with_file } from "./durable-files.js";
+import { sync_directory, with_file } from "./durable-files.js";
 import { same_stamp } from "./file-layer.js";
-import { ForkLinks } from "./fork-links.js";
+import { refresh_link, remove_link, sweep_links } from "./fork-links.js";
 import { ForeignWrite } from "./foreign-write.js";
-import { find_form, FORMS } from "./forms.js";
+import { find_form, form_of } from "./forms.js";
 import type { SessionLock } from "./session-lock.js";
 import { join_messages, type JournalRecord } from "./journal.js";
 import { JournalFile, type PreparedJournal } from "./journal-file.js";
@@ -18,9 +18,9 @@ import { read_foreign_history, read_session, read_state } from "./session-reader
 import { size_of, type JournalState, type SessionState, type SessionView } from "./session-view.js";
 import {
   content_of,
+  stamp_snapshot,
   type ChangeContext,
   type FileSessionFormat,
-  type PrepareContext,
   type PreparedSnapshot,
   type SnapshotContent,
   type SnapshotHead,
@@ -30,14 +30,14 @@ import { new_token } from "./token.js";
 
 /** The files of one session under their lock: every step that changes them. */
 export class SessionFiles {
+  /** The session as this store knew it before the present change. */
+  known: SessionState | undefined;
   readonly #context: ChangeContext;
-  readonly #links: ForkLinks;
   readonly #journal: JournalFile;
 
   constructor(context: ChangeContext) {
     this.#context = context;
     this.#journal = new JournalFile(context);
-    this.#links = new ForkLinks(context);
   }
 
   get id(): string {
@@ -57,12 +57,15 @@ export class SessionFiles {
     }
   }
 
-  /** Whether the files still are as this state says. */
-  async is_current({ form, stamp, journal: known }: SessionState): Promise<boolean> {
+  /** Tells whether the files still are as this store knew them. */
+  async is_known(): Promise<boolean> {
+    const { known } = this;
     const { layer, paths } = this.#context;
-    const snapshot = await form.stamp(layer, paths);
-    const journal = await layer.stat(paths.journal);
-    return snapshot?.key === stamp.key && same_stamp(journal, known?.stamp);
+    return (
+      known !== undefined &&
+      (await stamp_snapshot(layer, paths, known.form))?.key === known.stamp.key &&
+      same_stamp(await layer.stat(paths.journal), known.journal?.stamp)
+    );
   }
 
   /** Reads what a change needs to know; first completes what a killed writer had decided. */
@@ -96,7 +99,7 @@ export class SessionFiles {
 
   /** Removes links to this session from the folders of all parents but this one. */
   async sweep_links(parent_id: string | undefined): Promise<void> {
-    await this.#links.sweep(parent_id);
+    await sweep_links(this.#context, parent_id);
   }
 
   /** Reads and checks everything. */
@@ -122,15 +125,8 @@ export class SessionFiles {
     return read_foreign_history(layer, paths);
   }
 
-  get #own_context(): PrepareContext {
-    return { ...this.#context, token: this.#context.lock.token };
-  }
-
   async set_journal_aside(): Promise<void> {
-    const { layer, policy, paths, lock } = this.#context;
-    await lock.require_held();
-    await keep_aside(layer, paths.journal, "conflict");
-    await sync_directory(layer, paths.root, policy);
+    await this.#journal.keep_aside("conflict");
     await this.#journal.retire(undefined);
   }
 
@@ -138,36 +134,34 @@ export class SessionFiles {
   async write(
     texts: readonly string[],
     metadata: SessionMetadata,
-    old: SessionState | undefined,
+    known: SessionState | undefined,
     format: FileSessionFormat,
     { revision = new_token(16), succession }: Writing = {},
   ): Promise<SessionState> {
+    const old = known && (await this.#without_spent_journal(known));
     const found = old?.form ?? (await find_form(this.#context.layer, this.#context.paths));
     if (found === undefined) {
       await remove_followers(this.#context, [this.#context.paths.draft]);
     }
-    const form = found ?? FORMS.find((known) => known.format === format);
-    if (form === undefined) {
-      throw new SessionError("invalid_input", `there is no format ${JSON.stringify(format)}`);
-    }
-    const prepared = await this.#prepare(old, form, content_of(texts), metadata, { revision, succession });
-    return this.#commit(form, prepared, { metadata, revision, old });
+    const form = found ?? form_of(format);
+    return this.#replace(old, form, content_of(texts), metadata, { revision, succession });
   }
 
   /** Rewrites the snapshot with what the journal adds, and with this metadata. The messages stay what they are. */
-  async fold({ state, records, messages = [] }: SessionView, metadata: SessionMetadata): Promise<SessionState> {
-    const { form, head, revision } = state;
-    if (state.journal?.relation === "foreign") {
+  async fold(view: SessionView, metadata: SessionMetadata): Promise<SessionState> {
+    const { records, messages = [] } = view;
+    if (view.state.journal?.relation === "foreign") {
       throw new ForeignWrite(this.id); // since it was last looked at: what is in the journal is to be rescued first
     }
+    const state = await this.#without_spent_journal(view.state);
+    const { form, head, revision } = state;
     if (head === undefined) {
       const texts = messages.map((message) => JSON.stringify(message));
       return this.write(texts, metadata, state, form.format, { revision });
     }
     const added = records.filter((record) => record.count > 0).map((record) => record.body);
     const content = { kept: head, added, added_size: size_of(records) };
-    const prepared = await this.#prepare(state, form, content, metadata, { revision });
-    return this.#commit(form, prepared, { metadata, revision, old: state });
+    return this.#replace(state, form, content, metadata, { revision });
   }
 
   /**
@@ -194,26 +188,25 @@ export class SessionFiles {
   }
 
   /** Writes a snapshot that replaces this one, if another program does not do so meanwhile. */
-  async #prepare(
+  async #replace(
     old: SessionState | undefined,
     form: SessionState["form"],
     content: SnapshotContent,
     metadata: SessionMetadata,
     { revision, succession }: Writing & { revision: string },
-  ): Promise<PreparedSnapshot> {
-    try {
-      const noted = { ...succession_of(old, revision), ...succession };
-      return await form.prepare(this.#own_context, content, metadata, noted);
-    } catch (error) {
+  ): Promise<SessionState> {
+    const noted = { ...succession_of(old, revision), ...succession };
+    const prepared = await form.prepare(this.#context, content, metadata, noted).catch(async (error: unknown) => {
       await this.#require_unmoved(old);
       throw error;
-    }
+    });
+    return this.#commit(form, prepared, { metadata, revision, old });
   }
 
   /** @throws {ForeignWrite} where another program, which knows no locks, has replaced the snapshot since. */
   async #require_unmoved(old: SessionState | undefined): Promise<void> {
     const { layer, paths } = this.#context;
-    if (old !== undefined && (await old.form.stamp(layer, paths))?.key !== old.stamp.key) {
+    if (old !== undefined && (await stamp_snapshot(layer, paths, old.form))?.key !== old.stamp.key) {
       throw new ForeignWrite(paths.id);
     }
   }
@@ -256,12 +249,12 @@ export class SessionFiles {
       throw error;
     }
     if (journal === undefined) {
-      const was_retired = await this.#journal.retire(old?.journal?.stamp);
-      if (was_retired && old?.journal?.relation !== "continues") {
+      const is_retired = await this.#journal.retire(old?.journal?.stamp);
+      if (is_retired && old?.journal?.relation !== "continues") {
         await this.sync_names(); // it may be damaged, and no later snapshot names the one that it continued
       }
     }
-    await this.#links.refresh(form, old?.metadata.parent_id, metadata.parent_id);
+    await refresh_link(this.#context, form, old?.metadata.parent_id, metadata.parent_id);
     return { form, stamp, head, journal, metadata, revision };
   }
 
@@ -290,13 +283,21 @@ export class SessionFiles {
       : this.#append(await this.fold(view, view.state.metadata), texts, metadata);
   }
 
-  async #append(state: SessionState, messages: readonly string[], metadata: SessionMetadata): Promise<SessionState> {
-    const head = state.head as SnapshotHead;
-    const journal = state.journal?.relation === "continues" ? state.journal : undefined;
-    if (journal === undefined && state.journal !== undefined) {
-      await this.#journal.keep_odd_tail(state.journal);
-      await this.#journal.retire(state.journal.stamp); // spent
+  /** Removes a journal whose records are all in the snapshot. The next snapshot names no base of such a journal. */
+  async #without_spent_journal(state: SessionState): Promise<SessionState> {
+    if (state.head === undefined || state.journal?.relation !== "spent") {
+      return state;
     }
+    await this.#journal.keep_odd_tail(state.journal);
+    await this.#journal.retire(state.journal.stamp);
+    await this.sync_names();
+    return { ...state, journal: undefined };
+  }
+
+  async #append(known: SessionState, messages: readonly string[], metadata: SessionMetadata): Promise<SessionState> {
+    const state = await this.#without_spent_journal(known);
+    const head = state.head as SnapshotHead;
+    const { journal } = state;
     if (state.metadata.parent_id !== metadata.parent_id) {
       await this.sync_names(); // as before a snapshot
     }
@@ -313,14 +314,14 @@ export class SessionFiles {
       ? await this.#journal.extend(journal, record.bytes)
       : await this.#journal.begin(Buffer.concat([start.bytes, record.bytes]));
     if (state.metadata.parent_id !== metadata.parent_id) {
-      await this.#links.refresh(state.form, state.metadata.parent_id, metadata.parent_id);
+      await refresh_link(this.#context, state.form, state.metadata.parent_id, metadata.parent_id);
     }
     return { ...state, metadata, revision, journal: { ...record.state, stamp } };
   }
 
   /** Removes the session. Returns whether there was one. */
   async remove(parent_id: string | undefined): Promise<boolean> {
-    await this.#links.remove(parent_id);
+    await remove_link(this.#context, parent_id);
     return remove_session(this.#context);
   }
 

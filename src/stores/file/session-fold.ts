@@ -47,11 +47,11 @@ export async function prepare_fold(
 export interface Writing {
   /** Of its messages; without it a new one. */
   revision?: string;
-  /** What it notes of the journal, where the state before does not say. */
+  /** The note about the journal, where the state before does not say. */
   succession?: Partial<Succession> | undefined;
 }
 
-/** What a new snapshot notes of the one it replaces. */
+/** Returns the note in a new snapshot about the snapshot before. */
 export function succession_of(old: SessionState | undefined, revision: string): Succession {
   const journal = old?.journal;
   const is_merged = old?.head === undefined && journal?.relation === "spent";

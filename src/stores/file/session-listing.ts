@@ -1,21 +1,25 @@
 import type { Pause } from "../../async/time-slicer.js";
 import type { SessionMetadata } from "../../types.js";
-import { has_code, reason_of } from "../../errors.js";
-import { is_errno, read_range, type FileLayer } from "./file-layer.js";
+import { has_code, ignore, reason_of } from "../../errors.js";
+import { is_lineage } from "../../lineage.js";
+import { apply_patch } from "../../metadata.js";
+import { NotASession } from "./corrupt.js";
+import { is_errno, read_range, succeeds, type FileLayer } from "./file-layer.js";
 import { find_form } from "./forms.js";
-import { apply_patch, decode_last_record, type RecordHead } from "./journal.js";
+import { decode_last_record, type RecordHead } from "./journal.js";
 import { read_regular } from "./regular-file.js";
 import { salvage_session } from "./salvage.js";
 import { DRAFT_ENDING, DRAFT_LOCK_ENDING, is_valid_id, JOURNAL_ENDING, type SessionPaths } from "./session-paths.js";
 import { read_session } from "./session-reader.js";
 import { metadata_of_file } from "./session-view.js";
-import { stamp_of, type ReadHead, type SnapshotForm, type SnapshotStamp } from "./snapshot-form.js";
+import { stamp_of, stamp_snapshot, type FileMetadata, type SnapshotForm, type SnapshotStamp } from "./snapshot-form.js";
 
 const TAIL_BYTES = 4096;
 
-/** What a session says, and what its files were when it was read. */
+/** The metadata of a session, and the stamps of its files at the time of the read. */
 export interface ListedSession {
-  metadata: SessionMetadata;
+  /** `undefined`: the file was never a session. */
+  metadata: SessionMetadata | undefined;
   /** `undefined`: it cannot be read. */
   stamps: SnapshotStamp[] | undefined;
 }
@@ -30,102 +34,71 @@ export async function list_session(
   form: SnapshotForm,
   has_journal: boolean,
 ): Promise<ListedSession | undefined> {
+  let stamps: SnapshotStamp[] | undefined;
   try {
-    const listed = await list_from_ends(layer, paths, form, has_journal);
+    const listed = await list_from_ends(layer, paths, form, has_journal).catch(ignore("corrupt")); // or a change under way
     if (listed !== undefined) {
       return listed;
     }
-    const stamps = await stamps_of(layer, paths, form, has_journal);
+    stamps = await stamps_of(layer, paths, form, has_journal); // before the files are read, as they may change then
     const metadata = (await read_session(layer, paths))?.state.metadata;
     return metadata && { metadata, stamps };
   } catch (error) {
-    const is_corrupt = has_code(error, "corrupt");
-    return without_stamps(await (is_corrupt ? list_damaged(layer, paths) : damaged_entry(layer, paths, error)));
-  }
-}
-
-/** What `list_session` returns, at once, of a session at rest; `undefined` where that is to be asked. */
-export function list_session_now(
-  layer: FileLayer,
-  paths: SessionPaths,
-  form: SnapshotForm,
-  has_journal: boolean,
-): ListedSession | undefined {
-  try {
-    const read = has_journal ? undefined : form.read_head_now(layer, paths);
-    return read && combine(read, undefined, paths);
-  } catch (error) {
-    if (!has_code(error, "corrupt")) {
-      throw error;
+    if (error instanceof NotASession && !has_journal) {
+      return { metadata: undefined, stamps };
     }
-    return undefined; // it may be in the middle of a change
+    const metadata = await damaged_entry(layer, paths, error);
+    return metadata && { metadata, stamps: undefined };
   }
 }
 
-/** What the files of a session are now; `undefined`: gone. */
+/** Looks at the files of a session. Returns `undefined` if the session is gone. */
 export async function stamps_of(
   layer: FileLayer,
   paths: SessionPaths,
   form: SnapshotForm,
   has_journal: boolean,
 ): Promise<SnapshotStamp[] | undefined> {
-  const snapshot = await form.stamp(layer, paths);
+  const snapshot = await stamp_snapshot(layer, paths, form);
   const journal = has_journal ? await layer.stat(paths.journal) : undefined;
   return snapshot && [snapshot, ...(journal ? [stamp_of(journal)] : [])];
 }
 
-/** The same at once; `undefined` where that is to be asked. */
-export function stamps_now(
-  layer: FileLayer,
-  paths: SessionPaths,
-  form: SnapshotForm,
-  has_journal: boolean,
-): SnapshotStamp[] | undefined {
-  const snapshot = form.stamp_now(layer, paths);
-  const journal = has_journal ? layer.stat_now?.(paths.journal) : undefined;
-  const is_there = snapshot !== undefined && has_journal === (journal !== undefined);
-  return is_there ? [snapshot, ...(journal ? [stamp_of(journal)] : [])] : undefined;
-}
-
-function without_stamps(metadata: SessionMetadata | undefined): ListedSession | undefined {
-  return metadata && { metadata, stamps: undefined };
-}
-
-/** What seems damaged may have been read in the middle of a change. */
-async function list_damaged(layer: FileLayer, paths: SessionPaths): Promise<SessionMetadata | undefined> {
-  try {
-    return (await read_session(layer, paths))?.state.metadata;
-  } catch (error) {
-    return damaged_entry(layer, paths, error);
-  }
-}
-
+/** Returns `undefined` if the session is gone, or was an incomplete copy. */
 async function damaged_entry(
   layer: FileLayer,
   paths: SessionPaths,
   error: unknown,
 ): Promise<SessionMetadata | undefined> {
   const form = await find_form(layer, paths);
-  const stamp = form && (await layer.stat(form.head_path(paths)));
+  const stamp = form && (await layer.stat(paths.file(form.head_ending)));
+  const metadata = form && (await readable_metadata(layer, paths, form));
+  if (stamp === undefined || (await is_copy(layer, paths, metadata))) {
+    return undefined;
+  }
+  // its parent is not to forget what it inherits
+  const lineage = Object.entries(metadata ?? {}).filter(([key]) => key === "kind" || is_lineage(key));
   const damaged = reason_of(error);
-  return (
-    stamp && {
-      ...metadata_of_file({}, { id: paths.id, message_count: 0, stamp }),
-      ...(await readable_lineage(layer, paths, form)),
-      damaged,
-    }
-  );
+  return { ...metadata_of_file(paths, stamp, {}, 0), ...Object.fromEntries(lineage), damaged };
 }
 
-/** What a session inherits, where its messages are damaged and its metadata are not: its parent is not to forget it. */
-async function readable_lineage(
-  layer: FileLayer,
-  paths: SessionPaths,
-  form: SnapshotForm,
-): Promise<Partial<SessionMetadata>> {
+/** Returns the first file of a damaged session that is an incomplete copy of another session, as sync clients leave them. */
+export async function find_incomplete_copy(layer: FileLayer, paths: SessionPaths): Promise<string | undefined> {
+  const form = await find_form(layer, paths);
+  const is_one = form && (await is_copy(layer, paths, await readable_metadata(layer, paths, form)));
+  return is_one ? paths.file(form.head_ending) : undefined;
+}
+
+/** Nobody has written to a file under a name if it still has another id inside, and there is no journal. */
+async function is_copy(layer: FileLayer, { id, journal }: SessionPaths, metadata: FileMetadata = {}): Promise<boolean> {
+  const of = (metadata as { id?: unknown }).id;
+  return typeof of === "string" && of !== id && (await layer.stat(journal)) === undefined;
+}
+
+/** Reads the metadata of a session whose messages are damaged. */
+async function readable_metadata(layer: FileLayer, paths: SessionPaths, form: SnapshotForm): Promise<FileMetadata> {
   try {
-    const { metadata } = await salvage_session(layer, paths, form);
-    return Object.fromEntries(Object.entries(metadata).filter(([key]) => LINEAGE.has(key)));
+    return (await salvage_session(layer, paths, form)).metadata;
   } catch (error) {
     if (has_code(error, "corrupt") || is_errno(error, "EACCES", "EPERM", "EIO")) {
       return {};
@@ -134,9 +107,7 @@ async function readable_lineage(
   }
 }
 
-const LINEAGE = new Set(["parent_id", "kind", "detached", "fork_message_id", "fork_message_count"]);
-
-/** `undefined`: head and record do not suffice. */
+/** Combines the head of the snapshot and the last record. Returns `undefined` if these do not suffice. */
 async function list_from_ends(
   layer: FileLayer,
   paths: SessionPaths,
@@ -144,34 +115,26 @@ async function list_from_ends(
   has_journal: boolean,
 ): Promise<ListedSession | undefined> {
   const journal = has_journal ? await read_last_record(layer, paths.journal) : undefined;
-  const read = journal === "unclear" ? undefined : await form.read_head(layer, paths);
-  return journal === "unclear" || read === undefined ? undefined : combine(read, journal, paths);
-}
-
-/** What the two ends say together; `undefined`: it does not suffice. */
-function combine(
-  { stamp, head, metadata }: ReadHead,
-  journal: LastRecord | undefined,
-  paths: SessionPaths,
-): ListedSession | undefined {
-  if (metadata === undefined) {
+  const { stamp, head, metadata } = (journal !== "unclear" && (await form.read_head(layer, paths))) || {};
+  const stored_count = metadata?.message_count;
+  if (
+    journal === "unclear" ||
+    stamp === undefined ||
+    metadata === undefined ||
+    !Number.isSafeInteger(stored_count) ||
+    (stored_count as number) < 0
+  ) {
     return undefined;
   }
   const stamps = journal ? [stamp, journal.stamp] : [stamp];
   const last = journal?.record;
-  const stored_count = metadata.message_count;
-  if (typeof stored_count !== "number" || !Number.isSafeInteger(stored_count) || stored_count < 0) {
-    return undefined;
-  }
   if (last === undefined || (last.base === head?.store.previous && last.n <= (head?.store.folded ?? 0))) {
-    return { metadata: metadata_of_file(metadata, { id: paths.id, message_count: stored_count, stamp }), stamps };
+    return { metadata: metadata_of_file(paths, stamp, metadata, stored_count as number), stamps };
   }
-  if (last.base !== head?.store.generation) {
-    return undefined;
-  }
-  const message_count = last.at + last.count;
   const patched = apply_patch(metadata, last.metadata);
-  return { metadata: metadata_of_file(patched, { id: paths.id, message_count, stamp }), stamps };
+  return last.base === head?.store.generation
+    ? { metadata: metadata_of_file(paths, stamp, patched, last.at + last.count), stamps }
+    : undefined;
 }
 
 interface LastRecord {
@@ -207,7 +170,7 @@ export async function session_names(
   forms: readonly SnapshotForm[],
   pause: Pause = () => undefined,
 ): Promise<SessionName[]> {
-  const sessions = new Map<string, SessionName>();
+  const sessions = new Map<string, SnapshotForm>();
   const [journals, drafts] = [new Set<string>(), new Set<string>()];
   for (const name of await names_if_there(layer, root)) {
     const rank = forms.findIndex(({ head_ending }) => name.endsWith(head_ending));
@@ -215,40 +178,21 @@ export async function session_names(
     if (form !== undefined) {
       const id = name.slice(0, -form.head_ending.length);
       const known = sessions.get(id);
-      if (known === undefined ? is_valid_id(id) : rank < forms.indexOf(known.form)) {
-        sessions.set(id, { id, form, has_journal: false, has_draft: false });
+      if (known === undefined ? is_valid_id(id) : rank < forms.indexOf(known)) {
+        sessions.set(id, form);
       }
     } else if (name.endsWith(JOURNAL_ENDING)) {
       journals.add(name.slice(0, -JOURNAL_ENDING.length));
     } else if (name.endsWith(DRAFT_ENDING) || name.endsWith(DRAFT_LOCK_ENDING)) {
       drafts.add(name.slice(0, name.lastIndexOf(".")));
     }
-    const pausing = pause();
-    if (pausing !== undefined) {
-      await pausing;
-    }
+    await pause();
   }
-  note(sessions, journals, "has_journal");
-  note(sessions, drafts, "has_draft");
-  return [...sessions.values()];
-}
-
-function note(sessions: Map<string, SessionName>, ids: Set<string>, what: "has_journal" | "has_draft"): void {
-  for (const id of ids) {
-    const session = sessions.get(id);
-    if (session !== undefined) {
-      session[what] = true;
-    }
-  }
+  return [...sessions].map(([id, form]) => ({ id, form, has_journal: journals.has(id), has_draft: drafts.has(id) }));
 }
 
 async function names_if_there(layer: FileLayer, root: string): Promise<string[]> {
-  try {
-    return await layer.names(root);
-  } catch (error) {
-    if (is_errno(error, "ENOENT")) {
-      return [];
-    }
-    throw error;
-  }
+  let names: string[] = [];
+  await succeeds(["ENOENT"], async () => (names = await layer.names(root)));
+  return names;
 }

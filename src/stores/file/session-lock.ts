@@ -1,20 +1,25 @@
+import { getEnvironmentData, setEnvironmentData } from "node:worker_threads";
 import { sleep, timers } from "../../async/timers.js";
 import { SessionError } from "../../errors.js";
 import { checksum } from "./checksum.js";
-import { remove_if_there, rename_if_there } from "./durable-files.js";
-import { is_errno, type FileLayer } from "./file-layer.js";
+import { remove_if_there, rename_if_there, with_file } from "./durable-files.js";
+import { is_errno, REFUSALS, succeeds, write_all, type FileLayer } from "./file-layer.js";
 import { life_of, own_identity, type ProcessIdentity } from "./process-identity.js";
+import { read_beginning } from "./regular-file.js";
 import type { LockPlace } from "./session-paths.js";
+import { damaged_is_unknown } from "./store-rules.js";
 import { new_token } from "./token.js";
 
 /** A lock whose holder cannot be asked is broken when it has not changed for so long, by the waiter's own clock. */
 const STALE_AFTER_MS = 10_000;
 const MAX_WAIT_MS = 25;
+/** Longer than any lock. */
+const MOST_BYTES = 256;
 
-/** Who held a lock before it was taken over. */
+/** The holder of a lock before the lock was taken over. */
 interface Former {
   token: string;
-  life: "gone" | "unknown";
+  life: ReturnType<typeof life_of>;
 }
 
 /** How a lock was taken. */
@@ -23,7 +28,10 @@ interface Taken {
   was_contended: boolean;
 }
 
-/** A lock that this process holds on one session: a symbolic link whose target says who holds it. */
+/**
+ * A lock that this process holds on one session: a symbolic link whose target says who holds it. Where there are no
+ * symbolic links, a file whose content says so. Both exclude each other, because both have the same name.
+ */
 export class SessionLock {
   /** Unique to this holding of the lock. */
   readonly token: string;
@@ -34,6 +42,8 @@ export class SessionLock {
   readonly #layer: FileLayer;
   readonly #paths: LockPlace;
   readonly #target: string;
+  /** True once the present change has written something that others can see. */
+  #has_written = false;
 
   private constructor(
     layer: FileLayer,
@@ -50,15 +60,18 @@ export class SessionLock {
     this.was_contended = was_contended;
   }
 
-  /** Waits for the lock and takes it. Takes over at once where the holder is gone. */
-  static async acquire(layer: FileLayer, paths: LockPlace): Promise<SessionLock> {
+  /**
+   * Waits for the lock and takes it. Takes over at once where the holder is gone.
+   * @throws {SessionError} `storage` where one holder keeps the lock for longer than `timeout_ms`.
+   */
+  static async acquire(layer: FileLayer, paths: LockPlace, timeout_ms: number): Promise<SessionLock> {
     const token = new_token(12);
-    HELD_TOKENS.add(token); // before anybody can see it
+    held_tokens().add(token); // before anybody can see it
     try {
       const target = encode(own_identity(), token);
-      return new SessionLock(layer, paths, token, target, await take(layer, paths, target));
+      return new SessionLock(layer, paths, token, target, await take(layer, paths, target, timeout_ms));
     } catch (error) {
-      HELD_TOKENS.delete(token);
+      held_tokens().delete(token);
       throw error;
     }
   }
@@ -67,20 +80,31 @@ export class SessionLock {
     return (await read_target(this.#layer, this.#paths.lock)) === this.#target;
   }
 
-  /** @throws {SessionError} `conflict` where another process has broken the lock meanwhile. */
+  /** @throws {SessionError} see `broken`. */
   async require_held(): Promise<void> {
     if (!(await this.is_held())) {
       throw this.broken();
     }
   }
 
+  /** Begins a change, of which nothing is written yet. One lock may serve many changes. */
+  begin_change(): void {
+    this.#has_written = false;
+  }
+
+  /** Notes that others may see the change from now on. */
+  begin_writing(): void {
+    this.#has_written = true;
+  }
+
+  /** Makes the error of a lock that was lost: `conflict`, or `storage` where the change may be stored all the same. */
   broken(cause?: unknown): SessionError {
     const { id: session_id, lock: path } = this.#paths;
-    return new SessionError("conflict", `session ${session_id} was taken over by another process`, {
-      session_id,
-      path,
-      ...(cause !== undefined && { cause }),
-    });
+    const taken = `session ${session_id} was taken over by another process`;
+    const details = { session_id, path, cause };
+    return this.#has_written
+      ? new SessionError("storage", `${taken} during a change, which may be stored or not`, details)
+      : new SessionError("conflict", taken, details);
   }
 
   /** Lets go of the lock; one that was broken is another's by now, and stays. */
@@ -90,27 +114,36 @@ export class SessionLock {
         await remove_if_there(this.#layer, this.#paths.lock); // it may have been broken in this very moment
       }
     } finally {
-      HELD_TOKENS.delete(this.token); // if it is still there, nobody holds it
+      held_tokens().delete(this.token); // if it is still there, nobody holds it
     }
   }
 }
 
-/** The locks that this thread holds or waits for, whichever copy of this package has taken them. */
-const HELD_TOKENS = held_tokens();
+const HELD_LOCKS = "@simulacra-ai/session held locks";
 
+/** Returns the tokens of the locks that this thread holds or waits for, in all its realms and copies of this package. */
 function held_tokens(): Set<string> {
-  const shared = globalThis as { [key: symbol]: Set<string> | undefined };
-  return (shared[Symbol.for("@simulacra-ai/session held locks")] ??= new Set());
+  const tokens = getEnvironmentData(HELD_LOCKS) as Set<string> | undefined;
+  if (tokens !== undefined) {
+    return tokens;
+  }
+  setEnvironmentData(HELD_LOCKS, new Set<string>());
+  return held_tokens();
+}
+
+/** Judges the holder of a lock that has not changed for so long. Where the holder cannot be asked, the lock ages. */
+function judge(target: string, waited: number, stale_after: number) {
+  const identity = decode(target);
+  const life = identity ? life_of_holder(identity) : "unknown";
+  return { identity, life, is_dead: life === "gone" || (life === "unknown" && waited > stale_after) };
 }
 
 /** A lock of this very thread that it does not hold was left by a release that failed. */
 function life_of_holder(identity: ProcessIdentity & { token: string }): ReturnType<typeof life_of> {
   const life = life_of(identity);
   const { pid, thread } = own_identity();
-  if (life !== "alive" || identity.pid !== pid) {
-    return life;
-  }
-  return identity.thread === thread && !HELD_TOKENS.has(identity.token) ? "gone" : "alive";
+  const is_own = identity.pid === pid && identity.thread === thread;
+  return life === "alive" && is_own && !held_tokens().has(identity.token) ? "gone" : life;
 }
 
 function encode(identity: ProcessIdentity, token: string): string {
@@ -127,7 +160,7 @@ function decode(target: string): (ProcessIdentity & { token: string }) | undefin
   return { pid: Number(pid), started, thread: Number(thread), boot, machine, pid_namespace, token };
 }
 
-/** What a lock says; `undefined` where there is none, empty where something else has its name. */
+/** Reads a lock. Returns `undefined` if there is none, and another text if something else has its name. */
 async function read_target(layer: FileLayer, path: string): Promise<string | undefined> {
   try {
     return await layer.readlink(path);
@@ -135,25 +168,41 @@ async function read_target(layer: FileLayer, path: string): Promise<string | und
     if (is_errno(error, "ENOENT")) {
       return undefined;
     }
-    if (is_errno(error, "EINVAL", "UNKNOWN")) {
-      return "";
+    if (!is_errno(error, "EINVAL", "UNKNOWN", "ENOSYS", "ENOTSUP", "EOPNOTSUPP")) {
+      throw error;
+    }
+  }
+  const read = await read_beginning(layer, path, MOST_BYTES).catch(damaged_is_unknown);
+  return read === "damaged" ? read : read?.bytes.toString(); // it may be written in this very moment
+}
+
+/** Makes a lock. Rejects with `EEXIST` if there is one. */
+async function make_lock(layer: FileLayer, target: string, path: string): Promise<void> {
+  if (await succeeds([...REFUSALS, "EACCES"], () => layer.symlink(target, path))) {
+    return;
+  }
+  const created = await layer.create(path, 0o600);
+  try {
+    await with_file(created, (file) => write_all(file, Buffer.from(target), 0));
+  } catch (error) {
+    const written = await read_target(layer, path).catch(() => undefined); // the first error says more
+    if (written !== undefined && target.startsWith(written)) {
+      await remove_if_there(layer, path).catch(() => undefined); // nobody else has taken the lock over
     }
     throw error;
   }
+  if ((await read_target(layer, path)) !== target) {
+    throw Object.assign(new Error(`${path} was taken over before it was written`), { code: "EEXIST" });
+  }
 }
 
-/** Resolves when our link is the lock. */
-async function take(layer: FileLayer, paths: LockPlace, target: string): Promise<Taken> {
+/** Resolves when our lock is there. */
+async function take(layer: FileLayer, paths: LockPlace, target: string, timeout_ms: number): Promise<Taken> {
   let seen = { target: "", since: 0 };
   let was_contended = false;
   for (let wait = 0.5; ; wait = Math.min(wait * 2, MAX_WAIT_MS)) {
-    try {
-      await layer.symlink(target, paths.lock);
+    if (await succeeds(["EEXIST"], () => make_lock(layer, target, paths.lock))) {
       return { former: undefined, was_contended };
-    } catch (error) {
-      if (!is_errno(error, "EEXIST")) {
-        throw error;
-      }
     }
     was_contended = true;
     const holder = await read_target(layer, paths.lock);
@@ -164,15 +213,26 @@ async function take(layer: FileLayer, paths: LockPlace, target: string): Promise
     if (holder !== seen.target) {
       seen = { target: holder, since: now };
     }
-    const identity = decode(holder);
-    const life = identity ? life_of_holder(identity) : "unknown";
     const waited = now - seen.since;
-    const is_dead = life === "gone" || (life === "unknown" && waited > STALE_AFTER_MS);
+    const { identity, life, is_dead } = judge(holder, waited, STALE_AFTER_MS);
     if (is_dead && (await take_over(layer, paths, { path: paths.lock, dead: holder, target, waited }))) {
       return { former: identity && { token: identity.token, life }, was_contended };
     }
+    if (waited > timeout_ms) {
+      throw timed_out(paths, identity, timeout_ms);
+    }
     await sleep(wait * (0.5 + Math.random()));
   }
+}
+
+function timed_out(
+  { id, lock: path }: LockPlace,
+  holder: ProcessIdentity | undefined,
+  timeout_ms: number,
+): SessionError {
+  const by = holder ? `by process ${holder.pid}, thread ${holder.thread},` : "by an unknown process";
+  const message = `session ${id} has been locked ${by} for more than ${timeout_ms} ms (${path})`;
+  return new SessionError("storage", message, { session_id: id, path });
 }
 
 /** One link to replace, and by what. */
@@ -195,19 +255,12 @@ async function take_over(
   { path, dead, target, waited }: Takeover,
 ): Promise<boolean> {
   const claim = paths.temporary(checksum("claim", dead).slice(0, 12));
-  try {
-    await layer.symlink(target, claim);
-  } catch (error) {
-    if (!is_errno(error, "EEXIST")) {
-      throw error;
-    }
+  if (!(await succeeds(["EEXIST"], () => make_lock(layer, target, claim)))) {
     const claimed = await read_target(layer, claim);
-    if (claimed === undefined) {
-      return false;
+    if (claimed === undefined || claimed === dead) {
+      return false; // a claim that says the same as the lock is nobody's
     }
-    const claimant = decode(claimed);
-    const life = claimant ? life_of_holder(claimant) : "unknown";
-    const is_dead = life === "gone" || (life === "unknown" && waited > 2 * STALE_AFTER_MS);
+    const { is_dead } = judge(claimed, waited, 2 * STALE_AFTER_MS);
     if (!is_dead || !(await take_over(layer, paths, { path: claim, dead: claimed, target, waited }))) {
       return false;
     }

@@ -1,18 +1,22 @@
-import { join, sep } from "node:path";
-import { SessionError } from "../../errors.js";
+import { existsSync } from "node:fs";
+import { join, resolve, sep } from "node:path";
+import process from "node:process";
+import { fileURLToPath } from "node:url";
+import { invalid_input, SessionError } from "../../errors.js";
 
 const MAX_ID_BYTES = 200;
-const WINDOWS_RESERVED = /^(con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³]|conin\$|conout\$)(\.|$)/i;
+/** Names that Windows does not have. */
+const WINDOWS = /[<>:"|?*]|[. ]$|^(con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³]|conin\$|conout\$)(\.|$)/i;
 // eslint-disable-next-line no-control-regex -- control characters are what it is about
 const FORBIDDEN = /[/\\\u0000-\u001f\u007f-\u009f]/;
 
 export const JOURNAL_ENDING = ".journal";
 export const DRAFT_ENDING = ".draft";
 export const DRAFT_LOCK_ENDING = ".draft-lock";
-export const TEMPORARY_ENDING = ".tmp";
+const TEMPORARY_ENDING = ".tmp";
 export const FORKS_ENDING = "-forks";
 
-/** Why an id cannot be the name of a file on every system, or `undefined` where it can. */
+/** Says why an id cannot be the name of a session's files. Returns `undefined` if it can. */
 function fault_of(id: unknown): string | undefined {
   if (typeof id !== "string") {
     return "it is not a string";
@@ -23,14 +27,11 @@ function fault_of(id: unknown): string | undefined {
   if (FORBIDDEN.test(id)) {
     return "it contains a separator or a control character";
   }
-  if (id.startsWith(".") || /[. ]$/.test(id)) {
-    return "it begins with a dot, or ends with a dot or a space";
+  if (id.startsWith(".") || id.endsWith(".meta")) {
+    return 'it begins with a dot, or ends with ".meta"';
   }
-  if (WINDOWS_RESERVED.test(id)) {
-    return "the name is reserved on Windows";
-  }
-  if (id.endsWith(".meta")) {
-    return 'it ends with ".meta"';
+  if (process.platform === "win32" && WINDOWS.test(id)) {
+    return "Windows has no such names";
   }
   return /\p{Surrogate}/u.test(id) ? "it holds half a surrogate pair" : undefined;
 }
@@ -45,6 +46,31 @@ export function require_valid_id(id: unknown, what = "session id"): asserts id i
   if (fault !== undefined) {
     throw new SessionError("invalid_id", `${what} ${JSON.stringify(id)}: ${fault}`);
   }
+}
+
+/**
+ * Returns the path of a directory that an application names.
+ * @throws {SessionError} `invalid_input` if that is neither a path nor a `file:` URL, or begins with a `~` that is no
+ *   directory.
+ */
+export function resolve_root(root: unknown): string {
+  let cause: unknown;
+  try {
+    const path = /^file:/i.test(String(root)) ? fileURLToPath(root as string) : root;
+    if (typeof path === "string" && path !== "" && (!/^~([/\\]|$)/.test(path) || existsSync(path))) {
+      return resolve(path);
+    }
+  } catch (error) {
+    cause = error;
+  }
+  const message = `a FileSessionStore needs a path or a file: URL, not ${String(root)} ("~" is not replaced)`;
+  throw invalid_input(message, { cause });
+}
+
+/** Takes the name of a temporary file apart. The token of a draft's ends in `.draft`. */
+export function parse_temporary(name: string): { id?: string | undefined; token?: string | undefined } {
+  const [, id, token] = /^(.+)\.([0-9a-f]{12}(?:\.draft)?)\.tmp$/.exec(name) ?? [];
+  return { id, token };
 }
 
 /** Where a lock is, and names that only its holder uses. */

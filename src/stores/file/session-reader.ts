@@ -2,7 +2,7 @@ import type { Message } from "@simulacra-ai/core";
 import { sleep } from "../../async/timers.js";
 import { has_code } from "../../errors.js";
 import type { SessionMetadata } from "../../types.js";
-import { checksum } from "./checksum.js";
+import { sum_of_messages } from "./checksum.js";
 import { corrupt } from "./corrupt.js";
 import type { FileLayer, FileStamp } from "./file-layer.js";
 import { find_form } from "./forms.js";
@@ -20,7 +20,13 @@ import {
   type Relation,
   type SessionView,
 } from "./session-view.js";
-import type { ReadHead, ReadSnapshot, SnapshotForm, SnapshotHead } from "./snapshot-form.js";
+import {
+  stamp_snapshot,
+  type ReadHead,
+  type ReadSnapshot,
+  type SnapshotForm,
+  type SnapshotHead,
+} from "./snapshot-form.js";
 
 const ATTEMPTS = 50;
 /** A writer that rewrites in place is given so long to finish before its file counts as damaged. */
@@ -48,7 +54,11 @@ export async function read_session(layer: FileLayer, paths: SessionPaths): Promi
       const journal = await read_journal(layer, paths);
       const snapshot = await form.read(layer, paths);
       const view = snapshot && combine(form, paths, snapshot, journal);
-      const is_settled = view !== undefined && view.state.journal?.relation !== "foreign";
+      const is_unsettled = snapshot?.is_unsettled === true;
+      if (is_unsettled && !(await has_moved())) {
+        await sleep(SETTLE_MS);
+      }
+      const is_settled = view !== undefined && !is_unsettled && view.state.journal?.relation !== "foreign";
       if (is_settled || attempt === ATTEMPTS || !(await has_moved())) {
         return view;
       }
@@ -68,16 +78,13 @@ export async function read_session(layer: FileLayer, paths: SessionPaths): Promi
 
 async function stamps(layer: FileLayer, paths: SessionPaths, form: SnapshotForm): Promise<string> {
   const journal = await layer.stat(paths.journal);
-  const snapshot = await form.stamp(layer, paths);
+  const snapshot = await stamp_snapshot(layer, paths, form);
   return `${snapshot?.key} ${journal?.inode}`;
 }
 
 async function read_journal(layer: FileLayer, paths: SessionPaths): Promise<JournalFile | undefined> {
   const file = await read_file(layer, paths.journal);
-  if (file === undefined) {
-    return undefined;
-  }
-  return { stamp: file.stamp, journal: decode_journal(file.bytes) };
+  return file && { stamp: file.stamp, journal: decode_journal(file.bytes) };
 }
 
 /** @throws {SessionError} `corrupt` where a journal is damaged, unless a snapshot holds all of it anyway. */
@@ -93,74 +100,43 @@ function require_whole({ journal }: JournalFile, paths: SessionPaths, head: Snap
   }
 }
 
+/** Combines a snapshot and its journal. Of a snapshot of ours the messages may be unknown. */
 function combine(
   form: SnapshotForm,
   paths: SessionPaths,
-  snapshot: ReadSnapshot,
-  journal: JournalFile | undefined,
-): SessionView {
-  return snapshot.head === undefined
-    ? combine_foreign(form, paths, snapshot, journal)
-    : combine_own(form, paths, { ...snapshot, head: snapshot.head }, journal);
-}
-
-function combine_own(
-  form: SnapshotForm,
-  paths: SessionPaths,
-  { stamp, head, messages }: Pick<ReadHead, "stamp"> & { head: SnapshotHead } & Partial<Pick<ReadSnapshot, "messages">>,
+  { stamp, head, metadata = {}, messages: stored }: ReadHead & Partial<Pick<ReadSnapshot, "messages">>,
   file: JournalFile | undefined,
 ): SessionView {
   if (file) {
     require_whole(file, paths, head);
   }
-  const stored_count = messages?.length ?? head.metadata.message_count ?? 0;
-  const { relation, records } = file
-    ? relate(head.store, stored_count, file.journal)
-    : { relation: "spent" as const, records: [] };
+  const stored_count = stored?.length ?? metadata.message_count ?? 0;
+  const merged = head || !file ? undefined : merge_foreign(form, stored ?? [], file.journal);
+  const { relation, records } =
+    head && file
+      ? relate(head.store, stored_count, file.journal)
+      : {
+          relation: merged || file?.journal.records.length === 0 ? ("spent" as const) : ("foreign" as const),
+          records: merged?.records ?? [],
+        };
+  const messages = merged?.messages ?? stored?.concat(head ? messages_of(records) : []);
   const last = records.at(-1);
-  const message_count = last ? last.at + last.count : stored_count;
+  const own_revision = merged?.is_ours === false ? undefined : (last?.revision ?? head?.store.revision);
   return {
     state: {
       form,
       stamp,
       head,
       journal: file && journal_state(file, relation),
-      metadata: metadata_of_file(patched(head.metadata, records), { id: paths.id, message_count, stamp }),
-      revision: last?.revision ?? head.store.revision,
-    },
-    records,
-    messages: messages && (last ? messages.concat(messages_of(records)) : messages),
-  };
-}
-
-function combine_foreign(
-  form: SnapshotForm,
-  paths: SessionPaths,
-  { stamp, metadata, messages: theirs }: ReadSnapshot,
-  file: JournalFile | undefined,
-): SessionView {
-  if (file) {
-    require_whole(file, paths, undefined);
-  }
-  const merged = file && merge_foreign(form, theirs, file.journal);
-  const messages = merged?.messages ?? theirs;
-  const last = merged?.records.at(-1);
-  const relation = merged || file?.journal.records.length === 0 ? "spent" : "foreign";
-  const texts = messages.map((message) => JSON.stringify(message));
-  return {
-    state: {
-      form,
-      stamp,
-      head: undefined,
-      journal: file && journal_state(file, relation),
-      metadata: metadata_of_file(patched(metadata, merged?.records ?? []), {
-        id: paths.id,
-        message_count: messages.length,
+      metadata: metadata_of_file(
+        paths,
         stamp,
-      }),
-      revision: merged?.is_ours && last ? last.revision : `f${checksum(texts.join("\n"))}`,
+        patched(metadata, records),
+        head && last ? last.at + last.count : (messages?.length ?? stored_count),
+      ),
+      revision: own_revision ?? `f${sum_of_messages(messages ?? [], "\n")}`,
     },
-    records: [],
+    records: head ? records : [],
     messages,
   };
 }
@@ -190,10 +166,9 @@ export async function read_state(layer: FileLayer, paths: SessionPaths): Promise
   if (form === undefined || snapshot === undefined) {
     return undefined;
   }
-  const { stamp, head } = snapshot;
-  return head === undefined
+  return snapshot.head === undefined
     ? read_session(layer, paths)
-    : combine_own(form, paths, { stamp, head }, await read_journal(layer, paths));
+    : combine(form, paths, snapshot, await read_journal(layer, paths));
 }
 
 /**
@@ -208,18 +183,13 @@ export async function read_foreign_history(
   const journal = (await read_journal(layer, paths))?.journal;
   const records = journal?.records ?? [];
   const before = (view?.messages ?? []).slice(0, records[0]?.at ?? 0);
-  const texts = before.map((message) => JSON.stringify(message));
-  const is_there = view?.state.form.checksum(texts) === journal?.header?.messages;
+  const is_there = view && sum_of_messages(before, view.state.form.separator) === journal?.header?.messages;
   const {
     id,
     message_count: _count,
     label,
     ...metadata
-  } = metadata_of_file(patched(view?.state.metadata ?? {}, records), {
-    id: paths.id,
-    message_count: 0,
-    stamp: view?.state.stamp ?? { mtime_ns: 0n },
-  });
+  } = metadata_of_file(paths, view?.state.stamp ?? { mtime_ns: 0n }, patched(view?.state.metadata ?? {}, records), 0);
   return {
     messages: [...(is_there ? before : []), ...messages_of(records)],
     metadata: {

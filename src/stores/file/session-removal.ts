@@ -1,5 +1,6 @@
 import { keep_aside, remove_if_there, rename_if_there, sync_directory } from "./durable-files.js";
 import { find_form, FORMS } from "./forms.js";
+import { JOURNAL_ENDING } from "./session-paths.js";
 import type { ChangeContext } from "./snapshot-form.js";
 
 /** Removes all files of a session but its draft. Returns whether there was one. */
@@ -7,7 +8,7 @@ export async function remove_session(context: ChangeContext): Promise<boolean> {
   const { layer, policy, paths, lock } = context;
   let existed = false;
   for (const form of FORMS) {
-    existed = (await move_head_away(context, form.head_path(paths))) || existed;
+    existed = (await move_head_away(context, paths.file(form.head_ending))) || existed;
   }
   if (existed) {
     await sync_directory(layer, paths.root, policy); // without its journal a snapshot would be an older session
@@ -22,39 +23,36 @@ export async function remove_session(context: ChangeContext): Promise<boolean> {
  * been stopped for so long that its lock was broken must not remove what its successor has stored.
  */
 async function move_head_away({ layer, paths, lock }: ChangeContext, head: string): Promise<boolean> {
-  await lock.require_held();
+  const is_directory = (await layer.stat(head))?.kind === "directory";
+  await lock.require_held(); // right before the name is changed
+  if (is_directory) {
+    return remove_if_there(layer, head);
+  }
   const grave = paths.temporary(lock.token);
   if (!(await rename_if_there(layer, head, grave))) {
     return false;
   }
-  if (!(await lock.is_held())) {
-    if ((await layer.stat(head)) === undefined) {
-      await rename_if_there(layer, grave, head);
-    }
+  const is_held = await lock.is_held();
+  const is_back = !is_held && (await layer.stat(head)) === undefined && (await rename_if_there(layer, grave, head));
+  if (!is_back) {
+    lock.begin_writing(); // whoever took the lock over may have removed it
+  }
+  if (!is_held) {
     throw lock.broken();
   }
   return true;
 }
 
 /** Removes the files that are nothing without a head, in whatever form, and others with them. */
-export async function remove_followers(context: ChangeContext, others: readonly string[] = []): Promise<void> {
-  const { paths } = context;
-  const heads = new Set(FORMS.map((form) => form.head_path(paths)));
-  const all = [...FORMS.flatMap((form) => form.file_paths(paths)), paths.journal, ...others];
-  await remove_all(
-    context,
-    all.filter((path) => !heads.has(path)),
-  );
-}
-
-/** Returns whether there were any. */
-async function remove_all({ layer, lock }: ChangeContext, files: readonly string[]): Promise<boolean> {
-  let existed = false;
-  for (const path of files) {
+export async function remove_followers(
+  { layer, paths, lock }: ChangeContext,
+  others: readonly string[] = [],
+): Promise<void> {
+  const endings = FORMS.flatMap((form) => form.endings.filter((ending) => ending !== form.head_ending));
+  for (const path of [...endings.map((ending) => paths.file(ending)), paths.journal, ...others]) {
     await lock.require_held(); // each of them may be a successor's by now
-    existed = (await remove_if_there(layer, path)) || existed;
+    await remove_if_there(layer, path);
   }
-  return existed;
 }
 
 /**
@@ -65,7 +63,7 @@ export async function keep_session_aside({ layer, policy, paths, lock }: ChangeC
   await lock.require_held(); // a writer that has lost it may have read one file before and one after another's change
   const form = await find_form(layer, paths);
   const kept: string[] = [];
-  for (const path of [paths.journal, ...(form?.file_paths(paths) ?? [])]) {
+  for (const path of [JOURNAL_ENDING, ...(form?.endings ?? [])].map((ending) => paths.file(ending))) {
     if ((await layer.stat(path)) !== undefined) {
       kept.push(await keep_aside(layer, path, "corrupt"));
     }

@@ -1,9 +1,11 @@
 import type { Message } from "@simulacra-ai/core";
-import { complete_metadata, type MetadataPatch } from "../../metadata.js";
+import { apply_patch, complete_metadata, type MetadataPatch } from "../../metadata.js";
 import type { SessionMetadata } from "../../types.js";
+import { sum_of_messages } from "./checksum.js";
 import type { FileStamp } from "./file-layer.js";
-import { apply_patch, type Journal, type JournalRecord } from "./journal.js";
+import { type Journal, type JournalRecord } from "./journal.js";
 import { JSON_SEPARATOR } from "./json-text.js";
+import type { SessionPaths } from "./session-paths.js";
 import type { SnapshotForm, SnapshotHead, SnapshotStamp, StoreHeader } from "./snapshot-form.js";
 
 /**
@@ -12,7 +14,7 @@ import type { SnapshotForm, SnapshotHead, SnapshotStamp, StoreHeader } from "./s
  */
 export type Relation = "continues" | "spent" | "foreign";
 
-/** What a writer has to know of a journal to go on in it. */
+/** The facts about a journal that a writer needs to append. */
 export interface JournalState {
   stamp: FileStamp;
   base: string | undefined;
@@ -29,7 +31,7 @@ export interface JournalState {
   relation: Relation;
 }
 
-/** What a writer has to know of a session: small, so that it can be remembered. */
+/** The facts about a session that a writer needs. They are small, so that the store can remember them. */
 export interface SessionState {
   form: SnapshotForm;
   /** Of the snapshot. */
@@ -95,7 +97,7 @@ export function merge_foreign(
 ): { messages: Message[]; records: JournalRecord[]; is_ours: boolean } | undefined {
   const [first] = journal.records;
   const at = first?.at ?? messages.length;
-  const sum = (of: Message[]) => form.checksum(of.map((message) => JSON.stringify(message)));
+  const sum = (of: Message[]) => sum_of_messages(of, form.separator);
   if (journal.header === undefined || sum(messages.slice(0, at)) !== journal.header.messages) {
     return undefined;
   }
@@ -111,10 +113,12 @@ export function merge_foreign(
 
 /** Metadata with all that the contract requires; where a file says no dates, its own counts. */
 export function metadata_of_file(
+  { id }: SessionPaths,
+  { mtime_ns }: { mtime_ns: bigint },
   metadata: MetadataPatch,
-  { id, message_count, stamp }: { id: string; message_count: number; stamp: { mtime_ns: bigint } },
+  message_count: number,
 ): SessionMetadata {
-  const date = () => new Date(Number(stamp.mtime_ns / 1_000_000n)).toISOString();
+  const date = () => new Date(Number(mtime_ns / 1_000_000n)).toISOString();
   return complete_metadata(metadata, { id, message_count, date });
 }
 

@@ -11,7 +11,7 @@ import type { SessionPaths } from "./session-paths.js";
 /** How the snapshots of new sessions are laid out. */
 export type FileSessionFormat = "json" | "ndjson";
 
-/** What the store notes of a snapshot, in the file itself. A writer that knows nothing of it drops it. */
+/** The note of the store about a snapshot, in the file itself. Programs that do not know the note drop it. */
 export interface StoreHeader {
   version: 1;
   generation: string;
@@ -29,10 +29,10 @@ export interface StoreHeader {
   head: string;
 }
 
-/** What the writer of a snapshot decides of its header; the form knows the rest. */
+/** The part of the header that the writer of a snapshot decides. The form knows the rest. */
 export type Succession = Pick<StoreHeader, "version" | "generation" | "previous" | "folded" | "revision">;
 
-/** What a file says of its session; `id`, dates and count may be missing or wrong. */
+/** The metadata in a file. Id, dates and count may be missing or wrong. */
 export type FileMetadata = MetadataPatch;
 
 export interface SnapshotHead {
@@ -50,7 +50,7 @@ export interface SnapshotStamp {
   mtime_ns: bigint;
 }
 
-/** What the head of a snapshot says; without `head` another writer made it, and `metadata` may be unknown. */
+/** The head of a snapshot. Without `head` another writer made the snapshot, and `metadata` may be unknown. */
 export interface ReadHead {
   stamp: SnapshotStamp;
   head: SnapshotHead | undefined;
@@ -60,18 +60,22 @@ export interface ReadHead {
 export interface ReadSnapshot extends ReadHead {
   metadata: FileMetadata;
   messages: Message[];
+  /** Another program may be in the middle of writing: the files do not agree. */
+  is_unsettled?: boolean;
 }
 
-/** What a change of a session's files needs. */
-export interface ChangeContext {
+/** Holds what a writer of temporary files needs. The `token` names the files. */
+export interface PrepareContext {
   layer: FileLayer;
   policy: FilePolicy;
   paths: SessionPaths;
-  lock: SessionLock;
+  token: string;
 }
 
-/** What it needs to write files that nobody reads yet; `token` names them. */
-export type PrepareContext = Omit<ChangeContext, "lock"> & { token: string };
+/** Holds what a change of a session needs. The token is that of the lock. */
+export interface ChangeContext extends PrepareContext {
+  lock: SessionLock;
+}
 
 /** The messages of a snapshot to be. */
 export interface SnapshotContent {
@@ -94,34 +98,25 @@ export interface PreparedSnapshot {
    * Replaces the session's snapshot, in one step. Nothing is left of it where that fails, or `before_rename` does. Who
    * does something beside it syncs the directory once more after it.
    */
-  put_in_place(lock: SessionLock, placing: Placing): Promise<SnapshotStamp>;
+  put_in_place(lock: SessionLock, placing: Placing & { before_rename: () => Promise<void> }): Promise<SnapshotStamp>;
   discard(): Promise<void>;
 }
 
 /** One layout of snapshots: everything in which the formats differ. */
 export interface SnapshotForm {
   readonly format: FileSessionFormat;
-  /** The file without which there is no session, and how its name ends. */
+  /** The ending of the file without which there is no session. */
   readonly head_ending: string;
-  head_path(paths: SessionPaths): string;
-  /** The file with the messages, to which forks are linked. */
-  data_path(paths: SessionPaths): string;
-  /** The ending of that file. */
+  /** The ending of the file with the messages, to which forks are linked. */
   readonly data_ending: string;
-  /** All files, in the order in which they are removed. */
-  file_paths(paths: SessionPaths): string[];
-  /** `undefined`: there is no such session in this form. */
-  stamp(layer: FileLayer, paths: SessionPaths): Promise<SnapshotStamp | undefined>;
-  /** The same at once; `undefined` where that is to be asked. */
-  stamp_now(layer: FileLayer, paths: SessionPaths): SnapshotStamp | undefined;
-  /** What `read_head` returns, at once; `undefined` where that is to be asked. @throws {SessionError} `corrupt`. */
-  read_head_now(layer: FileLayer, paths: SessionPaths): ReadHead | undefined;
+  /** The endings of all files, in the order in which the files are removed. */
+  readonly endings: readonly string[];
+  /** The text between two messages. */
+  readonly separator: string;
   /** Reads no more than the head. @throws {SessionError} `corrupt`. */
   read_head(layer: FileLayer, paths: SessionPaths): Promise<ReadHead | undefined>;
   /** Reads and checks everything. @throws {SessionError} `corrupt`. */
   read(layer: FileLayer, paths: SessionPaths): Promise<ReadSnapshot | undefined>;
-  /** The checksum that a snapshot with these messages carries, each a JSON text. */
-  checksum(texts: readonly string[]): string;
   /** Completes what a killed writer has begun and decided. */
   recover(context: ChangeContext): Promise<void>;
   /** Writes a snapshot under a temporary name; needs no lock. Nothing is parsed. @throws {SessionError} `corrupt`. */
@@ -143,11 +138,22 @@ export function content_of(texts: readonly string[]): SnapshotContent {
   };
 }
 
-export function stamp_of(...files: FileStamp[]): SnapshotStamp {
-  const newest = files.reduce((a, b) => (a.mtime_ns > b.mtime_ns ? a : b));
+/** Looks at the files of a snapshot. Returns `undefined` if there is no such session in this form. */
+export async function stamp_snapshot(
+  layer: FileLayer,
+  paths: SessionPaths,
+  { head_ending, data_ending }: SnapshotForm,
+): Promise<SnapshotStamp | undefined> {
+  const head = await layer.stat(paths.file(head_ending));
+  const data = head && data_ending !== head_ending ? await layer.stat(paths.file(data_ending)) : undefined;
+  return head && stamp_of(head, data);
+}
+
+export function stamp_of(head: FileStamp, data?: FileStamp): SnapshotStamp {
+  const files = data ? [head, data] : [head];
   return {
     key: files.map(({ inode, size, mtime_ns }) => `${inode}.${size}.${mtime_ns}`).join("/"),
-    size: files.at(-1)?.size ?? 0,
-    mtime_ns: newest.mtime_ns,
+    size: (data ?? head).size,
+    mtime_ns: data && data.mtime_ns > head.mtime_ns ? data.mtime_ns : head.mtime_ns,
   };
 }

@@ -1,17 +1,22 @@
-import { join } from "node:path";
+import { basename, dirname, join } from "node:path";
 import { reason_of, SessionError } from "../../errors.js";
+import { NotASession } from "./corrupt.js";
+import type { FilePolicy } from "./durable-files.js";
 import type { FileLayer } from "./file-layer.js";
+import { probe_file_system } from "./file-system.js";
 import { FORMS } from "./forms.js";
 import { read_draft } from "./session-drafts.js";
-import { session_names } from "./session-listing.js";
+import { find_incomplete_copy, session_names } from "./session-listing.js";
 import { DRAFT_ENDING, FORKS_ENDING, is_valid_id, JOURNAL_ENDING, SessionPaths } from "./session-paths.js";
 import { read_session } from "./session-reader.js";
 import type { SessionView } from "./session-view.js";
 
-/** What `FileSessionStore.verify` found. */
+/** A problem that `FileSessionStore.verify` found. */
 export interface FileSessionProblem {
   /**
    * - `corrupt`: the session cannot be read; `repair` salvages what is readable
+   * - `not_a_session`: valid JSON, but no object with metadata or messages, or an incomplete copy of another session's files;
+   *   `list` leaves it out
    * - `foreign_journal`: another writer replaced the snapshot; the next write of the session keeps both histories
    * - `torn_journal`: a write that was never acknowledged, or a last record that was damaged; the next write cuts it off,
    *   and keeps what looks like a damaged record aside
@@ -20,12 +25,13 @@ export interface FileSessionProblem {
    * - `corrupt_draft`: the draft of a session cannot be read; the next one replaces it
    * - `orphaned_draft`: a draft without its session
    * - `two_formats`: the session is there in both formats; `.meta.json` counts
-   * - `fork_link`: a fork is missing from its parent's folder, the link there is outdated, or is no fork's
+   * - `fork_link`: a fork is missing from its parent's folder, the link there is outdated, or is no fork's; or that is no folder
    * - `set_aside`: what an earlier repair, replacement or foreign write left for a person to look at
    * - `leftover`: a temporary file or a lock of a process that may be gone
    */
   code:
     | "corrupt"
+    | "not_a_session"
     | "foreign_journal"
     | "torn_journal"
     | "orphaned_journal"
@@ -47,113 +53,132 @@ const ORPHANS = [
   [DRAFT_ENDING, "orphaned_draft"],
 ] as const;
 
+type Report = (code: FileSessionProblem["code"], path: string, message: string, session_id?: string) => void;
+
+/** Links to forks, and whether there can be any. */
+interface Links {
+  /** The links that there should be. */
+  keys: Set<string>;
+  are_possible: () => Promise<boolean>;
+}
+
 /** Looks at every file of a directory of sessions, reads all of it, and changes nothing. */
-export async function verify_directory(layer: FileLayer, root: string): Promise<FileSessionProblem[]> {
+export async function verify_directory(
+  layer: FileLayer,
+  root: string,
+  policy: FilePolicy,
+): Promise<FileSessionProblem[]> {
   const problems: FileSessionProblem[] = [];
+  const report: Report = (code, path, message, session_id) => {
+    problems.push({ code, path, message, ...(session_id !== undefined && { session_id }) });
+  };
   const sessions = await session_names(layer, root, FORMS);
   const known = new Set(sessions.map(({ id }) => id));
-  const links = new Set<string>();
+  let features: Promise<{ hard_links: boolean }> | undefined;
+  const are_possible = async () => {
+    features ??= probe_file_system(layer, root, policy).catch(() => ({ hard_links: false })); // nobody can make them
+    return (await features).hard_links;
+  };
+  const links: Links = { keys: new Set(), are_possible };
   for (const { id } of sessions) {
-    problems.push(...(await verify_session(layer, new SessionPaths(root, id), links)));
+    await verify_session(layer, new SessionPaths(root, id), links, report);
   }
   for (const name of sessions.length > 0 || (await layer.real_path(root)) ? await layer.names(root) : []) {
-    problems.push(...verify_name(root, name, known), ...(await verify_folder(layer, root, name, links)));
+    verify_name(root, name, known, report);
+    await verify_folder(layer, join(root, name), links.keys, report);
   }
   const damaged = new Set(problems.filter(({ code }) => code === "corrupt").map(({ session_id }) => session_id));
   return problems.filter(({ code, session_id }) => code !== "fork_link" || !damaged.has(session_id)); // whose, is unknown
 }
 
-async function verify_session(
-  layer: FileLayer,
-  paths: SessionPaths,
-  links: Set<string>,
-): Promise<FileSessionProblem[]> {
-  const session_id = paths.id;
-  const problems: FileSessionProblem[] = [];
-  const found = await Promise.all(FORMS.map(async (form) => (await layer.stat(form.head_path(paths))) !== undefined));
+async function verify_session(layer: FileLayer, paths: SessionPaths, links: Links, report: Report): Promise<void> {
+  const { id } = paths;
+  const found = await Promise.all(FORMS.map((form) => layer.stat(paths.file(form.head_ending))));
   if (found.every(Boolean)) {
     const path = paths.file(".json");
-    problems.push({ code: "two_formats", path, session_id, message: `${path} is not read: .meta.json counts` });
+    report("two_formats", path, `${path} is not read: .meta.json counts`, id);
   }
-  try {
-    await read_draft(layer, paths);
-  } catch (error) {
-    const message = reason_of(error);
-    problems.push({ code: "corrupt_draft", path: paths.draft, session_id, message });
-  }
+  await read_draft(layer, paths).catch((error: unknown) => {
+    report("corrupt_draft", paths.draft, reason_of(error), id);
+  });
   let view: SessionView | undefined;
   try {
     view = await read_session(layer, paths);
   } catch (error) {
-    const path = error instanceof SessionError && error.path !== undefined ? error.path : paths.file(".json");
-    const message = reason_of(error);
-    return [...problems, { code: "corrupt", path, session_id, message }];
+    const copy = await find_incomplete_copy(layer, paths);
+    const path = copy ?? (error instanceof SessionError ? error.path : undefined) ?? paths.file(".json");
+    const code = copy !== undefined || error instanceof NotASession ? "not_a_session" : "corrupt";
+    return report(code, path, reason_of(error), id);
   }
   const journal = view?.state.journal;
   if (journal?.relation === "foreign") {
-    const message = "another writer replaced the snapshot that this journal continues";
-    problems.push({ code: "foreign_journal", path: paths.journal, session_id, message });
+    report("foreign_journal", paths.journal, "another writer replaced the snapshot that this journal continues", id);
   } else if (journal !== undefined && journal.stamp.size > journal.end) {
     const message = `the last ${journal.stamp.size - journal.end} bytes are no whole record: a write that was never acknowledged, or a damaged one`;
-    problems.push({ code: "torn_journal", path: paths.journal, session_id, message });
+    report("torn_journal", paths.journal, message, id);
   }
-  return view === undefined ? problems : [...problems, ...(await verify_link(layer, paths, view, links))];
+  await (view && verify_link(layer, paths, view, links, report));
 }
 
 async function verify_link(
   layer: FileLayer,
   paths: SessionPaths,
-  view: SessionView,
-  links: Set<string>,
-): Promise<FileSessionProblem[]> {
-  const { form, metadata } = view.state;
+  { state: { form, metadata } }: SessionView,
+  links: Links,
+  report: Report,
+): Promise<void> {
   if (!is_valid_id(metadata.parent_id)) {
-    return [];
+    return;
   }
   const path = paths.fork_link(metadata.parent_id, form.data_ending);
-  links.add(path);
-  const link = await layer.stat(path);
-  const file = await layer.stat(form.data_path(paths));
-  if (link?.inode === file?.inode) {
-    return [];
+  links.keys.add(await key_of_link(layer, path));
+  const is_folder = (await layer.stat(dirname(path)))?.kind === "directory";
+  const link = is_folder ? await layer.stat(path) : undefined;
+  const file = await layer.stat(paths.file(form.data_ending));
+  if (link?.inode !== file?.inode && (link !== undefined || (await links.are_possible()))) {
+    const message = link === undefined ? "the link to the fork is missing" : "the link leads to an older file";
+    report("fork_link", path, message, paths.id);
   }
-  const message = link === undefined ? "the link to the fork is missing" : "the link leads to an older file";
-  return [{ code: "fork_link", path, session_id: paths.id, message }];
 }
 
-/** What is in a folder of forks and is none of that parent. */
+/** A link by the inode of its folder, since parents whose ids are alike may have one folder. */
+async function key_of_link(layer: FileLayer, path: string): Promise<string> {
+  return join(`${(await layer.stat(dirname(path)))?.inode}`, basename(path));
+}
+
+/** Reports what is in a folder of forks and is none of that parent. */
 async function verify_folder(
   layer: FileLayer,
-  root: string,
-  name: string,
+  folder: string,
   links: ReadonlySet<string>,
-): Promise<FileSessionProblem[]> {
-  const folder = join(root, name);
-  if (!name.endsWith(FORKS_ENDING) || (await layer.stat(folder))?.kind !== "directory") {
-    return [];
+  report: Report,
+): Promise<void> {
+  const name = basename(folder);
+  const found = name.endsWith(FORKS_ENDING) ? await layer.stat(folder) : undefined;
+  if (found?.kind !== "directory") {
+    return found && report("fork_link", folder, `${name} is no folder of forks`);
   }
-  const strangers = (await layer.names(folder)).filter((entry) => !links.has(join(folder, entry)));
-  return strangers.map((entry) => ({
-    code: "fork_link",
-    path: join(folder, entry),
-    session_id: entry.replace(/\.(nd)?json$/, ""),
-    message: `${entry} in ${name} leads to no fork of that session`,
-  }));
-}
-
-function verify_name(root: string, name: string, known: ReadonlySet<string>): FileSessionProblem[] {
-  const path = join(root, name);
-  if (/\.(corrupt|conflict)-\d{8}T\d{9}Z(-\d+)?$/.test(name)) {
-    return [{ code: "set_aside", path, message: `${name} was kept for a person to look at` }];
-  }
-  if (/\.[0-9a-f]{12}(\.draft)?\.tmp$/.test(name) || /\.(draft-)?lock$/.test(name) || name.endsWith(".ndjson.next")) {
-    return [{ code: "leftover", path, message: `${name} belongs to a write under way, or to a process that is gone` }];
-  }
-  for (const [ending, code] of ORPHANS) {
-    const session_id = name.endsWith(ending) ? name.slice(0, -ending.length) : undefined;
-    if (session_id !== undefined && !known.has(session_id)) {
-      return [{ code, path, message: `${name} has no session`, session_id }];
+  for (const entry of await layer.names(folder)) {
+    const path = join(folder, entry);
+    if (!links.has(await key_of_link(layer, path))) {
+      const message = `${entry} in ${name} leads to no fork of that session`;
+      report("fork_link", path, message, entry.replace(/\.(nd)?json$/, ""));
     }
   }
-  return [];
+}
+
+function verify_name(root: string, name: string, known: ReadonlySet<string>, report: Report): void {
+  const path = join(root, name);
+  if (/\.(corrupt|conflict)-\d{8}T\d{9}Z(-\d+)?$/.test(name)) {
+    return report("set_aside", path, `${name} was kept for a person to look at`);
+  }
+  if (/\.[0-9a-f]{12}(\.draft)?\.tmp$|\.(draft-)?lock$|\.ndjson\.next$/.test(name)) {
+    return report("leftover", path, `${name} belongs to a write under way, or to a process that is gone`);
+  }
+  for (const [ending, code] of ORPHANS) {
+    const session_id = name.slice(0, -ending.length);
+    if (name.endsWith(ending) && !known.has(session_id)) {
+      report(code, path, `${name} has no session`, session_id);
+    }
+  }
 }

@@ -1,4 +1,4 @@
-import { is_error, SessionError } from "../../errors.js";
+import { invalid_input, is_error, SessionError } from "../../errors.js";
 import { session_kind, type MetadataPatch } from "../../metadata.js";
 import type { SessionKind, SessionMetadata } from "../../types.js";
 
@@ -24,7 +24,7 @@ export function require_prefix(prefix: unknown): asserts prefix is string {
     typeof prefix === "string" && prefix.length <= MAX_PREFIX_LENGTH && /^[^\p{Cc}\p{Surrogate}{}]+$/u.test(prefix);
   if (!is_right) {
     const what = `a text of 1 to ${MAX_PREFIX_LENGTH} characters without braces and control characters`;
-    throw new SessionError("invalid_input", `prefix must be ${what}`);
+    throw invalid_input(`prefix must be ${what}`);
   }
 }
 

@@ -1,6 +1,6 @@
 import type { Message } from "@simulacra-ai/core";
 import { draft_to_json } from "../../draft.js";
-import { SessionError, session_not_found } from "../../errors.js";
+import { invalid_input, session_not_found } from "../../errors.js";
 import { publish_operations } from "../../tracing.js";
 import type {
   SessionDraft,
@@ -10,7 +10,7 @@ import type {
   SessionStore,
   StoredSession,
 } from "../../types.js";
-import { WriteQueue } from "../../async/queue.js";
+import { KeyedQueues } from "../../async/queue.js";
 import { decide_append, decide_replace, decide_save, decide_update, type Decide } from "../session-decisions.js";
 import { read_from, write_to } from "../session-rows.js";
 import type { RedisSessionClient } from "./redis-client.js";
@@ -50,18 +50,19 @@ export class RedisSessionStore implements SessionStore {
   readonly #index: SessionIndex;
   readonly #records: SessionRecords;
   readonly #changes: SessionChanges;
-  readonly #queues = new Map<string, WriteQueue>();
+  readonly #queues = new KeyedQueues();
 
   /** @throws {SessionError} `invalid_input` for a client, or options, that cannot be used. */
   constructor(client: RedisSessionClient, options?: RedisSessionStoreOptions) {
+    publish();
     const { prefix = "sessions", ttl_seconds } = options ?? {};
     if (typeof (client as RedisSessionClient | undefined)?.evalSha !== "function") {
-      throw new SessionError("invalid_input", "the client must be one of node-redis");
+      throw invalid_input("the client must be one of node-redis");
     }
     require_prefix(prefix);
     const is_ttl = typeof ttl_seconds === "number" && ttl_seconds > 0 && ttl_seconds <= MAX_TTL_SECONDS;
     if (ttl_seconds !== undefined && !is_ttl) {
-      throw new SessionError("invalid_input", `ttl_seconds must be above 0, not ${String(ttl_seconds)}`);
+      throw invalid_input(`ttl_seconds must be above 0, not ${String(ttl_seconds)}`);
     }
     this.#client = client;
     this.#prefix = prefix;
@@ -137,14 +138,10 @@ export class RedisSessionStore implements SessionStore {
 
   /** Runs a change behind those asked for before. */
   #in_order<T>(id: string, task: () => Promise<T>, kind: "session" | "draft" = "session"): Promise<T> {
-    const name = `${kind} ${id}`;
-    let queue = this.#queues.get(name);
-    if (queue === undefined) {
-      queue = new WriteQueue(undefined, () => this.#queues.delete(name));
-      this.#queues.set(name, queue);
-    }
-    return queue.run(() => write_to(id, task));
+    return this.#queues.run(`${kind} ${id}`, () => write_to(id, task));
   }
 }
 
-publish_operations(RedisSessionStore);
+function publish(): void {
+  publish_operations(RedisSessionStore);
+}

@@ -1,6 +1,6 @@
 import type { Kysely } from "kysely";
 import { prompt_mark } from "../../draft.js";
-import { SessionError } from "../../errors.js";
+import { invalid_input, SessionError } from "../../errors.js";
 import { session_kind } from "../../metadata.js";
 import { new_token } from "../../token.js";
 import type { SessionKind, SessionMetadata } from "../../types.js";
@@ -44,7 +44,7 @@ export function columns_of(metadata: SessionMetadata) {
   }
   if (updated_at.length > MAX_DATE_LENGTH) {
     const message = `metadata.updated_at is at most ${MAX_DATE_LENGTH} characters long`;
-    throw new SessionError("invalid_input", message, { session_id });
+    throw invalid_input(message, { session_id });
   }
   const kind: unknown = session_kind(metadata);
   return {

@@ -11,7 +11,7 @@ import type {
   SessionStore,
   StoredSession,
 } from "../../types.js";
-import { WriteQueue } from "../../async/queue.js";
+import { KeyedQueues } from "../../async/queue.js";
 import { decide_append, decide_replace, decide_save, decide_update, type Decide } from "../session-decisions.js";
 import { read_from, write_to } from "../session-rows.js";
 import { ID_RULE, is_id, to_key } from "./sql-keys.js";
@@ -36,12 +36,13 @@ import { open_database, type SqlDatabase, type SqlSessionStoreOptions } from "./
  */
 export class SqlSessionStore implements SessionStore {
   readonly #database: SqlDatabase;
-  readonly #queues = new Map<string, WriteQueue>();
+  readonly #queues = new KeyedQueues();
   #checked: Promise<void> | undefined;
 
   /** @throws {SessionError} `invalid_input` for options, or a database, that cannot be used. */
   // eslint-disable-next-line @typescript-eslint/no-explicit-any -- whatever tables the application has itself
   constructor(kysely: Kysely<any>, options?: SqlSessionStoreOptions) {
+    publish();
     this.#database = open_database(kysely, options);
   }
 
@@ -187,13 +188,7 @@ export class SqlSessionStore implements SessionStore {
 
   /** Runs a change behind those asked for before, until nothing passing is in its way. */
   #in_order<T>(id: string, task: (attempt: number) => Promise<T>, kind: "session" | "draft" = "session"): Promise<T> {
-    const name = `${kind} ${id}`;
-    let queue = this.#queues.get(name);
-    if (queue === undefined) {
-      queue = new WriteQueue(undefined, () => this.#queues.delete(name));
-      this.#queues.set(name, queue);
-    }
-    return queue.run(() =>
+    return this.#queues.run(`${kind} ${id}`, () =>
       write_to(id, async () => {
         await this.#ready();
         return with_retries(task);
@@ -202,10 +197,12 @@ export class SqlSessionStore implements SessionStore {
   }
 }
 
-publish_operations(SqlSessionStore);
-
 function require_id(id: unknown): asserts id is string {
   if (!is_id(id)) {
     throw new SessionError("invalid_id", `a session id must be ${ID_RULE}`);
   }
+}
+
+function publish(): void {
+  publish_operations(SqlSessionStore);
 }

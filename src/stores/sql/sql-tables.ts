@@ -1,5 +1,5 @@
 import { MysqlAdapter, PostgresAdapter, SqliteAdapter, type Kysely } from "kysely";
-import { SessionError } from "../../errors.js";
+import { invalid_input } from "../../errors.js";
 
 /** A family of databases: what they share decides how tables are made. */
 export type SqlDialect = "postgres" | "mysql" | "sqlite";
@@ -59,7 +59,7 @@ const DIALECTS: readonly unknown[] = ["postgres", "mysql", "sqlite"] satisfies S
 export function open_database(kysely: Kysely<any>, options: SqlSessionStoreOptions = {}): SqlDatabase {
   const { table_prefix = "simulacra_", schema, dialect = dialect_of(kysely) } = options;
   if (kysely.isTransaction) {
-    throw new SessionError("invalid_input", "a store makes transactions of its own, and cannot run inside of one");
+    throw invalid_input("a store makes transactions of its own, and cannot run inside of one");
   }
   if (table_prefix !== "") {
     check_identifier("table_prefix", table_prefix, 30);
@@ -68,7 +68,7 @@ export function open_database(kysely: Kysely<any>, options: SqlSessionStoreOptio
     check_identifier("schema", schema, 63);
   }
   if (!DIALECTS.includes(dialect)) {
-    throw new SessionError("invalid_input", `dialect is one of ${DIALECTS.join(", ")}, not ${String(dialect)}`);
+    throw invalid_input(`dialect is one of ${DIALECTS.join(", ")}, not ${String(dialect)}`);
   }
   const name = <K extends keyof SqlTables>(table: K): K => `${table_prefix}${table}` as K;
   const plain = kysely.withoutPlugins() as Kysely<SqlTables>;
@@ -87,7 +87,7 @@ export function open_database(kysely: Kysely<any>, options: SqlSessionStoreOptio
 
 function check_identifier(option: string, value: unknown, most: number): void {
   if (typeof value !== "string" || !IDENTIFIER.test(value) || value.length > most) {
-    throw new SessionError("invalid_input", `${option} has letters, digits and _ only, at most ${most}`);
+    throw invalid_input(`${option} has letters, digits and _ only, at most ${most}`);
   }
 }
 
@@ -105,7 +105,7 @@ function dialect_of(kysely: Kysely<any>): SqlDialect {
     return "sqlite";
   }
   if (adapter.supportsOutput === true) {
-    throw new SessionError("invalid_input", "SQL Server is not supported");
+    throw invalid_input("SQL Server is not supported");
   }
   if (!adapter.supportsReturning) {
     return "mysql";

@@ -1,7 +1,7 @@
 import type { Message } from "@simulacra-ai/core";
-import { AS_STORED, type SessionParts } from "../../capabilities.js";
 import { draft_to_json, holds_prompt, same_prompt } from "../../draft.js";
 import { SessionError, session_not_found } from "../../errors.js";
+import { messages_to_json } from "../../json.js";
 import { revision_of } from "../../revision.js";
 import { publish_operations } from "../../tracing.js";
 import type {
@@ -12,10 +12,9 @@ import type {
   SessionStore,
   StoredSession,
 } from "../../types.js";
-import { RedactingSessionStore } from "./redacting-session-store.js";
 import { SessionCipher, type EncryptionKeys } from "./session-cipher.js";
 import { BEGINNING, SessionSeal, type Tail } from "./session-seal.js";
-import { WrappedStore, wraps } from "./wrapped-store.js";
+import { redacts, WrappedStore } from "./wrapped-store.js";
 
 export interface EncryptedSessionStoreOptions {
   /** Secrets of at least 32 random bytes each, by an id that is stored beside what each has encrypted. */
@@ -49,8 +48,9 @@ export class EncryptedSessionStore extends WrappedStore {
 
   /** @throws {SessionError} `invalid_input` for keys that are none, and around a store that redacts. */
   constructor(inner: SessionStore, { keys, current, accept_plaintext = false }: EncryptedSessionStoreOptions) {
-    super(inner);
-    if (wraps(inner, RedactingSessionStore)) {
+    super(inner, (parts) => parts); // what the inner store changes of texts would be ciphertext, which has to stay as it is
+    publish();
+    if (redacts(inner)) {
       throw new SessionError(
         "invalid_input",
         "a RedactingSessionStore belongs outside: here it would redact ciphertext",
@@ -84,10 +84,11 @@ export class EncryptedSessionStore extends WrappedStore {
   }
 
   async save(id: string, messages: Message[], metadata?: Metadata): Promise<void> {
-    const { sealed } = this.#seal.seal_messages(id, messages, BEGINNING);
+    const { texts, ids } = taken(messages, id);
+    const { sealed } = this.#seal.seal_messages(id, texts, BEGINNING);
     await this.inner.save(id, sealed, this.#seal.seal_metadata(id, metadata));
     this.#tails.delete(id);
-    await this.#drop_old_draft(id, messages);
+    await this.#drop_old_draft(id, ids);
   }
 
   async append(
@@ -96,12 +97,14 @@ export class EncryptedSessionStore extends WrappedStore {
     options: { revision: string; metadata?: Metadata },
   ): Promise<SessionRevision> {
     const revision = revision_of(options, id);
-    const from = messages.length === 0 ? BEGINNING : await this.#tail_at(id, revision);
-    const { sealed, tail } = this.#seal.seal_messages(id, messages, from);
-    const result = await this.inner.append(id, sealed, this.#sealed_options(id, options));
+    const { texts, ids } = taken(messages, id);
+    const sealed_options = this.#sealed_options(id, options);
+    const from = texts.length === 0 ? BEGINNING : await this.#tail_at(id, revision);
+    const { sealed, tail } = this.#seal.seal_messages(id, texts, from);
+    const result = await this.inner.append(id, sealed, sealed_options);
     if (sealed.length > 0) {
       this.#remember(id, { ...tail, revision: result.revision });
-      await this.#drop_old_draft(id, messages);
+      await this.#drop_old_draft(id, ids);
     }
     return result;
   }
@@ -111,10 +114,12 @@ export class EncryptedSessionStore extends WrappedStore {
     messages: Message[],
     options: { revision: string | null; metadata?: Metadata },
   ): Promise<SessionRevision> {
-    const { sealed, tail } = this.#seal.seal_messages(id, messages, BEGINNING);
+    revision_of(options, id);
+    const { texts, ids } = taken(messages, id);
+    const { sealed, tail } = this.#seal.seal_messages(id, texts, BEGINNING);
     const result = await this.inner.replace(id, sealed, this.#sealed_options(id, options));
     this.#remember(id, { ...tail, revision: result.revision });
-    await this.#drop_old_draft(id, messages);
+    await this.#drop_old_draft(id, ids);
     return result;
   }
 
@@ -132,11 +137,6 @@ export class EncryptedSessionStore extends WrappedStore {
       return this.inner.set_draft(id, undefined);
     }
     await this.inner.set_draft(id, this.#seal.seal_draft(id, JSON.parse(text) as SessionDraft));
-  }
-
-  /** The inner store is not asked: what it changes of texts would be ciphertext, which has to stay as it is. */
-  override [AS_STORED](parts: SessionParts): SessionParts {
-    return parts;
   }
 
   #sealed_options<R extends { metadata?: Metadata }>(id: string, options: R): R {
@@ -164,7 +164,7 @@ export class EncryptedSessionStore extends WrappedStore {
    * Does what the inner store does for drafts of the current key: what holds its turn removes it, and no newer one. Where
    * that fails the messages are stored all the same; the draft is void, and the next write tries again.
    */
-  async #drop_old_draft(id: string, messages: readonly Message[]): Promise<void> {
+  async #drop_old_draft(id: string, messages: readonly Pick<Message, "id">[]): Promise<void> {
     const old = this.#old_drafts.get(id);
     if (old === undefined) {
       return;
@@ -198,4 +198,12 @@ export class EncryptedSessionStore extends WrappedStore {
   }
 }
 
-publish_operations(EncryptedSessionStore);
+/** Messages as they are now, and their ids: the caller may change them while the inner store works. */
+function taken(messages: Message[], session_id: string): { texts: string[]; ids: Pick<Message, "id">[] } {
+  const texts = messages_to_json(messages, session_id);
+  return { texts, ids: messages.map(({ id }) => (id === undefined ? {} : { id })) };
+}
+
+function publish(): void {
+  publish_operations(EncryptedSessionStore);
+}

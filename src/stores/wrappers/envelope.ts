@@ -1,16 +1,19 @@
 import type { Message } from "@simulacra-ai/core";
 
 const MODEL_KIND = "simulacra-session/encrypted";
-const ENVELOPE = /^v1\.([\w-]{1,64})\.([\w-]{16})\.([\w-]{22,})$/;
+const HEAD = /^v1\.([\w-]{1,64})\.([\w-]{16})\./;
+const MIN_SEALED = 22;
 
 /** An encrypted text in its parts; `undefined`: this is none. */
 export function parts_of(envelope: unknown): { key_id: string; nonce: string; sealed: string } | undefined {
-  const match = typeof envelope === "string" ? ENVELOPE.exec(envelope) : null;
+  const match = typeof envelope === "string" ? HEAD.exec(envelope) : null;
   if (match === null) {
     return undefined;
   }
-  const [, key_id = "", nonce = "", sealed = ""] = match;
-  return { key_id, nonce, sealed };
+  const [head, key_id = "", nonce = ""] = match;
+  const sealed = match.input.slice(head.length);
+  // Looks for the first wrong character. A pattern of millions of right ones would overflow the stack.
+  return sealed.length >= MIN_SEALED && !/[^\w-]/.test(sealed) ? { key_id, nonce, sealed } : undefined;
 }
 
 /** The content of a message that is encrypted. */

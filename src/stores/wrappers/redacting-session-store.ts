@@ -1,7 +1,7 @@
 import type { Message } from "@simulacra-ai/core";
-import { as_stored, AS_STORED, type SessionParts } from "../../capabilities.js";
+import { as_stored, type SessionParts } from "../../capabilities.js";
 import { draft_to_json } from "../../draft.js";
-import { SessionError } from "../../errors.js";
+import { invalid_input } from "../../errors.js";
 import { messages_to_json, metadata_to_plain } from "../../json.js";
 import { publish_operations } from "../../tracing.js";
 import type {
@@ -37,9 +37,10 @@ export class RedactingSessionStore extends WrappedStore {
   readonly #labels = new AutomaticLabels();
 
   constructor(inner: SessionStore, { redact = redact_credentials }: RedactingSessionStoreOptions = {}) {
-    super(inner);
+    super(inner, (parts) => this.#as_stored(parts), true);
+    publish();
     if (typeof redact !== "function") {
-      throw new SessionError("invalid_input", "redact must be a function of a text");
+      throw invalid_input("redact must be a function of a text");
     }
     this.#redact = redact;
   }
@@ -91,7 +92,7 @@ export class RedactingSessionStore extends WrappedStore {
     return this.inner.set_draft(id, this.#draft(id, JSON.parse(text) as SessionDraft));
   }
 
-  override [AS_STORED]({ messages, metadata, draft }: SessionParts): SessionParts {
+  #as_stored({ messages, metadata, draft }: SessionParts): SessionParts {
     const redacted = messages && this.#messages("", messages);
     const written = messages && redacted && { messages, redacted };
     return as_stored(this.inner, {
@@ -139,13 +140,15 @@ export class RedactingSessionStore extends WrappedStore {
     try {
       redacted = this.#redact(text);
     } catch (error) {
-      throw new SessionError("invalid_input", "redact threw: nothing is stored", { session_id, cause: error });
+      throw invalid_input("redact threw: nothing is stored", { session_id, cause: error });
     }
     if (typeof redacted !== "string") {
-      throw new SessionError("invalid_input", `redact must return a text, not ${typeof redacted}`, { session_id });
+      throw invalid_input(`redact must return a text, not ${typeof redacted}`, { session_id });
     }
     return redacted;
   }
 }
 
-publish_operations(RedactingSessionStore);
+function publish(): void {
+  publish_operations(RedactingSessionStore);
+}

@@ -1,5 +1,6 @@
 import { createCipheriv, createDecipheriv, createHash, createHmac, hkdfSync, randomBytes } from "node:crypto";
-import { SessionError } from "../../errors.js";
+import { types } from "node:util";
+import { invalid_input } from "../../errors.js";
 import { parts_of } from "./envelope.js";
 
 const ALGORITHM = "aes-256-gcm";
@@ -30,7 +31,7 @@ export class SessionCipher {
     this.#keys = new Map(Object.entries(keys ?? {}).map(([id, key]) => [id, copy_of_key(id, key)]));
     this.#current = current;
     if (!this.#keys.has(current)) {
-      throw new SessionError("invalid_input", `the current key ${JSON.stringify(current)} is not among the keys`);
+      throw invalid_input(`the current key ${JSON.stringify(current)} is not among the keys`);
     }
   }
 
@@ -109,10 +110,10 @@ function associated(session_id: string, key_id: string, place: readonly unknown[
 
 function copy_of_key(id: string, key: Uint8Array): Uint8Array {
   if (!KEY_ID.test(id)) {
-    throw new SessionError("invalid_input", "the id of a key has 1 to 64 letters, digits, - and _");
+    throw invalid_input("the id of a key has 1 to 64 letters, digits, - and _");
   }
-  if (!(key instanceof Uint8Array) || key.length < KEY_BYTES) {
-    throw new SessionError("invalid_input", `the key ${id} must be a Uint8Array of at least ${KEY_BYTES} bytes`);
+  if (!types.isUint8Array(key) || key.length < KEY_BYTES) {
+    throw invalid_input(`the key ${id} must be a Uint8Array of at least ${KEY_BYTES} bytes`);
   }
   return Uint8Array.from(key);
 }

@@ -1,6 +1,6 @@
 import type { Message, UserMessage } from "@simulacra-ai/core";
 import { has_code, SessionError } from "../../errors.js";
-import { messages_to_json, metadata_to_plain } from "../../json.js";
+import { metadata_to_plain } from "../../json.js";
 import type { SessionDraft, SessionMetadata, StoredSession } from "../../types.js";
 import { envelope_in, in_envelope } from "./envelope.js";
 import { tag_of, type SessionCipher } from "./session-cipher.js";
@@ -46,9 +46,10 @@ export class SessionSeal {
     this.#accepts_plaintext = accepts_plaintext;
   }
 
-  seal_messages(id: string, messages: Message[], from: Tail): { sealed: Message[]; tail: Tail } {
+  /** Takes messages as JSON: the caller's may change while a tail is looked up. */
+  seal_messages(id: string, texts: readonly string[], from: Tail): { sealed: Message[]; tail: Tail } {
     let { tag, count } = from;
-    const sealed = messages_to_json(messages, id).map((text) => {
+    const sealed = texts.map((text) => {
       const envelope = this.#cipher.seal(id, ["message", count, tag], text);
       tag = tag_of(envelope);
       count += 1;
@@ -161,6 +162,6 @@ export class SessionSeal {
 }
 
 function cannot_open(session_id: string, reason: string, cause?: unknown): SessionError {
-  const details = { session_id, ...(cause !== undefined && { cause }) };
+  const details = { session_id, cause };
   return new SessionError("corrupt", `session ${session_id} cannot be decrypted: ${reason}`, details);
 }

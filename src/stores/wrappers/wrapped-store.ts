@@ -1,6 +1,12 @@
 import type { Message } from "@simulacra-ai/core";
-import { as_stored, AS_STORED, has_capability, type SessionParts } from "../../capabilities.js";
-import { SessionError } from "../../errors.js";
+import {
+  as_stored,
+  AS_STORED,
+  type ChangesWhatItKeeps,
+  has_capability,
+  type SessionParts,
+} from "../../capabilities.js";
+import { invalid_input } from "../../errors.js";
 import type {
   SessionDraft,
   SessionMetadata,
@@ -14,21 +20,52 @@ const CAPABILITIES = ["append", "replace", "update", "flush", "set_draft"] as co
 
 type Metadata = Partial<SessionMetadata>;
 
-/** The store that another one wraps; `undefined` where that is none of these wrappers. */
-let inner_of: (store: SessionStore) => SessionStore | undefined;
+type Parts = (parts: SessionParts) => SessionParts;
+
+/** The mark of a store that redacts, or wraps one that does, the same in every copy of this package. */
+const REDACTS: unique symbol = /* @__PURE__ */ Symbol.for("@simulacra-ai/session redacts");
+
+/** True for a store that redacts, or wraps one that does, as far as the wrappers are of this package. */
+export function redacts(store: SessionStore): boolean {
+  return (store as { [REDACTS]?: unknown })[REDACTS] === true;
+}
+
+/**
+ * A class with the method {@link AS_STORED}.
+ *
+ * Hazard: bundlers keep a class with computed names, as code that runs at import. A pure function makes this one.
+ */
+const CONVERTING_BASE = /* @__PURE__ */ converting_class();
+
+function converting_class(): new (convert: Parts) => ChangesWhatItKeeps {
+  return class {
+    readonly #convert: Parts;
+
+    constructor(convert: Parts) {
+      this.#convert = convert;
+    }
+
+    [AS_STORED](parts: SessionParts): SessionParts {
+      return this.#convert(parts);
+    }
+  };
+}
 
 /**
  * A store over another one, with the capabilities that the other has and no more: those that it lacks are `undefined`
  * here, although the class has methods for them.
  */
-export abstract class WrappedStore implements SessionStore {
+export abstract class WrappedStore extends CONVERTING_BASE implements SessionStore {
   readonly #inner: SessionStore;
 
-  constructor(inner: SessionStore) {
+  /** @param convert - what `load` would give back of these parts. */
+  constructor(inner: SessionStore, convert: Parts = (parts) => as_stored(inner, parts), is_redacting = false) {
+    super(convert);
     if (typeof (inner as SessionStore | undefined)?.load !== "function") {
-      throw new SessionError("invalid_input", "a store is needed to wrap");
+      throw invalid_input("a store is needed to wrap");
     }
     this.#inner = inner;
+    Object.defineProperty(this, REDACTS, { value: is_redacting || redacts(inner) });
     for (const capability of CAPABILITIES) {
       if (!has_capability(inner, capability)) {
         Object.defineProperty(this, capability, { value: undefined, configurable: true, writable: true });
@@ -62,19 +99,4 @@ export abstract class WrappedStore implements SessionStore {
   }
 
   abstract flush(id?: string): Promise<void>;
-
-  /** What `load` would give back of these. */
-  [AS_STORED](parts: SessionParts): SessionParts {
-    return as_stored(this.#inner, parts);
-  }
-
-  static {
-    inner_of = (store) => (#inner in store ? store.#inner : undefined);
-  }
-}
-
-/** Whether a store is of this class, or wraps one that is, as far as the wrappers are of this package. */
-export function wraps(store: SessionStore, type: abstract new (...args: never[]) => SessionStore): boolean {
-  const inner = inner_of(store);
-  return store instanceof type || (inner !== undefined && wraps(inner, type));
 }

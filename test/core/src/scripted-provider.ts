@@ -1,3 +1,5 @@
+// Of the module, so that faked timers never stall a stream, whenever the global ones were replaced.
+import { setImmediate as next_round, setTimeout as after } from "node:timers";
 import type {
   AssistantContent,
   AssistantMessage,
@@ -32,10 +34,6 @@ export interface ScriptedStep {
 
 /** Steps in order, read when they are due, so that later ones may be added; or what to answer to each request. */
 export type Script = readonly ScriptedStep[] | ((request: ModelRequest) => ScriptedStep | Promise<ScriptedStep>);
-
-// Taken here, so that faked timers elsewhere never stall a stream.
-const next_round = globalThis.setImmediate;
-const after = globalThis.setTimeout;
 
 class Cursor {
   readonly #script: Script;

@@ -1,6 +1,8 @@
+import fs from "node:fs";
+import { join } from "node:path";
 import { FileSessionStore } from "@simulacra-ai/session";
 import { expect, test } from "vitest";
-import { loaded, loose, message, temporary_directory } from "../helpers.js";
+import { loaded, loose, message, temporary_directory, texts_of } from "../helpers.js";
 import { append, inode, parsed, texts_in, tree } from "./files.js";
 import { HookedLayer, system_error } from "./hooked-layer.js";
 
@@ -168,3 +170,36 @@ test("rule 30: directories are made as they are needed", async () => {
   await store.save("s", []);
   expect(tree(root)).toEqual(["s.json"]);
 });
+
+test.each(["json", "ndjson"] as const)(
+  "rule 30: a save over a fold that was cut short brings no old history back, wherever the save is cut off (%s)",
+  async (format) => {
+    for (let n = 1, is_done = false; !is_done; n += 1) {
+      const root = temporary_directory();
+      const store = new FileSessionStore(root, { format });
+      await store.save("s", [message("one")]);
+      await append(store, ["two"]);
+      const journal = fs.readFileSync(join(root, "s.journal"));
+      await store.flush();
+      fs.writeFileSync(join(root, "s.journal"), journal); // the fold was killed before it removed this
+      const layer = new HookedLayer((operation) => {
+        if (operation.n >= n) {
+          throw system_error("EIO");
+        }
+      });
+      await new FileSessionStore(root, { format }, layer).save("s", [message("new")]).then(
+        () => (is_done = true),
+        () => undefined,
+      );
+      fs.rmSync(join(root, "s.lock"), { force: true });
+      const next = new FileSessionStore(root, { format });
+      await append(next, ["last"]);
+      await next.flush();
+      expect([
+        ["one", "two", "last"],
+        ["new", "last"],
+      ]).toContainEqual(texts_of((await loaded(next)).messages));
+      expect((await next.list()).map(({ id }) => id)).toEqual(["s"]);
+    }
+  },
+);

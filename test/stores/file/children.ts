@@ -1,9 +1,6 @@
 import { spawn, type ChildProcessWithoutNullStreams } from "node:child_process";
-import fs from "node:fs";
-import os from "node:os";
-import { join } from "node:path";
-import { build } from "tsup";
 import { afterAll, beforeAll, onTestFinished } from "vitest";
+import { bundle, type Bundle } from "../../support/bundle.js";
 import type { Task } from "./child.js";
 
 export interface Child {
@@ -16,24 +13,10 @@ export interface Child {
 
 /** Second processes for the tests of a file: the program is bundled once, so that one starts in no time. */
 export function use_children(): (task: Task) => Child {
-  let directory = "";
-  beforeAll(async () => {
-    directory = fs.mkdtempSync(join(os.tmpdir(), "child-"));
-    const entry = { child: new URL("child.ts", import.meta.url).pathname };
-    await build({
-      entry,
-      outDir: directory,
-      format: ["esm"],
-      target: "node20",
-      silent: true,
-      config: false,
-      dts: false,
-    });
-    const [name = ""] = fs.readdirSync(directory);
-    fs.renameSync(join(directory, name), join(directory, "child.mjs"));
-  });
-  afterAll(() => fs.rmSync(directory, { recursive: true, force: true }));
-  return (task) => start(join(directory, "child.mjs"), task);
+  let bundled: Bundle | undefined;
+  beforeAll(async () => void (bundled = await bundle(new URL("child.ts", import.meta.url))));
+  afterAll(() => bundled?.remove());
+  return (task) => start(bundled?.program ?? "", task);
 }
 
 function start(program: string, task: Task): Child {

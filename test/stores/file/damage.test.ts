@@ -1,7 +1,8 @@
 import fs from "node:fs";
 import { join } from "node:path";
-import { FileSessionStore, SessionError } from "@simulacra-ai/session";
+import { FileSessionStore, SessionError, SessionManager } from "@simulacra-ai/session";
 import { afterEach, describe, expect, test, vi } from "vitest";
+import { PlainConversation } from "../../support/plain-conversation.js";
 import { message, outcome_of, quick_directory } from "../helpers.js";
 import { append, content, texts_in, tree, with_journal } from "./files.js";
 import { HookedLayer } from "./hooked-layer.js";
@@ -147,7 +148,44 @@ test("rule 36: flush of all brings every other session up to date", async () => 
   expect(tree(root)).toEqual(["before.json", "s.journal", "s.json", "zz.json"]);
 });
 
-test.each(SNAPSHOTS.filter(([what]) => !/^changed in a message|^zeros from/.test(what)))(
+const NO_SESSIONS = ["a list", "null", "a text", "no session"];
+
+test.each(SNAPSHOTS.filter(([what]) => NO_SESSIONS.includes(what)))(
+  "rule 36.1: a file that is %s is no session: not listed, not loaded by itself, named by verify(), kept aside by a save",
+  async (_, damage) => {
+    const root = quick_directory();
+    const store = new FileSessionStore(root);
+    await store.save("other", [message("fine")]);
+    const text = damage(Buffer.from("{}"));
+    fs.writeFileSync(join(root, "s.json"), text);
+    fs.utimesSync(join(root, "s.json"), 1e9, 1e9);
+    for (const one of [store, store, new FileSessionStore(root)]) {
+      expect((await one.list()).map(({ id }) => id)).toEqual(["other"]);
+    }
+    expect(await store.verify()).toMatchObject([{ code: "not_a_session", session_id: "s" }]);
+    expect(await outcome_of(store.load("s"))).toBe("corrupt");
+    const manager = new SessionManager(store, new PlainConversation());
+    const errors: unknown[] = [];
+    manager.on("lifecycle_error", (event) => errors.push(event));
+    await manager.load();
+    expect([manager.current_session_id, errors]).toEqual(["other", []]);
+    await store.save("s", [message("one")]);
+    expect((await store.list()).map(({ id }) => id).sort()).toEqual(["other", "s"]);
+    const [aside = ""] = tree(root).filter((name) => name.includes(".corrupt-"));
+    expect(fs.readFileSync(join(root, aside))).toEqual(Buffer.from(text));
+  },
+);
+
+test("rule 36.1: a file that is no session is damage where a journal says that it was one", async () => {
+  const root = quick_directory();
+  const store = await with_journal(root);
+  fs.writeFileSync(join(root, "s.json"), "{}");
+  expect(await store.list()).toMatchObject([{ id: "s", damaged: expect.any(String) as string }]);
+});
+
+const changed_inside = /^changed in a message|^zeros from/;
+
+test.each(SNAPSHOTS.filter(([what]) => !changed_inside.test(what) && !NO_SESSIONS.includes(what)))(
   "rule 36: a snapshot that is %s is listed as damaged, and the rest is unharmed",
   async (_, damage) => {
     const root = quick_directory();

@@ -57,7 +57,7 @@ test.each(["symlink", "create", "rename"])(
   },
 );
 
-test("rule 31: a draft's lock that is taken over costs no other session its files", async () => {
+test("rule 44: a draft's lock that is taken over costs no other session its files", async () => {
   const root = temporary_directory();
   let go_on = (): void => undefined;
   let reached = (): void => undefined;

@@ -1,6 +1,6 @@
 import fs from "node:fs";
 import { join, relative } from "node:path";
-import { FileSessionStore } from "@simulacra-ai/session";
+import { FileSessionStore, type FileSessionFormat } from "@simulacra-ai/session";
 import { expect } from "vitest";
 import { loaded, message, outcome_of, texts_of } from "../helpers.js";
 import { HookedLayer } from "./hooked-layer.js";
@@ -54,11 +54,62 @@ export function publish(root: string, id: string, metadata: object, messages: un
 }
 
 /** A store that has the session `s`: a snapshot of `one`, and a record each for `two` and `three`. */
-export async function with_journal(root: string, metadata = {}, options = {}): Promise<FileSessionStore> {
-  const store = new FileSessionStore(root, {}, new HookedLayer(undefined, options));
+export async function with_journal(
+  root: string,
+  metadata = {},
+  options = {},
+  format: FileSessionFormat = "json",
+): Promise<FileSessionStore> {
+  const store = new FileSessionStore(root, { format }, new HookedLayer(undefined, options));
   await store.save("s", [message("one")], { label: "L", ...metadata });
   await append(store, ["two"]);
   await append(store, ["three"]);
   expect(tree(root)).toContain("s.journal");
   return store;
+}
+
+/** Appends so many messages. Begins anew if another writer was faster. */
+export async function append_many(store: FileSessionStore, name: string, count: number): Promise<void> {
+  for (let n = 0; n < count;) {
+    const outcome = await outcome_of(append(store, [`${name} ${n}`]));
+    expect(["done", "conflict"]).toContain(outcome);
+    n += outcome === "done" ? 1 : 0;
+  }
+}
+
+/** Expects the messages of all writers of `append_many`, each writer's in its own order. */
+export function expect_all(texts: string[], writers: string[], count: number): void {
+  expect(texts).toHaveLength(writers.length * count);
+  for (const writer of writers) {
+    const own = texts.filter((text) => text.startsWith(writer));
+    expect(own).toEqual(Array.from({ length: count }, (_, n) => `${writer} ${n}`));
+  }
+}
+
+/** Expects that each call with the second id says that the first id is there. */
+export async function require_conflicts(store: FileSessionStore, second: string, first: string): Promise<void> {
+  const calls = {
+    load: () => store.load(second),
+    save: () => store.save(second, [message("second")]),
+    append: () => store.append(second, [message("second")], { revision: "x" }),
+    replace: () => store.replace(second, [message("second")], { revision: null }),
+    update: () => store.update(second, { label: "second" }),
+    set_draft: () =>
+      store.set_draft(second, { prompt: { role: "user", content: [] }, updated_at: "2024-01-01T00:00:00.000Z" }),
+    repair: () => store.repair(second),
+  };
+  for (const [name, call] of Object.entries(calls)) {
+    const error = await call().then(
+      () => `${name} is done`,
+      (reason: unknown) => reason,
+    );
+    expect(error).toMatchObject({ code: "conflict", session_id: second });
+    const { message: text } = error as Error;
+    expect([name, text.includes(` ${first} `) || text.includes(` ${first}:`), text.includes(second)]).toEqual([
+      name,
+      true,
+      true,
+    ]);
+  }
+  expect(await store.delete(second)).toBe(false);
 }

@@ -43,7 +43,7 @@ async function with_hold() {
 
 const lock_texts = (root: string) => fs.readlinkSync(join(root, "s.lock"));
 
-test("rule 31: appends that follow each other at once share a lock, which is let go of in a pause", async () => {
+test("rule 44.1: appends that follow each other at once share a lock, which is let go of in a pause", async () => {
   const { root, store, layer, holding } = await with_hold();
   await append(store, ["two"]);
   const lock = lock_texts(root);
@@ -72,7 +72,7 @@ test("rule 30: other changes end with no lock, and nothing open", async () => {
   expect(layer.opened).toBe(layer.closed);
 });
 
-test("rule 30: a few appends leave no lock, and of many none stays for long", async () => {
+test("rule 44.1: a few appends leave no lock, and of many none stays for long", async () => {
   const root = temporary_directory();
   const store = new FileSessionStore(root, { durable: false });
   await store.save("s", []);
@@ -86,7 +86,7 @@ test("rule 30: a few appends leave no lock, and of many none stays for long", as
   await vi.waitUntil(() => tree(root).join() === "s.journal,s.json");
 });
 
-test("rule 31: a lock that is held makes room for others after so many changes", async () => {
+test("rule 44.1: a lock that is held makes room for others after so many changes", async () => {
   const { store, locked } = await with_hold();
   const seen: boolean[] = [];
   for (let count = 0; count < 8; count += 1) {
@@ -96,7 +96,7 @@ test("rule 31: a lock that is held makes room for others after so many changes",
   expect(seen).toEqual([true, true, true, true, false, false, false, true]);
 });
 
-test("rule 31: a lock that others wanted too is taken anew for each change", async () => {
+test("rule 44.1: a lock that others wanted too is taken anew for each change", async () => {
   const { root, store, layer, locked } = await with_hold();
   let go_on: () => void = () => undefined;
   const slow = new HookedLayer(({ name }) =>
@@ -118,7 +118,7 @@ test("rule 31: a lock that others wanted too is taken anew for each change", asy
 });
 
 test.each(["append", "update"] as const)(
-  "rule 31: where a lock that was held is another's by now, an %s takes it again",
+  "rule 44: where a lock that was held is another's by now, an %s takes it again",
   async (what) => {
     const { root, store, locked } = await with_hold();
     await append(store, ["two"]);
@@ -134,7 +134,7 @@ test.each(["append", "update"] as const)(
   },
 );
 
-test("rule 31: a foreign lock stops what a held one allowed", async () => {
+test("rule 44: a foreign lock stops what a held one allowed", async () => {
   const { root, store } = await with_hold();
   await append(store, ["two"]);
   const theirs = lock_texts(root).split(".").with(3, "abcdef").with(-1, "0123456789ab").join("."); // of another machine

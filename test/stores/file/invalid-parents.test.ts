@@ -8,7 +8,7 @@ import { texts_in, tree } from "./files.js";
 
 const DATE = "2024-01-01T00:00:00.000Z";
 const FORMATS: FileSessionFormat[] = ["json", "ndjson"];
-const INVALID = ["../x", "", 5, "a/b", ".x", "x\u0000", "x".repeat(300), "con", true, { id: "p" }, ["p"]];
+const INVALID = ["../x", "", 5, "a/b", ".x", "x\u0000", "x".repeat(300), "x.meta", true, { id: "p" }, ["p"]];
 
 /** A directory with a session `s` that another program wrote, below a parent that has no valid id. */
 function with_session(format: FileSessionFormat, parent_id: unknown) {
@@ -32,7 +32,7 @@ describe.each(FORMATS)("%s", (format) => {
   describe.each(INVALID)("below %j", (parent_id) => {
     const kept = { parent_id, fork_message_id: "m" };
 
-    test("rule 37: a session whose stored parent has no valid id is written on", async () => {
+    test("rule 37.1: a session whose stored parent has no valid id is written on", async () => {
       const { root, store, is_tidy } = with_session(format, parent_id);
       for (let round = 1; round <= 2; round += 1) {
         let { revision } = await loaded(store);
@@ -54,7 +54,7 @@ describe.each(FORMATS)("%s", (format) => {
       expect(tree(root)).toEqual([]);
     });
 
-    test("rule 37: a valid parent takes the place of a stored one without a valid id", async () => {
+    test("rule 37.1: a valid parent takes the place of a stored one without a valid id", async () => {
       const { root, store, is_tidy } = with_session(format, parent_id);
       await store.update("s", { parent_id: "p" });
       expect(tree(root)).toContain(format === "json" ? "p-forks/s.json" : "p-forks/s.ndjson");
@@ -87,7 +87,7 @@ describe.each(FORMATS)("%s", (format) => {
     });
   });
 
-  test.each(INVALID)("rule 37: %j is no parent to be given, whatever is stored", async (parent_id) => {
+  test.each(INVALID)("rule 37.1: %j is no parent to be given, whatever is stored", async (parent_id) => {
     const { root, store } = with_session(format, "../x");
     const before = fs.readFileSync(join(root, format === "json" ? "s.json" : "s.meta.json"), "utf8");
     const { revision } = await loaded(store);

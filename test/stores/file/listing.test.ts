@@ -118,7 +118,7 @@ test("a single slow call is no cold device; several are, until one in place is q
     made(5);
     let batch = 0;
     while (gauge.is_cold) {
-      gauge.made_on_pool();
+      gauge.on_pool(() => undefined);
       batch += 1;
     }
     return batch;

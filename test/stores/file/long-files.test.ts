@@ -46,7 +46,7 @@ afterEach(async () => {
 });
 
 test.runIf(is_linux)(
-  "rule 31: a long file that is replaced or removed is freed a little later, a short one at once",
+  "rule 30: a long file that is replaced or removed is freed a little later, a short one at once",
   async () => {
     const [a, b, c, short] = ["a", "b", "c", "short"].map((name) => join(directory, name)) as [
       string,
@@ -67,7 +67,7 @@ test.runIf(is_linux)(
   },
 );
 
-test.runIf(is_linux)("rule 31: of many no more than a few wait, and none once a store is flushed", async () => {
+test.runIf(is_linux)("rule 30: of many no more than a few wait, and none once a store is flushed", async () => {
   for (let n = 0; n < 20; n += 1) {
     await layer.unlink(write(join(directory, "a"), LONG));
   }
@@ -77,7 +77,7 @@ test.runIf(is_linux)("rule 31: of many no more than a few wait, and none once a 
   expect(nameless(directory)).toBe(0);
 });
 
-test.runIf(is_root)("rule 31: where the disk is full, what waits is freed before anything fails", async ({ skip }) => {
+test.runIf(is_root)("rule 41: where the disk is full, what waits is freed before anything fails", async ({ skip }) => {
   try {
     execFileSync("mount", ["-t", "tmpfs", "-o", "size=2m", "tmpfs", directory], { stdio: "pipe" });
   } catch {

@@ -1,6 +1,6 @@
 import { FileSessionStore, type FileSessionFormat } from "@simulacra-ai/session";
 import { expect, test } from "vitest";
-import { RecordingLayer } from "../../crash/recording-layer.js";
+import { RecordingLayer } from "../../verification/crash-states/recording-layer.js";
 import { message, outcome_of, texts_of } from "../helpers.js";
 import { append } from "./files.js";
 import { HookedLayer } from "./hooked-layer.js";

@@ -36,7 +36,7 @@ async function do_everything(root: string): Promise<Record<string, string>> {
   return outcomes;
 }
 
-test("rule 37: the root itself may be a symbolic link", async () => {
+test("rule 37.4: the root itself may be a symbolic link", async () => {
   const [real, links] = [temporary_directory(), temporary_directory()];
   fs.symlinkSync(real, join(links, "root"));
   const store = new FileSessionStore(join(links, "root"));
@@ -50,7 +50,7 @@ test("rule 37: the root itself may be a symbolic link", async () => {
 });
 
 test.each(["s.json", "missing"])(
-  "rule 37: a session that is a symbolic link to %s is damaged, not followed",
+  "rule 37.4: a session that is a symbolic link to %s is damaged, not followed",
   async (target) => {
     const { path, untouched } = await outside();
     const root = temporary_directory();
@@ -79,7 +79,7 @@ test.each(["s.json", "missing"])(
 );
 
 test.each(["s.journal", "missing"])(
-  "rule 37: a journal that is a symbolic link to %s is not followed",
+  "rule 37.4: a journal that is a symbolic link to %s is not followed",
   async (target) => {
     const { path, untouched } = await outside();
     const root = temporary_directory();
@@ -96,7 +96,7 @@ test.each(["s.journal", "missing"])(
   },
 );
 
-test("rule 37: a temporary file that is a symbolic link is removed, not followed", async () => {
+test("rule 37.4: a temporary file that is a symbolic link is removed, not followed", async () => {
   const { path, untouched } = await outside();
   const root = temporary_directory();
   for (const name of ["s.json", "missing", "."]) {
@@ -108,7 +108,7 @@ test("rule 37: a temporary file that is a symbolic link is removed, not followed
 });
 
 test.each([".", "s.json", "missing"])(
-  "rule 37: a folder of forks that is a symbolic link to %s is not followed",
+  "rule 37.4: a folder of forks that is a symbolic link to %s is not followed",
   async (target) => {
     const { path, untouched } = await outside();
     const root = temporary_directory();
@@ -142,7 +142,7 @@ test.each([
   expect(await content(root)).toBe('"gone"');
 });
 
-test("rule 37: a fork link that is a symbolic link is replaced, not followed", async () => {
+test("rule 37.4: a fork link that is a symbolic link is replaced, not followed", async () => {
   const { path, untouched } = await outside();
   const root = temporary_directory();
   fs.mkdirSync(join(root, "p-forks"));

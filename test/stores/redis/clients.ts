@@ -20,6 +20,20 @@ export function connect_cluster(ports: readonly number[]) {
   }).on("error", () => undefined);
 }
 
+/** Rejects where the server of the machine does not answer. */
+export async function reach_shared(): Promise<void> {
+  const client = createClient({ url: SHARED_URL, socket: { reconnectStrategy: false, connectTimeout: 2000 } });
+  let lost: unknown;
+  client.on("error", (error: unknown) => (lost = error));
+  try {
+    await client.connect();
+    await client.ping();
+    await client.close();
+  } catch (error) {
+    throw lost ?? error;
+  }
+}
+
 let names = 0;
 
 export function new_prefix(): string {

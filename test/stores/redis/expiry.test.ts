@@ -5,7 +5,7 @@ import { HAS_SHARED, use_shared } from "./servers.js";
 
 const DRAFT = { prompt: user("typed", "p"), updated_at: "2024-01-01T00:00:00.000Z" };
 
-describe.skipIf(!HAS_SHARED)("rule 28: with ttl_seconds", () => {
+describe.skipIf(!HAS_SHARED)("rule 57.4: with ttl_seconds", () => {
   const { client, open } = use_shared();
   const key = (prefix: string, id = "s") => `{${prefix}:${id}}:session`;
   const entries_of = async (prefix: string, id: string) =>

@@ -22,7 +22,7 @@ describe.skipIf(!HAS_SHARED)("the index of sessions in Redis", () => {
   const members = (prefix: string) => client.zRange(`${prefix}:index`, 0, -1);
 
   test.each(WAYS)(
-    "rules 21 and 57: after every command that may be the last of a process, the list says what load says: $way",
+    "rules 21 and 57.2: after every command that may be the last of a process, the list says what load says: $way",
     async (way) => {
       const fates: readonly Fate[] = ["lost", "reply lost"];
       for (const fate of fates) {
@@ -63,7 +63,7 @@ describe.skipIf(!HAS_SHARED)("the index of sessions in Redis", () => {
     },
   );
 
-  test("rules 21 and 57: an entry whose session is gone is dropped when it is met", async () => {
+  test("rules 21 and 57.2: an entry whose session is gone is dropped when it is met", async () => {
     const { store, prefix } = open();
     await store.save("gone", [], { parent_id: "p" });
     await store.save("there", []);
@@ -73,7 +73,7 @@ describe.skipIf(!HAS_SHARED)("the index of sessions in Redis", () => {
     expect((await members(prefix)).some((member) => member.includes("~gone "))).toBe(false);
   });
 
-  test("rules 21 and 57: a session without an entry is listed again after its next change, or a rebuild", async () => {
+  test("rules 21 and 57.2: a session without an entry is listed again after its next change, or a rebuild", async () => {
     const { store, prefix } = open();
     for (const id of ["a", "b", "*?[x]{}:\u0000ä\u{1f600}"]) {
       await store.save(id, [user("one")], { updated_at: DATES[1] });
@@ -90,7 +90,7 @@ describe.skipIf(!HAS_SHARED)("the index of sessions in Redis", () => {
     expect((await other.list()).map(({ id }) => id)).toEqual(["another"]);
   });
 
-  test("rules 21 and 57: sessions that change all the time are in every list, once", async () => {
+  test("rules 21 and 57.2: sessions that change all the time are in every list, once", async () => {
     const { store, prefix } = open();
     const names = Array.from({ length: 20 }, (_, n) => `s${n}`);
     await Promise.all(names.map((id) => store.save(id, [])));
@@ -117,7 +117,7 @@ describe.skipIf(!HAS_SHARED)("the index of sessions in Redis", () => {
     expect(left.length).toBe(names.length);
   });
 
-  test("rules 21 and 57: the newest of many sessions, and a page of few, are read without the rest", async () => {
+  test("rules 21 and 57.2: the newest of many sessions, and a page of few, are read without the rest", async () => {
     const { store, prefix } = open();
     const many = 3000;
     const date = (n: number) => new Date(1.7e12 + n).toISOString();
@@ -150,7 +150,7 @@ describe.skipIf(!HAS_SHARED)("the index of sessions in Redis", () => {
     expect((await cost({ parent_id: "p", kinds: ["root"] })).commands).toBe(1);
   });
 
-  test("rules 21 and 57: a list reads no messages, and an append no history", async () => {
+  test("rules 57.2 and 57.6: a list reads no messages, and an append no history", async () => {
     const { store, prefix } = open();
     const long = Array.from({ length: 200 }, (_, n) => user("x".repeat(1000), `m${n}`));
     await store.save("s", long);

@@ -12,7 +12,7 @@ describe.skipIf(!HAS_SHARED)("writers and readers of the index of sessions in Re
   const ids = async (store: RedisSessionStore, limit?: number) =>
     (await store.list(limit === undefined ? {} : { limit })).map(({ id }) => id);
 
-  test("rule 21: a list between the entry and the session leaves the entry alone, though the writer dies after that", async () => {
+  test("rule 57.2: a list between the entry and the session leaves the entry alone, though the writer dies after that", async () => {
     const { store, prefix } = open();
     await store.save("moved", [], { updated_at: DATES[0] });
     for (const id of ["new", "moved"]) {
@@ -30,7 +30,7 @@ describe.skipIf(!HAS_SHARED)("writers and readers of the index of sessions in Re
     }
   });
 
-  test("rule 21: a writer that was so slow that its entry was taken away brings it back", async () => {
+  test("rule 57.2: a writer that was so slow that its entry was taken away brings it back", async () => {
     const { store, prefix } = open();
     const index = `${prefix}:index`;
     const taking_away = before(3, async () => client.zRem(index, await client.zRange(index, 0, -1)));
@@ -43,7 +43,7 @@ describe.skipIf(!HAS_SHARED)("writers and readers of the index of sessions in Re
     expect(await client.exists(index)).toBe(0);
   });
 
-  test("rule 21: a session that moves forward while it is listed is listed once", async () => {
+  test("rules 21 and 57.2: a session that moves forward while it is listed is listed once", async () => {
     const { store, prefix } = open();
     await store.save("a", [], { updated_at: DATES[1] });
     await store.save("b", [], { updated_at: DATES[0] });
@@ -54,7 +54,7 @@ describe.skipIf(!HAS_SHARED)("writers and readers of the index of sessions in Re
     expect(await ids(new RedisSessionStore(reading.client, { prefix }))).toEqual(["b", "a"]);
   });
 
-  test("rule 21: a session that moves back while a page is read makes room for the next", async () => {
+  test("rules 21 and 57.2: a session that moves back while a page is read makes room for the next", async () => {
     const { store, prefix } = open();
     await store.save("a", [], { updated_at: DATES[2] });
     await store.save("b", [], { updated_at: DATES[1] });
@@ -67,7 +67,7 @@ describe.skipIf(!HAS_SHARED)("writers and readers of the index of sessions in Re
     expect(await ids(store)).toEqual(["b", "c", "a"]);
   });
 
-  test("rule 21: a session that moves to the front while a long list is read is in it", async () => {
+  test("rules 21 and 57.2: a session that moves to the front while a long list is read is in it", async () => {
     const { store, prefix } = open();
     const date = (n: number) => new Date(1.6e12 - 1000 * n).toISOString();
     const fork = { parent_id: "p", kind: "fork" } as const;
@@ -91,7 +91,7 @@ describe.skipIf(!HAS_SHARED)("writers and readers of the index of sessions in Re
     }
   });
 
-  test("rule 21: of few, one that moves to the front while what is past is passed over is in it", async () => {
+  test("rules 21 and 57.2: of few, one that moves to the front while what is past is passed over is in it", async () => {
     const { store, prefix } = open();
     await store.save("a", [], { updated_at: DATES[1] });
     await store.save("b", [], { updated_at: DATES[0] });
@@ -107,7 +107,7 @@ describe.skipIf(!HAS_SHARED)("writers and readers of the index of sessions in Re
     }
   });
 
-  test("rule 21: a session that is deleted or expires while it is listed is not there", async () => {
+  test("rules 21 and 57.2: a session that is deleted or expires while it is listed is not there", async () => {
     const { store, prefix } = open();
     await store.save("a", []);
     await store.save("b", []);

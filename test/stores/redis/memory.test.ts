@@ -18,7 +18,7 @@ describe.skipIf(!HAS_SHARED).each(WAYS)("what a RedisSessionStore wrote last, an
     return { store: new RedisSessionStore(hooked.client, { prefix }), other, prefix, hooked };
   };
 
-  test("rule 21: an append to it reads nothing, and one to another session reads its state", async () => {
+  test("rule 57.6: an append to it reads nothing, and one to another session reads its state", async () => {
     const { store, other, hooked } = remembering();
     const steps = way.is_cluster ? 3 : 1;
     let { revision } = await store.replace("s", turns(1), { revision: null });
@@ -41,7 +41,7 @@ describe.skipIf(!HAS_SHARED).each(WAYS)("what a RedisSessionStore wrote last, an
     ); // in any order: it may all be done in one millisecond
   });
 
-  test("rule 23: it is never more right than what is stored", async () => {
+  test("rule 57.6: it is never more right than what is stored", async () => {
     const { store, other } = remembering();
     let { revision } = await store.replace("s", turns(1), { revision: null });
     ({ revision } = await other.append("s", turns(1, "b"), { revision, metadata: { model: "theirs" } }));
@@ -66,7 +66,7 @@ describe.skipIf(!HAS_SHARED).each(WAYS)("what a RedisSessionStore wrote last, an
     expect(await store.load("s")).toBeUndefined();
   });
 
-  test("rule 28: damage since then is seen, and not written over", async () => {
+  test("rule 57.5: damage since then is seen, and not written over", async () => {
     for (const [field, text] of [
       ["meta", "{"],
       ["meta", "[]"],
@@ -83,7 +83,7 @@ describe.skipIf(!HAS_SHARED).each(WAYS)("what a RedisSessionStore wrote last, an
     }
   });
 
-  test("rule 21: what somebody wrote into the metadata past every store is kept", async () => {
+  test("rule 57.6: what somebody wrote into the metadata past every store is kept", async () => {
     const { store, prefix } = remembering();
     await store.save("s", turns(1), { label: "mine" });
     const key = `{${prefix}:s}:session`;
@@ -93,7 +93,7 @@ describe.skipIf(!HAS_SHARED).each(WAYS)("what a RedisSessionStore wrote last, an
     expect((await store.load("s"))?.metadata).toMatchObject({ model: "theirs", label: "again" });
   });
 
-  test("rule 23: after an error it is read anew", async () => {
+  test("rule 57.6: after an error it is read anew", async () => {
     const { store: other, prefix } = open();
     let is_lost = false;
     const hooked = new HookedClient(client, () => (is_lost ? "reply lost" : "runs"), way);
@@ -108,7 +108,7 @@ describe.skipIf(!HAS_SHARED).each(WAYS)("what a RedisSessionStore wrote last, an
     expect((await other.load("s"))?.metadata.label).toBe("l");
   });
 
-  test("rule 21: of many sessions only the last are remembered, and none whose metadata are long", async () => {
+  test("rule 57.6: of many sessions only the last are remembered, and none whose metadata are long", async () => {
     const { store, hooked } = remembering();
     const names = Array.from({ length: 600 }, (_, n) => `s${n}`);
     await Promise.all(names.map((id) => store.save(id, [])));
@@ -126,7 +126,7 @@ describe.skipIf(!HAS_SHARED).each(WAYS)("what a RedisSessionStore wrote last, an
 describe.skipIf(!HAS_SHARED)("plain reads of a RedisSessionStore", () => {
   const { client, open } = use_shared();
 
-  test("rule 28: they are not asked of a client that may read elsewhere than it writes", async () => {
+  test("rule 57.6: they are not asked of a client that may read elsewhere than it writes", async () => {
     const { store, prefix } = open();
     await store.save("s", turns(1));
     const stale = { hGetAll: async () => ({}) };
@@ -150,7 +150,7 @@ describe.skipIf(!HAS_SHARED)("plain reads of a RedisSessionStore", () => {
     }
   });
 
-  test("rule 28: one command reads a session, and it is none where there is no such key", async () => {
+  test("rule 57.6: one command reads a session, and it is none where there is no such key", async () => {
     const { store, prefix } = open();
     await store.save("s", turns(1));
     await store.set_draft("s", { prompt: { ...turns(1)[0], id: "p" }, updated_at: "now" } as never);

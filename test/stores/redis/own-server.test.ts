@@ -1,17 +1,18 @@
-import fs from "node:fs";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { RedisSessionStore } from "../../../src/stores/redis/index.js";
 import { user } from "../../support/messages.js";
+import { memory_place, new_directory, type NewDirectory } from "../../support/temporary-directory.js";
 import { connect, type Client } from "./clients.js";
-import { free_ports, HAS_SERVER, OwnServer, temporary_directory } from "./servers.js";
+import { free_ports, HAS_SERVER, OwnServer } from "./servers.js";
 
 describe.skipIf(!HAS_SERVER)("on a server that is killed", () => {
   let server: OwnServer;
   let client: Client;
-  const directory = HAS_SERVER ? temporary_directory() : "";
+  let directory: NewDirectory | undefined;
   beforeAll(async () => {
     const [port = 0] = await free_ports(1);
-    server = new OwnServer(port, directory, ["--appendonly", "yes", "--appendfsync", "always"]);
+    directory = new_directory(memory_place());
+    server = new OwnServer(port, directory.path, ["--appendonly", "yes", "--appendfsync", "always"]);
     await server.start();
     client = connect(server.url);
     await client.connect();
@@ -19,10 +20,10 @@ describe.skipIf(!HAS_SERVER)("on a server that is killed", () => {
   afterAll(async () => {
     client?.destroy();
     await server?.kill();
-    fs.rmSync(directory, { recursive: true, force: true });
+    directory?.remove();
   });
 
-  test("rule 28: what was acknowledged is there when it has started again, and the same store goes on", async () => {
+  test("rule 57.3: what was acknowledged is there when it has started again, and the same store goes on", async () => {
     const store = new RedisSessionStore(client);
     const acknowledged = new Map<string, string[]>();
     for (let round = 0; round < 3; round += 1) {

@@ -1,10 +1,8 @@
 import { spawn, type ChildProcessWithoutNullStreams } from "node:child_process";
-import fs from "node:fs";
-import { join } from "node:path";
-import { build } from "esbuild";
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vitest";
+import { bundle, type Bundle } from "../../support/bundle.js";
 import { SHARED_URL } from "./clients.js";
-import { HAS_SHARED, temporary_directory, use_shared } from "./servers.js";
+import { HAS_SHARED, use_shared } from "./servers.js";
 import type { WriterReport, WriterTask } from "./writer-process.js";
 
 const WRITERS = ["w0", "w1", "w2", "w3"];
@@ -42,22 +40,18 @@ function start(program: string, task: WriterTask): Writer {
   return { process: child, ready, report };
 }
 
-describe.skipIf(!HAS_SHARED)("rule 23: four processes append fifty turns each", () => {
+describe.skipIf(!HAS_SHARED)("rules 23 and 57.1: four processes append fifty turns each", () => {
   const { open } = use_shared();
-  const directory = HAS_SHARED ? temporary_directory() : "";
-  const program = join(directory, "writer.cjs");
-  beforeAll(async () => {
-    const entry = new URL("writer-process.ts", import.meta.url).pathname;
-    await build({ entryPoints: [entry], outfile: program, bundle: true, platform: "node", format: "cjs" });
-  });
-  afterAll(() => fs.rmSync(directory, { recursive: true, force: true }));
+  let bundled: Bundle | undefined;
+  beforeAll(async () => void (bundled = await bundle(new URL("writer-process.ts", import.meta.url))));
+  afterAll(() => bundled?.remove());
 
   for (const sessions of [["one"], ["a", "b", "c", "d", "e"]]) {
     test(`to ${sessions.length === 1 ? "one session" : "many"}: nothing is lost or doubled, every conflict is told`, async () => {
       const { store, prefix } = open();
       await Promise.all(sessions.map((id) => store.save(id, [])));
       const writers = WRITERS.map((name) =>
-        start(program, { url: SHARED_URL, prefix, ids: sessions, name, turns: TURNS }),
+        start(bundled?.program ?? "", { url: SHARED_URL, prefix, ids: sessions, name, turns: TURNS }),
       );
       await Promise.all(writers.map(({ ready }) => ready));
       writers.forEach((writer) => writer.process.stdin.write("go\n"));

@@ -1,48 +1,14 @@
 import { spawn, execFileSync, type ChildProcess } from "node:child_process";
-import fs from "node:fs";
 import net from "node:net";
-import os from "node:os";
-import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
-import { createClient } from "redis";
 import { afterAll, afterEach, beforeAll } from "vitest";
 import { RedisSessionStore, type RedisSessionStoreOptions } from "../../../src/stores/redis/index.js";
+import { is_there } from "../../support/servers.js";
+import { memory_place, new_directory } from "../../support/temporary-directory.js";
 import { connect, new_prefix, remove_keys, SHARED_URL } from "./clients.js";
 
-function required(what: string, error: unknown): false {
-  if (process.env["CI"]) {
-    throw error;
-  }
-  console.warn(`${what}, and is not tested: ${String(error)}`);
-  return false;
-}
-
-async function is_reached(): Promise<boolean> {
-  const client = createClient({ url: SHARED_URL, socket: { reconnectStrategy: false, connectTimeout: 2000 } });
-  let lost: unknown;
-  client.on("error", (error: unknown) => (lost = error));
-  try {
-    await client.connect();
-    await client.ping();
-    await client.close();
-    return true;
-  } catch (error) {
-    return required("Redis at 127.0.0.1:6379 cannot be reached", lost ?? error);
-  }
-}
-
-function is_installed(): boolean {
-  try {
-    execFileSync("redis-server", ["--version"]);
-    execFileSync("redis-cli", ["--version"]);
-    return true;
-  } catch (error) {
-    return required("redis-server is not installed", error);
-  }
-}
-
-export const HAS_SHARED = await is_reached();
-export const HAS_SERVER = is_installed();
+export const HAS_SHARED = is_there("Redis");
+export const HAS_SERVER = is_there("redis-server");
 
 /** Stores on the machine's server for the tests of a `describe`, each with a prefix of its own; all is gone after each test. */
 export function use_shared() {
@@ -57,12 +23,6 @@ export function use_shared() {
     return { store: new RedisSessionStore(client, { ...options, prefix }), prefix };
   };
   return { client, open };
-}
-
-const MEMORY = "/dev/shm";
-
-export function temporary_directory(): string {
-  return fs.mkdtempSync(join(fs.existsSync(MEMORY) ? MEMORY : os.tmpdir(), "redis-"));
 }
 
 /** Ports that are free at the moment, each with another one for the bus of a cluster, which is 10,000 above. */
@@ -146,14 +106,14 @@ export interface OwnCluster {
 /** Three masters without replicas. */
 export async function start_cluster(): Promise<OwnCluster> {
   const ports = await free_ports(3);
-  const directory = temporary_directory();
+  const { path: directory, remove } = new_directory(memory_place());
   const servers = ports.map((port) => {
     const own = ["--cluster-enabled", "yes", "--cluster-config-file", `nodes-${port}.conf`, "--appendonly", "no"];
     return new OwnServer(port, directory, own);
   });
   const close = async () => {
     await Promise.all(servers.map((server) => server.kill()));
-    fs.rmSync(directory, { recursive: true, force: true });
+    remove();
   };
   try {
     await Promise.all(servers.map((server) => server.start()));

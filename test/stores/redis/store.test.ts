@@ -34,7 +34,7 @@ describe.skipIf(!HAS_SHARED)("RedisSessionStore", () => {
   const { client, open } = use_shared();
   const key = (prefix: string, id = "s") => `{${prefix}:${id}}:session`;
 
-  test("rule 28: a server that forgets its scripts is told them again, in the middle of everything", async () => {
+  test("rule 57.3: a server that forgets its scripts is told them again, in the middle of everything", async () => {
     const { store } = open();
     let { revision } = await store.replace("s", [], { revision: null });
     for (const [n, message] of turns(4).entries()) {
@@ -47,7 +47,7 @@ describe.skipIf(!HAS_SHARED)("RedisSessionStore", () => {
     }
   });
 
-  test("rule 28: a client that returns buffers, a pool and protocol 2 do as well", async () => {
+  test("rule 57.7: a client that returns buffers, a pool and protocol 2 do as well", async () => {
     const { store, prefix } = open();
     await store.save("ä", turns(2), { label: "ö" });
     const two = createClient({ url: "redis://127.0.0.1:6379/9", RESP: 2 });
@@ -64,7 +64,7 @@ describe.skipIf(!HAS_SHARED)("RedisSessionStore", () => {
     }
   });
 
-  test("rule 28: a session of a hundred and twenty thousand messages, and one message of megabytes", async () => {
+  test("rule 57.1: a session of a hundred and twenty thousand messages, and one message of megabytes", async () => {
     const { store, prefix } = open();
     const many = Array.from({ length: 120_000 }, (_, n) => user(`${n}`, `m${n}`));
     await store.save("s", many);
@@ -128,7 +128,7 @@ describe.skipIf(!HAS_SHARED)("RedisSessionStore", () => {
     }
   });
 
-  test("rule 28: what is damaged is corrupt, listed as such, never overwritten, and can be deleted", async () => {
+  test("rule 57.5: what is damaged is corrupt, listed as such, never overwritten, and can be deleted", async () => {
     const damages: [string, (at: string) => Promise<unknown>, repaired?: boolean][] = [
       ["metadata that are no JSON", (at) => client.hSet(at, "meta", "{")],
       ["metadata that are no object", (at) => client.hSet(at, "meta", "[]")],
@@ -177,7 +177,7 @@ describe.skipIf(!HAS_SHARED)("RedisSessionStore", () => {
     }
   });
 
-  test("rules 28 and 36: a damaged session is listed among those of its kind and its parent", async () => {
+  test("rule 57.5: a damaged session is listed among those of its kind and its parent", async () => {
     const { store, prefix } = open();
     await store.save("p", turns(1));
     await store.save("s", turns(1), { parent_id: "p", kind: "fork" });
@@ -190,7 +190,7 @@ describe.skipIf(!HAS_SHARED)("RedisSessionStore", () => {
     expect((await store.list({ kinds: ["root"] })).map(({ id }) => id)).toEqual(["p"]);
   });
 
-  test("rule 28: what somebody put into the index that is no entry is in nobody's way, and goes", async () => {
+  test("rule 57.2: what somebody put into the index that is no entry is in nobody's way, and goes", async () => {
     const { store, prefix } = open();
     await store.save("s", turns(1));
     await client.zAdd(
@@ -203,7 +203,7 @@ describe.skipIf(!HAS_SHARED)("RedisSessionStore", () => {
     expect((await other.list()).map(({ id }) => id).sort()).toEqual(["s", "t", "u"]);
   });
 
-  test("rule 28: an index that is something else is an error that says what to do", async () => {
+  test("rule 57.2: an index that is something else is an error that says what to do", async () => {
     const { store, prefix } = open();
     await store.save("s", turns(1));
     await client.set(`${prefix}:index`, "text");

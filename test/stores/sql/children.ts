@@ -1,31 +1,15 @@
 import { spawn } from "node:child_process";
-import fs from "node:fs";
-import os from "node:os";
-import { join } from "node:path";
-import { build } from "esbuild";
 import { afterAll, beforeAll, onTestFinished } from "vitest";
+import { bundle, type Bundle } from "../../support/bundle.js";
 import type { Task } from "./child.js";
 
 /** Other processes, bundled once, that begin together when all of them have started. Resolves with what each printed. */
 export function use_children(): (tasks: Task[]) => Promise<string[]> {
-  let directory = "";
-  beforeAll(async () => {
-    directory = fs.mkdtempSync(join(os.tmpdir(), "sql-child-"));
-    await build({
-      entryPoints: [new URL("child.ts", import.meta.url).pathname],
-      outfile: join(directory, "child.mjs"),
-      bundle: true,
-      platform: "node",
-      format: "esm",
-      target: "node20",
-      external: ["pg-native", "pg-cloudflare"],
-      banner: { js: 'import { createRequire } from "node:module"; const require = createRequire(import.meta.url);' },
-      logLevel: "error",
-    });
-  });
-  afterAll(() => fs.rmSync(directory, { recursive: true, force: true }));
+  let bundled: Bundle | undefined;
+  beforeAll(async () => void (bundled = await bundle(new URL("child.ts", import.meta.url))));
+  afterAll(() => bundled?.remove());
   return async (tasks) => {
-    const all = tasks.map((task) => start(join(directory, "child.mjs"), task));
+    const all = tasks.map((task) => start(bundled?.program ?? "", task));
     await Promise.all(all.map(({ ready }) => ready));
     all.forEach(({ go }) => go());
     return Promise.all(all.map(({ ended }) => ended));

@@ -1,11 +1,11 @@
-import fs from "node:fs";
-import os from "node:os";
 import { join } from "node:path";
 import { PGlite } from "@electric-sql/pglite";
 import { Kysely, sql, SqliteDialect, type SqliteDatabase } from "kysely";
 import Libsql from "libsql";
 import { afterAll, afterEach, beforeAll, describe } from "vitest";
 import { SqlSessionStore, type SqlSessionStoreOptions } from "../../../src/stores/sql/index.js";
+import { is_there } from "../../support/servers.js";
+import { memory_place, new_directory } from "../../support/temporary-directory.js";
 import { connect_mariadb } from "./mariadb.js";
 import { pglite_dialect } from "./pglite-dialect.js";
 import { connect_postgres } from "./postgres.js";
@@ -25,7 +25,7 @@ export interface TestDatabase {
   name: string;
   /** Of a server: whether it answers. */
   reached: boolean;
-  /** Whether several connections may work at once. */
+  /** Several connections may work at once. */
   is_server: boolean;
   open(): Promise<Place>;
 }
@@ -92,28 +92,17 @@ async function once(db: Database, statement: string): Promise<void> {
   }
 }
 
-async function is_reached(name: string, connect: () => Database): Promise<boolean> {
-  try {
-    await once(connect(), "select 1");
-    return true;
-  } catch (error) {
-    if (process.env["CI"]) {
-      throw error;
-    }
-    console.warn(`${name} cannot be reached, and is not tested: ${String(error)}`);
-    return false;
-  }
-}
-
 export const SQLITE: TestDatabase = {
   name: "SQLite",
   reached: true,
   is_server: false,
   open: async () => {
-    const memory = "/dev/shm";
-    const directory = fs.mkdtempSync(join(fs.existsSync(memory) ? memory : os.tmpdir(), "sql-"));
-    const remove = async () => fs.rmSync(directory, { recursive: true, force: true });
-    return place(() => connect_sqlite(join(directory, "sessions.db")), {}, remove);
+    const { path, remove } = new_directory(memory_place());
+    return place(
+      () => connect_sqlite(join(path, "sessions.db")),
+      {},
+      async () => remove(),
+    );
   },
 };
 
@@ -140,7 +129,7 @@ export const PGLITE: TestDatabase = {
 
 export const POSTGRESQL: TestDatabase = {
   name: "PostgreSQL",
-  reached: await is_reached("PostgreSQL", connect_postgres),
+  reached: is_there("PostgreSQL"),
   is_server: true,
   open: async () => {
     const schema = new_name();
@@ -153,7 +142,7 @@ export const POSTGRESQL: TestDatabase = {
 
 export const MARIA: TestDatabase = {
   name: "MariaDB",
-  reached: await is_reached("MariaDB", connect_mariadb),
+  reached: is_there("MariaDB"),
   is_server: true,
   open: async () => {
     const database = new_name();
@@ -185,31 +174,74 @@ export interface OpenTables {
   table: (name: "sessions" | "messages" | "drafts" | "migrations") => string;
 }
 
+async function make_tables(
+  at: Place,
+  db: Database,
+  set: number,
+  connected: (isolation: string | undefined) => Database,
+): Promise<OpenTables> {
+  const mine = { ...at.options, table_prefix: `set${set}_` };
+  const store = new SqlSessionStore(db, mine);
+  await store.migrate();
+  const schema = at.options.schema === undefined ? "" : `${at.options.schema}.`;
+  return {
+    store,
+    db,
+    reopen: (isolation) => new SqlSessionStore(connected(isolation), mine),
+    table: (name) => `${schema}set${set}_${name}`,
+  };
+}
+
+/** Quicker than tables of their own for each test. */
+async function empty(db: Database, tables: readonly OpenTables[]): Promise<void> {
+  await db.transaction().execute(async (transaction) => {
+    for (const { table } of tables) {
+      for (const name of ["sessions", "messages", "drafts"] as const) {
+        await sql.raw(`delete from ${table(name)}`).execute(transaction);
+      }
+    }
+  });
+}
+
+/** A pool of its own for each isolation, opened when it is asked for. */
+function connections_of(at: () => Place): Map<string | undefined, Database> & { of: (i?: string) => Database } {
+  const known = new Map<string | undefined, Database>();
+  const of = (isolation?: string) => {
+    const db = known.get(isolation) ?? at().connect(isolation);
+    known.set(isolation, db);
+    return db;
+  };
+  return Object.assign(known, { of });
+}
+
+/** Tables for any number of stores, made when they are needed, and used again when they are given back. */
+export async function start_tables(database: TestDatabase) {
+  const at = await database.open();
+  const db = at.connect();
+  const connections = connections_of(() => at);
+  const free: OpenTables[] = [];
+  let made = 0;
+  const take = async (): Promise<OpenTables> => {
+    made += 1;
+    return free.pop() ?? make_tables(at, db, made, connections.of);
+  };
+  const give_back = async (...tables: OpenTables[]): Promise<void> => {
+    await empty(db, tables);
+    free.push(...tables);
+  };
+  return { take, give_back, close: () => at.close() };
+}
+
 /** Tables for so many stores a test, made once for a `describe` and emptied after each test. */
 export function use_tables(database: TestDatabase, sets: number): { open: (this: void) => OpenTables } {
   let [at, used, here] = [undefined as Place | undefined, 0, undefined as Database | undefined];
-  const connections = new Map<string | undefined, Database>();
-  const connected = (isolation: string | undefined) => {
-    const known = connections.get(isolation) ?? (at as Place).connect(isolation);
-    connections.set(isolation, known);
-    return known;
-  };
+  const connections = connections_of(() => at as Place);
   const all: OpenTables[] = [];
   beforeAll(async () => {
     at = await database.open();
     here = at.connect();
-    const { options } = at;
     for (let n = 0; n < sets; n += 1) {
-      const [db, mine] = [here, { ...options, table_prefix: `set${n}_` }];
-      const store = new SqlSessionStore(db, mine);
-      await store.migrate();
-      const schema = options.schema === undefined ? "" : `${options.schema}.`;
-      all.push({
-        store,
-        db,
-        reopen: (isolation) => new SqlSessionStore(connected(isolation), mine),
-        table: (name) => `${schema}set${n}_${name}`,
-      });
+      all.push(await make_tables(at, here, n, connections.of));
     }
   });
   afterAll(async () => {
@@ -220,13 +252,7 @@ export function use_tables(database: TestDatabase, sets: number): { open: (this:
   afterEach(async () => {
     const opened = all.slice(0, used);
     used = 0;
-    await here?.transaction().execute(async (transaction) => {
-      for (const { table } of opened) {
-        for (const name of ["sessions", "messages", "drafts"] as const) {
-          await sql.raw(`delete from ${table(name)}`).execute(transaction);
-        }
-      }
-    });
+    await (here && empty(here, opened));
   });
   return {
     open: () => {

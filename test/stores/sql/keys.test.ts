@@ -1,9 +1,10 @@
 import { describe, expect, test } from "vitest";
 import { to_key } from "../../../src/stores/sql/sql-keys.js";
-import { message, pick, seeded } from "../helpers.js";
+import { seeded_random } from "../../support/random.js";
+import { message } from "../helpers.js";
 import { each_database, use_tables } from "./databases.js";
 
-/** What orders differently by UTF-8, by collation, or padded with spaces. */
+/** Texts that order differently by UTF-8, by collation, or padded with spaces. */
 const TEXTS = ["", "a", "A", "a ", "a!", "a\u0001", 'a"', "a\t", "ä", "z", "é", "e\u0301", "\u{1f600}", "\uff5e"];
 const MORE = ["\ud7ff", "\ue000", "\uffff", "\u{10000}", "\u{10ffff}", "a\u{1f600}", "a\ue000", "a b", "ß", "ss", "İ"];
 const LONGEST = [
@@ -23,7 +24,7 @@ const by_padded_bytes = (a: string, b: string) => {
 };
 
 test("rule 21: keys order as texts do by UTF-16 code unit, in bytes and in padded bytes", () => {
-  const random = seeded(21);
+  const { next, pick } = seeded_random(21);
   const low = ["\0", "\u0001", " ", "!", '"', "#"] as const;
   const units = [
     ...low,
@@ -38,7 +39,7 @@ test("rule 21: keys order as texts do by UTF-16 code unit, in bytes and in padde
     "\uf800",
     "\uffff",
   ] as const;
-  const text = () => Array.from({ length: random() * 4 }, () => pick(random, units));
+  const text = () => Array.from({ length: next() * 4 }, () => pick(units));
   const texts = [...TEXTS, ...MORE, ...Array.from({ length: 600 }, () => text().join(""))];
   const keys = new Map(texts.map((one) => [to_key(one), one]));
   expect(keys.size).toBe(new Set(texts).size);

@@ -56,61 +56,6 @@ each_database((database) => {
     const { rows } = await sql`${sql.raw(`select * from ${table("drafts")}`)}`.execute(db);
     expect([rows, texts_of((await loaded(store)).messages)]).toEqual([[], ["0", "typed"]]);
   });
-
-  test("rule 26: a draft that was void does not come back where save or replace cuts its turn away", async () => {
-    const { store } = open();
-    const turn = [message("zero"), message("typed")];
-    const draft = { prompt: turn[1] as UserMessage, updated_at: "2026-01-01" };
-    for (const cut of ["save", "replace"]) {
-      await store.save("s", turn);
-      await store.set_draft("s", draft);
-      await (cut === "save" ? store.save("s", []) : store.replace("s", [], await loaded(store)));
-      expect(await loaded(store)).not.toHaveProperty("draft");
-      await store.set_draft("s", draft);
-      await store.save("s", [message("other")]);
-      expect((await loaded(store)).draft).toEqual(draft);
-    }
-  });
-
-  test("rule 23: of two that create one session one does, and of two that delete it", async () => {
-    const { store, reopen } = open();
-    const both = [store, reopen()];
-    for (let round = 0; round < 4; round += 1) {
-      const made = both.map((one) => outcome_of(one.replace("s", [message("x")], { revision: null })));
-      expect((await Promise.all(made)).sort()).toEqual(["conflict", "done"]);
-      expect((await Promise.all(both.map((one) => one.delete("s")))).sort()).toEqual([false, true]);
-    }
-  });
-
-  test("rules 20 and 23: a reader never sees messages of one revision with metadata of another", async () => {
-    const { store, reopen } = open();
-    const reader = reopen();
-    const put = (n: number) => {
-      const messages = Array.from({ length: (n * 7) % 5 }, (_, of) => message(`${n} ${of}`));
-      return store.save("s", messages, { model: `${n}` });
-    };
-    await put(0);
-    let ended = false;
-    const seen = new Map<string, string>();
-    const read = async () => {
-      while (!ended) {
-        const { metadata, messages, revision } = await loaded(reader);
-        expect(messages.map(({ id }) => id)).toEqual(
-          Array.from({ length: (Number(metadata.model) * 7) % 5 }, (_, of) => `id of ${metadata.model} ${of}`),
-        );
-        expect(metadata.message_count).toBe(messages.length);
-        expect(seen.get(revision) ?? metadata.model).toBe(metadata.model);
-        seen.set(revision, metadata.model ?? "");
-        await new Promise((resolve) => setImmediate(resolve));
-      }
-    };
-    const reading = read();
-    for (let n = 1; n < 40; n += 1) {
-      await put(n);
-    }
-    ended = true;
-    await reading;
-  });
 }, SEVERAL_CONNECTIONS);
 
 each_database(() => {

@@ -127,7 +127,7 @@ describe("rule 52: redact_credentials", () => {
 
   test("knows the longest texts too", () => {
     const texts = [`-----BEGIN ${"A ".repeat(3_400_000)}`, `${KEY}${"- ".repeat(1_000_000)}`, KEY.repeat(20_000)];
-    for (const text of [...texts, `eyJ${X(200).repeat(100_000)}`]) {
+    for (const text of [...texts, `eyJ${X(200).repeat(30_000)}`]) {
       expect(redact_credentials(text)).not.toBe(""); // a regexp that recurses throws here
     }
   });
