@@ -5,6 +5,7 @@
  *
  * Usage: npm run test:crash -- [--only NAME] [--minutes N] [--seed N] [--short] [--to-the-end]
  */
+import { setTimeout as sleep } from "node:timers/promises";
 import { parseArgs } from "node:util";
 import { begin_run } from "../support/run-directories.js";
 import type { Progress } from "./budget.js";
@@ -32,6 +33,9 @@ if (!Number.isInteger(seed) || (minutes !== undefined && !(minutes > 0))) {
   throw new Error("--seed takes a whole number, and --minutes a number above 0");
 }
 
+/** The time that a round that has begun may take beyond the end of its method's time. */
+const PATIENCE_MS = 5 * 60_000;
+
 const { end: end_run } = begin_run();
 const methods = METHODS.filter(({ name }) => options.only.includes(name));
 const is_limited = !options.short && !options["to-the-end"];
@@ -58,18 +62,16 @@ for (const method of methods) {
   }
   console.error(`${method.name} …`);
   const began = performance.now();
-  const {
-    rounds,
-    unit,
-    progress,
-    losses,
-    note = "",
-  } = await method.run({
-    full: !options.short,
-    until: is_limited ? deadline_of(method) : Infinity,
-    seed,
-    tell: (line) => console.error(`  ${line}`),
-  });
+  const until = is_limited ? deadline_of(method) : Infinity;
+  const tell = (line: string) => console.error(`  ${line}`);
+  const found = method.run({ full: !options.short, until, seed, tell });
+  const result = await (is_limited ? within(until - began + PATIENCE_MS, found) : found);
+  if (result === "late") {
+    console.error(`HANGS: ${method.name}`);
+    process.exitCode = 1;
+    break;
+  }
+  const { rounds, unit, progress, losses, note = "" } = result;
   const seconds = ((performance.now() - began) / 1000).toFixed(1);
   if (rounds === 0) {
     losses.push("no round was made");
@@ -81,6 +83,15 @@ for (const method of methods) {
   }
   if (losses.length > 0) {
     process.exitCode = 1;
+  }
+}
+
+async function within<T>(ms: number, promise: Promise<T>): Promise<T | "late"> {
+  const timer = new AbortController();
+  try {
+    return await Promise.race([promise, sleep(ms, "late" as const, { signal: timer.signal })]);
+  } finally {
+    timer.abort();
   }
 }
 
@@ -97,4 +108,7 @@ const left = end_run();
 if (left.length > 0) {
   console.error(`LEFT BEHIND: ${left.join(", ")}`);
   process.exitCode = 1;
+}
+if (process.exitCode === 1) {
+  process.exit(); // whatever hangs
 }

@@ -37,7 +37,6 @@ export async function hold({ root, format, held, out_of_sight = false }: HoldTas
   }
   let go_on: () => void = () => undefined;
   const allowed = new Promise<void>((resolve) => (go_on = resolve));
-  const counts = new Map<string, number>();
   let still: () => void = () => undefined;
   let moving = held.length;
   const all_still = new Promise<void>((resolve) => (still = resolve));
@@ -47,25 +46,27 @@ export async function hold({ root, format, held, out_of_sight = false }: HoldTas
       still();
     }
   };
-  const layer = new HookedLayer(
-    async ({ name, path }) => {
-      const id = /^[^.]+/.exec(basename(path))?.[0] ?? "";
-      const of = held.find((one) => one.id === id);
-      counts.set(id, (counts.get(id) ?? 0) + 1);
-      if (of !== undefined && counts.get(id) === of.before) {
-        say("held", id, `${name} ${basename(path)}`);
-        stop_one();
-        await allowed;
-      }
-    },
-    { syncs: false },
-  );
   const ended = Promise.all(
     held.map(async (one) => {
+      let count = 0;
+      const layer = new HookedLayer(
+        async ({ name, path }) => {
+          if (!basename(path).startsWith(`${one.id}.`)) {
+            return; // a look at the directory by way of another session
+          }
+          count += 1;
+          if (count === one.before) {
+            say("held", one.id, `${name} ${basename(path)}`);
+            stop_one();
+            await allowed;
+          }
+        },
+        { syncs: false },
+      );
       const revision = (await new FileSessionStore(root).load(one.id))?.revision ?? "";
       const outcome = await outcome_of(run(new FileSessionStore(root, { format }, layer), one, revision));
       say("result", one.id, outcome);
-      if ((counts.get(one.id) ?? 0) < one.before) {
+      if (count < one.before) {
         stop_one();
       }
     }),

@@ -3,6 +3,9 @@ import { bundle } from "../../support/bundle.js";
 import { memory_place, new_directory } from "../../support/temporary-directory.js";
 import type { Task } from "./program.js";
 
+const living = new Set<WorkerProcess>();
+process.on("exit", () => living.forEach((worker) => worker.signal("SIGKILL")));
+
 /** Another process. It is started at once, and told what to do when it is wanted. */
 export class WorkerProcess {
   readonly lines: string[] = [];
@@ -21,10 +24,12 @@ export class WorkerProcess {
     this.#process.stdout.setEncoding("utf8").on("data", (chunk: string) => this.#read(chunk));
     this.#process.stderr.on("data", (chunk: Buffer) => this.#read(`error ${chunk.toString().replaceAll("\n", " ")}\n`));
     this.#process.stdin.on("error", () => undefined); // it was killed before it was told
+    living.add(this);
     this.ended = new Promise((resolve, reject) => {
       this.#process.on("error", reject);
       this.#process.on("close", () => {
         this.has_ended = true;
+        living.delete(this);
         this.#wake();
         resolve();
       });
