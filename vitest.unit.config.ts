@@ -6,7 +6,7 @@ const SLOW = [
   "test/manager/{control-characters,families,schedules,*processes}.test.ts",
   "test/stores/{{drizzle,prisma}-*,timers}.test.ts",
   "test/stores/file/{at-rest,copied-files,costs,damage,folds,foreign-*,fork-folders,invalid-parents}.test.ts",
-  "test/stores/file/{locks,open-files,other-readers,permissions,planted-files,real-file-systems}.test.ts",
+  "test/stores/file/{locks,open-files,other-readers,permissions,real-file-systems}.test.ts",
 ];
 
 /** The inner loop: the manager, the pure rules, and the memory and file stores on the real file system. */

@@ -2,10 +2,10 @@ import fs from "node:fs";
 import { join } from "node:path";
 import { SessionManager } from "@simulacra-ai/session";
 import { describe, expect, test } from "vitest";
-import { loaded, message, outcome_of, quick_directory, texts_of } from "../../helpers.js";
-import { texts_in, tree } from "../files.js";
-import { PlainConversation } from "../../../support/plain-conversation.js";
-import { DATA, expect_usable, FORMATS, HEAD, look, open, session, type Format } from "./files.js";
+import { loaded, message, outcome_of, quick_directory, texts_of } from "../../stores/helpers.js";
+import { texts_in, tree } from "../../stores/file/files.js";
+import { PlainConversation } from "../../support/plain-conversation.js";
+import { DATA, expect_usable, FORMATS, HEAD, look, open, session, type Format } from "../../stores/file/damaged/files.js";
 
 /** A session as another writer lays it out: the text of the metadata, and of each message. */
 function write_foreign(format: Format, root: string, metadata: string, messages: string[]): void {
@@ -19,7 +19,7 @@ function write_foreign(format: Format, root: string, metadata: string, messages:
 
 const BINARY = Buffer.from(Array.from({ length: 3000 }, (_, n) => (n * 7919) % 256));
 
-/** What the file with a session's metadata may hold instead. */
+/** Other contents of the file with a session's metadata. */
 const HEADS: [string, Buffer | string][] = [
   ["nothing", ""],
   ["a byte order mark", "\ufeff"],
@@ -46,7 +46,7 @@ const WHOLE_FILES: [string, string][] = [
   ["a message that is a list", '{"metadata":{},"messages":[[]]}'],
 ];
 
-/** What the file of lines may hold instead. */
+/** Other contents of the file of lines. */
 const LINES: [string, Buffer | string][] = [
   ["a list", "[]\n"],
   ["null", "null\n"],

@@ -7,8 +7,8 @@ import process from "node:process";
 import { FileSessionStore } from "@simulacra-ai/session";
 import { describe, expect, test, vi } from "vitest";
 import { use_fake_timers } from "../../support/fake-timers.js";
-import { message, outcome_of, quick_directory, temporary_directory } from "../helpers.js";
-import { append, texts_in, tree, with_journal } from "./files.js";
+import { message, outcome_of, quick_directory, temporary_directory } from "../../stores/helpers.js";
+import { append, texts_in, tree, with_journal } from "../../stores/file/files.js";
 
 async function make_socket(path: string): Promise<void> {
   const server = net.createServer().listen(path);
