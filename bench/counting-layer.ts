@@ -1,6 +1,6 @@
 import { basename } from "node:path";
-import type { FileLayer, OpenFile } from "../src/stores/file/file-layer.js";
-import { NODE_FILE_LAYER } from "../src/stores/file/node-file-layer.js";
+import type { FileLayer, OpenFile } from "../src/stores/file/fs/file-layer.js";
+import { NODE_FILE_LAYER } from "../src/stores/file/fs/node-file-layer.js";
 
 /** Node's file system, counting what the store asks of it. */
 export interface CountingLayer {

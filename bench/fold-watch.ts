@@ -1,5 +1,5 @@
-import type { FileLayer } from "../src/stores/file/file-layer.js";
-import { NODE_FILE_LAYER } from "../src/stores/file/node-file-layer.js";
+import type { FileLayer } from "../src/stores/file/fs/file-layer.js";
+import { NODE_FILE_LAYER } from "../src/stores/file/fs/node-file-layer.js";
 
 /** Node's file system, noting when the store does what saving a turn into a journal never asks for. */
 export interface FoldWatch {

@@ -2,7 +2,7 @@ import { open, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { Conversation, replay_turn, StreamingProvider, type RecordedTurn } from "@simulacra-ai/core";
 import { FileSessionStore, SessionManager, type FileSessionFormat, type SessionStore } from "@simulacra-ai/session";
-import type { FileLayer } from "../src/stores/file/file-layer.js";
+import type { FileLayer } from "../src/stores/file/fs/file-layer.js";
 import { json_line } from "./conversations.js";
 
 /** A way to keep a conversation on disk. */

@@ -5,10 +5,10 @@ export type { CopyOptions, CopyProgress, CopyReport, CopyResult } from "./copy-s
 export { SessionManager } from "./manager/session-manager.js";
 export { FileSessionStore } from "./stores/file/file-session-store.js";
 export type { FileSessionStoreOptions } from "./stores/file/file-session-store.js";
-export type { FileSystemFeatures } from "./stores/file/file-system.js";
-export type { FileSessionRepair } from "./stores/file/repair-session.js";
-export type { FileSessionFormat } from "./stores/file/snapshot-form.js";
-export type { FileSessionProblem } from "./stores/file/verify-directory.js";
+export type { FileSystemFeatures } from "./stores/file/fs/features.js";
+export type { FileSessionRepair } from "./stores/file/repair/repair-session.js";
+export type { FileSessionFormat } from "./stores/file/snapshots/snapshot-form.js";
+export type { FileSessionProblem } from "./stores/file/repair/verify-directory.js";
 export { DrizzleSessionStore } from "./stores/drizzle-session-store.js";
 export type { DrizzleSessionAdapter, DrizzleSessionAppend, DrizzleSessionRow } from "./stores/drizzle-session-store.js";
 export { PrismaSessionStore } from "./stores/prisma-session-store.js";

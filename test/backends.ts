@@ -14,7 +14,7 @@ import { has_capability } from "../src/capabilities.js";
 import { RedisSessionStore } from "../src/stores/redis/index.js";
 import { SqlSessionStore } from "../src/stores/sql/index.js";
 import { FourMethodStore } from "./support/four-method-store.js";
-import type { FileLayer } from "../src/stores/file/file-layer.js";
+import type { FileLayer } from "../src/stores/file/fs/file-layer.js";
 import { FEWEST, LimitedLayer } from "./stores/file/limited-layer.js";
 import { WindowsLayer } from "./stores/file/windows-layer.js";
 import { is_there } from "./support/servers.js";

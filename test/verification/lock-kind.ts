@@ -1,5 +1,5 @@
 import process from "node:process";
-import { NODE_FILE_LAYER } from "../../src/stores/file/node-file-layer.js";
+import { NODE_FILE_LAYER } from "../../src/stores/file/fs/node-file-layer.js";
 
 /** In the environment, so that the processes that a method starts have the same kind of locks. */
 const NAME = "SESSION_VERIFICATION_LOCKS";

@@ -15,28 +15,28 @@ import type {
   SessionStore,
   StoredSession,
 } from "../../types.js";
-import type { FilePolicy } from "./durable-files.js";
-import type { FileLayer } from "./file-layer.js";
-import { probe_file_system, type FileSystemFeatures } from "./file-system.js";
-import { find_form, FORMS } from "./forms.js";
-import { ListingCache } from "./listing-cache.js";
-import { NODE_FILE_LAYER } from "./node-file-layer.js";
-import { with_open_files } from "./open-files.js";
-import { repair_session, type FileSessionRepair } from "./repair-session.js";
+import type { FilePolicy } from "./fs/durable-files.js";
+import type { FileLayer } from "./fs/file-layer.js";
+import { probe_file_system, type FileSystemFeatures } from "./fs/features.js";
+import { find_form, FORMS } from "./snapshots/forms.js";
+import { ListingCache } from "./list/listing-cache.js";
+import { NODE_FILE_LAYER } from "./fs/node-file-layer.js";
+import { with_open_files } from "./fs/open-files.js";
+import { repair_session, type FileSessionRepair } from "./repair/repair-session.js";
 import { SessionChanges, type Outcome } from "./session-changes.js";
 import { SessionDrafts } from "./session-drafts.js";
 import type { SessionFiles } from "./session-files.js";
-import { session_names } from "./session-listing.js";
-import { HOLD_POLICY, type HoldPolicy } from "./session-holds.js";
+import { session_names } from "./list/session-listing.js";
+import { HOLD_POLICY, type HoldPolicy } from "./lock/session-holds.js";
 import { require_valid_id, resolve_root } from "./session-paths.js";
 import { read_session } from "./session-reader.js";
 import type { SessionState } from "./session-view.js";
-import type { FileSessionFormat } from "./snapshot-form.js";
-import { sort_in_steps } from "./sort-in-steps.js";
-import { guarded } from "./storage-error.js";
+import type { FileSessionFormat } from "./snapshots/snapshot-form.js";
+import { sort_in_steps } from "./list/sort-in-steps.js";
+import { guarded } from "./fs/storage-error.js";
 import { check, damaged_is_unknown } from "./store-rules.js";
 import { AlikeId, TrueNames } from "./true-names.js";
-import { verify_directory, type FileSessionProblem } from "./verify-directory.js";
+import { verify_directory, type FileSessionProblem } from "./repair/verify-directory.js";
 
 export interface FileSessionStoreOptions {
   /** How new sessions are stored; both forms are read. Default `"json"`. */

@@ -1,11 +1,11 @@
 import { timers } from "../../async/timers.js";
 import { SessionError } from "../../errors.js";
-import { remove_if_there, type FilePolicy } from "./durable-files.js";
-import type { FileLayer } from "./file-layer.js";
+import { remove_if_there, type FilePolicy } from "./fs/durable-files.js";
+import type { FileLayer } from "./fs/file-layer.js";
 import { can_fold, prepare_fold, type FoldableState, type PreparedFold } from "./session-fold.js";
 import type { SessionPaths } from "./session-paths.js";
 import type { SessionState } from "./session-view.js";
-import { new_token } from "./token.js";
+import { new_token } from "./fs/token.js";
 
 /** A journal is folded into its snapshot when it outgrows it, and this. */
 const MIN_FOLD_BYTES = 64 * 1024;

@@ -1,8 +1,8 @@
-import { ensure_directory, link_if_possible, remove_if_there, sync_directory } from "./durable-files.js";
-import { is_errno, NAME_REFUSALS, succeeds } from "./file-layer.js";
-import { FORMS } from "./forms.js";
+import { ensure_directory, link_if_possible, remove_if_there, sync_directory } from "./fs/durable-files.js";
+import { is_errno, NAME_REFUSALS, succeeds } from "./fs/file-layer.js";
+import { FORMS } from "./snapshots/forms.js";
 import { FORKS_ENDING, is_valid_id } from "./session-paths.js";
-import type { ChangeContext, SnapshotForm } from "./snapshot-form.js";
+import type { ChangeContext, SnapshotForm } from "./snapshots/snapshot-form.js";
 
 const ATTEMPTS = 5;
 

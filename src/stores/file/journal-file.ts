@@ -1,10 +1,17 @@
-import { free_name, keep_aside, remove_if_there, rename_if_there, sync_directory, with_file } from "./durable-files.js";
-import { is_errno, read_range, same_stamp, write_all, type FileStamp, type OpenFile } from "./file-layer.js";
-import { is_closed_line, type JournalRecord } from "./journal.js";
-import { encode_journal } from "./journal-writer.js";
-import { PreparedFile } from "./prepared-file.js";
+import {
+  free_name,
+  keep_aside,
+  remove_if_there,
+  rename_if_there,
+  sync_directory,
+  with_file,
+} from "./fs/durable-files.js";
+import { is_errno, read_range, same_stamp, write_all, type FileStamp, type OpenFile } from "./fs/file-layer.js";
+import { is_closed_line, type JournalRecord } from "./format/journal.js";
+import { encode_journal } from "./format/journal-writer.js";
+import { PreparedFile } from "./fs/prepared-file.js";
 import type { JournalState } from "./session-view.js";
-import type { ChangeContext, SnapshotHead } from "./snapshot-form.js";
+import type { ChangeContext, SnapshotHead } from "./snapshots/snapshot-form.js";
 
 /** A journal that is written, and synced, but not the session's yet; and what it is like then. */
 export interface PreparedJournal {

@@ -1,6 +1,6 @@
-import { corrupt } from "./corrupt.js";
-import { read_into, type OpenFile } from "./file-layer.js";
-import { decode_line_at, next_record, type JournalRecord, type Line } from "./journal.js";
+import { corrupt } from "./format/corrupt.js";
+import { read_into, type OpenFile } from "./fs/file-layer.js";
+import { decode_line_at, next_record, type JournalRecord, type Line } from "./format/journal.js";
 import type { JournalState } from "./session-view.js";
 
 const PIECE_BYTES = 256 * 1024;

@@ -1,18 +1,18 @@
 import type { Message } from "@simulacra-ai/core";
 import { session_not_found } from "../../errors.js";
 import type { SessionMetadata } from "../../types.js";
-import { sync_directory, with_file } from "./durable-files.js";
-import { same_stamp } from "./file-layer.js";
+import { sync_directory, with_file } from "./fs/durable-files.js";
+import { same_stamp } from "./fs/file-layer.js";
 import { refresh_link, remove_link, sweep_links } from "./fork-links.js";
 import { ForeignWrite } from "./foreign-write.js";
-import { find_form, form_of } from "./forms.js";
-import type { SessionLock } from "./session-lock.js";
-import { join_messages, type JournalRecord } from "./journal.js";
+import { find_form, form_of } from "./snapshots/forms.js";
+import type { SessionLock } from "./lock/session-lock.js";
+import { join_messages, type JournalRecord } from "./format/journal.js";
 import { JournalFile, type PreparedJournal } from "./journal-file.js";
 import { read_records } from "./journal-pieces.js";
-import { begin_journal, encode_next } from "./journal-writer.js";
+import { begin_journal, encode_next } from "./format/journal-writer.js";
 import { keep_session_aside, remove_followers, remove_session } from "./session-removal.js";
-import { salvage_session, type Salvage } from "./salvage.js";
+import { salvage_session, type Salvage } from "./repair/salvage.js";
 import { succession_of, type PreparedFold, type Writing } from "./session-fold.js";
 import { read_foreign_history, read_session, read_state } from "./session-reader.js";
 import { size_of, type JournalState, type SessionState, type SessionView } from "./session-view.js";
@@ -25,8 +25,8 @@ import {
   type SnapshotContent,
   type SnapshotHead,
   type SnapshotStamp,
-} from "./snapshot-form.js";
-import { new_token } from "./token.js";
+} from "./snapshots/snapshot-form.js";
+import { new_token } from "./fs/token.js";
 
 /** The files of one session under their lock: every step that changes them. */
 export class SessionFiles {

@@ -2,12 +2,12 @@ import type { Message } from "@simulacra-ai/core";
 import { sleep } from "../../async/timers.js";
 import { has_code } from "../../errors.js";
 import type { SessionMetadata } from "../../types.js";
-import { sum_of_messages } from "./checksum.js";
-import { corrupt } from "./corrupt.js";
-import type { FileLayer, FileStamp } from "./file-layer.js";
-import { find_form } from "./forms.js";
-import { decode_journal, type Journal, type JournalRecord } from "./journal.js";
-import { read_file } from "./regular-file.js";
+import { sum_of_messages } from "./format/checksum.js";
+import { corrupt } from "./format/corrupt.js";
+import type { FileLayer, FileStamp } from "./fs/file-layer.js";
+import { find_form } from "./snapshots/forms.js";
+import { decode_journal, type Journal, type JournalRecord } from "./format/journal.js";
+import { read_file } from "./fs/regular-file.js";
 import type { SessionPaths } from "./session-paths.js";
 import {
   metadata_of_file,
@@ -26,7 +26,7 @@ import {
   type ReadSnapshot,
   type SnapshotForm,
   type SnapshotHead,
-} from "./snapshot-form.js";
+} from "./snapshots/snapshot-form.js";
 
 const ATTEMPTS = 50;
 /** A writer that rewrites in place is given so long to finish before its file counts as damaged. */

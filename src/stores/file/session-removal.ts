@@ -1,7 +1,7 @@
-import { keep_aside, remove_if_there, rename_if_there, sync_directory } from "./durable-files.js";
-import { find_form, FORMS } from "./forms.js";
+import { keep_aside, remove_if_there, rename_if_there, sync_directory } from "./fs/durable-files.js";
+import { find_form, FORMS } from "./snapshots/forms.js";
 import { JOURNAL_ENDING } from "./session-paths.js";
-import type { ChangeContext } from "./snapshot-form.js";
+import type { ChangeContext } from "./snapshots/snapshot-form.js";
 
 /** Removes all files of a session but its draft. Returns whether there was one. */
 export async function remove_session(context: ChangeContext): Promise<boolean> {

@@ -1,12 +1,12 @@
 import type { Message } from "@simulacra-ai/core";
 import { apply_patch, complete_metadata, type MetadataPatch } from "../../metadata.js";
 import type { SessionMetadata } from "../../types.js";
-import { sum_of_messages } from "./checksum.js";
-import type { FileStamp } from "./file-layer.js";
-import { type Journal, type JournalRecord } from "./journal.js";
-import { JSON_SEPARATOR } from "./json-text.js";
+import { sum_of_messages } from "./format/checksum.js";
+import type { FileStamp } from "./fs/file-layer.js";
+import { type Journal, type JournalRecord } from "./format/journal.js";
+import { JSON_SEPARATOR } from "./format/json-text.js";
 import type { SessionPaths } from "./session-paths.js";
-import type { SnapshotForm, SnapshotHead, SnapshotStamp, StoreHeader } from "./snapshot-form.js";
+import type { SnapshotForm, SnapshotHead, SnapshotStamp, StoreHeader } from "./snapshots/snapshot-form.js";
 
 /**
  * How a journal relates to the snapshot beside it: it goes on from there, all of it is in there (or it holds

@@ -1,10 +1,10 @@
 import { join } from "node:path";
 import { SessionError } from "../../errors.js";
-import { succeeds, type FileLayer } from "./file-layer.js";
-import { find_form } from "./forms.js";
+import { succeeds, type FileLayer } from "./fs/file-layer.js";
+import { find_form } from "./snapshots/forms.js";
 import { SessionPaths } from "./session-paths.js";
 import type { SessionState } from "./session-view.js";
-import { stamp_snapshot } from "./snapshot-form.js";
+import { stamp_snapshot } from "./snapshots/snapshot-form.js";
 
 const ATTEMPTS = 3;
 /** The coarsest dates that files have. */

@@ -1,7 +1,7 @@
 import fs from "node:fs";
 import { join, relative, sep } from "node:path";
-import type { FileLayer } from "../../../src/stores/file/file-layer.js";
-import { NODE_FILE_LAYER } from "../../../src/stores/file/node-file-layer.js";
+import type { FileLayer } from "../../../src/stores/file/fs/file-layer.js";
+import { NODE_FILE_LAYER } from "../../../src/stores/file/fs/node-file-layer.js";
 
 type Fold = (name: string) => string;
 

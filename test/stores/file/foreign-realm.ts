@@ -1,6 +1,6 @@
 import vm from "node:vm";
-import type { FileLayer } from "../../../src/stores/file/file-layer.js";
-import { NODE_FILE_LAYER } from "../../../src/stores/file/node-file-layer.js";
+import type { FileLayer } from "../../../src/stores/file/fs/file-layer.js";
+import { NODE_FILE_LAYER } from "../../../src/stores/file/fs/node-file-layer.js";
 
 const new_error = vm.runInNewContext("(message, more) => Object.assign(new Error(message), more)") as (
   message: string,

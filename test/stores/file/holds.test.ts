@@ -2,7 +2,7 @@ import fs from "node:fs";
 import { join } from "node:path";
 import { FileSessionStore } from "@simulacra-ai/session";
 import { expect, test, vi } from "vitest";
-import type { HoldPolicy } from "../../../src/stores/file/session-holds.js";
+import type { HoldPolicy } from "../../../src/stores/file/lock/session-holds.js";
 import { loaded, message, outcome_of, temporary_directory } from "../helpers.js";
 import { append, parsed, texts_in, tree } from "./files.js";
 import { HookedLayer } from "./hooked-layer.js";

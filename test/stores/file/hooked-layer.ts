@@ -1,5 +1,5 @@
-import type { FileLayer, FileStamp, OpenFile } from "../../../src/stores/file/file-layer.js";
-import { NODE_FILE_LAYER } from "../../../src/stores/file/node-file-layer.js";
+import type { FileLayer, FileStamp, OpenFile } from "../../../src/stores/file/fs/file-layer.js";
+import { NODE_FILE_LAYER } from "../../../src/stores/file/fs/node-file-layer.js";
 
 export interface Operation {
   /** Counts the operations of the layer from 1. */

@@ -2,7 +2,7 @@ import fs from "node:fs";
 import { join } from "node:path";
 import { FileSessionStore, type FileSessionFormat } from "@simulacra-ai/session";
 import { describe, expect, test, vi } from "vitest";
-import { checksum } from "../../../src/stores/file/checksum.js";
+import { checksum } from "../../../src/stores/file/format/checksum.js";
 import { use_fake_timers } from "../../support/fake-timers.js";
 import { loaded, message, outcome_of, temporary_directory, texts_of } from "../helpers.js";
 import { use_children } from "./children.js";

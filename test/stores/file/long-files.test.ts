@@ -3,7 +3,7 @@ import fs from "node:fs";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { FileSessionStore } from "../../../src/stores/file/file-session-store.js";
-import { NODE_FILE_LAYER } from "../../../src/stores/file/node-file-layer.js";
+import { NODE_FILE_LAYER } from "../../../src/stores/file/fs/node-file-layer.js";
 import { temporary_directory } from "../../support/temporary-directory.js";
 
 const LONG = 1 << 20;

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { life_of, own_identity } from "../../../src/stores/file/process-identity.js";
+import { life_of, own_identity } from "../../../src/stores/file/lock/process-identity.js";
 
 const DEAD_PID = 999_999_999;
 

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import process from "node:process";
 import { FileSessionStore, type FileSessionFormat } from "@simulacra-ai/session";
 import { afterEach, expect, test, vi } from "vitest";
-import { NODE_FILE_LAYER } from "../../../src/stores/file/node-file-layer.js";
+import { NODE_FILE_LAYER } from "../../../src/stores/file/fs/node-file-layer.js";
 import { use_fake_timers } from "../../support/fake-timers.js";
 import { message, outcome_of, temporary_directory } from "../helpers.js";
 import { append, tree } from "./files.js";

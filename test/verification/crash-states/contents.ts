@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import type { Message } from "@simulacra-ai/core";
 import { FileSessionStore } from "../../../src/stores/file/file-session-store.js";
-import type { FileLayer } from "../../../src/stores/file/file-layer.js";
+import type { FileLayer } from "../../../src/stores/file/fs/file-layer.js";
 import { has_code } from "../../../src/errors.js";
 import type { SessionDraft, StoredSession } from "../../../src/types.js";
 import { type MemoryDisk, ROOT_INODE } from "./memory-disk.js";

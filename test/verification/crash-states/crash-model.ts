@@ -1,5 +1,5 @@
 import { locks_are_files } from "../lock-kind.js";
-import { own_identity } from "../../../src/stores/file/process-identity.js";
+import { own_identity } from "../../../src/stores/file/lock/process-identity.js";
 import { createHash } from "node:crypto";
 import { CrashedFile, type Fate } from "./crashed-file.js";
 import { MemoryDisk, ROOT_INODE } from "./memory-disk.js";

@@ -1,5 +1,5 @@
 import { basename, dirname } from "node:path";
-import type { FileStamp } from "../../../src/stores/file/file-layer.js";
+import type { FileStamp } from "../../../src/stores/file/fs/file-layer.js";
 import type { MemoryDisk } from "./memory-disk.js";
 import { errno, ROOT_INODE, type Node } from "./memory-disk.js";
 

@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import { FileSessionStore } from "../../../src/stores/file/file-session-store.js";
-import type { FileStamp, OpenFile } from "../../../src/stores/file/file-layer.js";
+import type { FileStamp, OpenFile } from "../../../src/stores/file/fs/file-layer.js";
 import { user } from "../../support/messages.js";
 import { content_of, messages_in, ROOT } from "./contents.js";
 import { MemoryDisk } from "./memory-disk.js";

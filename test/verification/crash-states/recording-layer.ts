@@ -1,4 +1,4 @@
-import type { FileLayer, FileStamp, OpenFile } from "../../../src/stores/file/file-layer.js";
+import type { FileLayer, FileStamp, OpenFile } from "../../../src/stores/file/fs/file-layer.js";
 import { after_pause, at_rest } from "../../support/at-rest.js";
 import { locks_are_files, refused_symlink } from "../lock-kind.js";
 import { LoggedDisk, role_of, type LogEntry } from "./logged-disk.js";

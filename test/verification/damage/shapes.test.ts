@@ -5,7 +5,16 @@ import { describe, expect, test } from "vitest";
 import { loaded, message, outcome_of, quick_directory, texts_of } from "../../stores/helpers.js";
 import { texts_in, tree } from "../../stores/file/files.js";
 import { PlainConversation } from "../../support/plain-conversation.js";
-import { DATA, expect_usable, FORMATS, HEAD, look, open, session, type Format } from "../../stores/file/damaged/files.js";
+import {
+  DATA,
+  expect_usable,
+  FORMATS,
+  HEAD,
+  look,
+  open,
+  session,
+  type Format,
+} from "../../stores/file/damaged/files.js";
 
 /** A session as another writer lays it out: the text of the metadata, and of each message. */
 function write_foreign(format: Format, root: string, metadata: string, messages: string[]): void {

@@ -1,7 +1,7 @@
 import { setTimeout as pause } from "node:timers/promises";
 import { FileSessionStore } from "@simulacra-ai/session";
 import { expect, test } from "vitest";
-import { checksum } from "../../../src/stores/file/checksum.js";
+import { checksum } from "../../../src/stores/file/format/checksum.js";
 import { lock_of } from "../crash-states/crash-model.js";
 import { RecordingLayer } from "../crash-states/recording-layer.js";
 import { seeded_random } from "../../support/random.js";

@@ -1,7 +1,7 @@
 import fs from "node:fs";
 import { join } from "node:path";
 import { FileSessionStore } from "../../../src/stores/file/file-session-store.js";
-import type { FileLayer } from "../../../src/stores/file/file-layer.js";
+import type { FileLayer } from "../../../src/stores/file/fs/file-layer.js";
 import type { SessionMetadata, StoredSession } from "../../../src/types.js";
 
 /**

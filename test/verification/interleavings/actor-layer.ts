@@ -1,13 +1,13 @@
 import { basename } from "node:path";
-import { with_file } from "../../../src/stores/file/durable-files.js";
+import { with_file } from "../../../src/stores/file/fs/durable-files.js";
 import {
   read_range,
   type FileLayer,
   type FileStamp,
   type OpenFile,
   type PeekedFile,
-} from "../../../src/stores/file/file-layer.js";
-import { own_identity } from "../../../src/stores/file/process-identity.js";
+} from "../../../src/stores/file/fs/file-layer.js";
+import { own_identity } from "../../../src/stores/file/lock/process-identity.js";
 import { locks_are_files, refused_symlink } from "../lock-kind.js";
 import type { Access } from "./causality.js";
 import { accesses_of, perform, type DiskOperation, type Outcome, type Place } from "./disk-operation.js";

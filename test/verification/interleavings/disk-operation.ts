@@ -1,5 +1,5 @@
 import { dirname } from "node:path";
-import type { FileStamp } from "../../../src/stores/file/file-layer.js";
+import type { FileStamp } from "../../../src/stores/file/fs/file-layer.js";
 import type { LoggedDisk } from "../crash-states/logged-disk.js";
 import type { Bytes } from "./bytes.js";
 import type { Access } from "./causality.js";

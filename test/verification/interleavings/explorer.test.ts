@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import { seeded_random } from "../../support/random.js";
-import type { OpenFile } from "../../../src/stores/file/file-layer.js";
+import type { OpenFile } from "../../../src/stores/file/fs/file-layer.js";
 import type { ActorLayer } from "./actor-layer.js";
 import { CrashedOrder } from "./crashes.js";
 import { Explorer } from "./explorer.js";

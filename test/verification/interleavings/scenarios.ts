@@ -1,4 +1,4 @@
-import { checksum } from "../../../src/stores/file/checksum.js";
+import { checksum } from "../../../src/stores/file/format/checksum.js";
 import { lock_of } from "../crash-states/crash-model.js";
 import type { Actor } from "./actor.js";
 import { message } from "./history.js";

@@ -1,6 +1,6 @@
 import fs from "node:fs";
-import { NODE_FILE_LAYER } from "../../../src/stores/file/node-file-layer.js";
-import { SessionLock } from "../../../src/stores/file/session-lock.js";
+import { NODE_FILE_LAYER } from "../../../src/stores/file/fs/node-file-layer.js";
+import { SessionLock } from "../../../src/stores/file/lock/session-lock.js";
 import { SessionPaths } from "../../../src/stores/file/session-paths.js";
 import { locks_are_files } from "../lock-kind.js";
 import { make_rounds, sum_of, type Progress } from "../budget.js";

@@ -1,4 +1,4 @@
-import { NODE_FILE_LAYER } from "../../../src/stores/file/node-file-layer.js";
+import { NODE_FILE_LAYER } from "../../../src/stores/file/fs/node-file-layer.js";
 import { seeded_random } from "../../support/random.js";
 import { in_proportion, make_rounds, reordered } from "../budget.js";
 import type { Method, Outcome } from "../method.js";

@@ -1,8 +1,8 @@
 import fs from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { NODE_FILE_LAYER } from "../../../src/stores/file/node-file-layer.js";
-import { SessionLock } from "../../../src/stores/file/session-lock.js";
+import { NODE_FILE_LAYER } from "../../../src/stores/file/fs/node-file-layer.js";
+import { SessionLock } from "../../../src/stores/file/lock/session-lock.js";
 import { SessionPaths } from "../../../src/stores/file/session-paths.js";
 import { hear, say } from "./child-io.js";
 

@@ -1,6 +1,6 @@
 import fs from "node:fs";
 import { join } from "node:path";
-import { checksum } from "../../../src/stores/file/checksum.js";
+import { checksum } from "../../../src/stores/file/format/checksum.js";
 import { locks_are_files } from "../lock-kind.js";
 
 /** The text of the lock that a process of this machine takes, as it is seen beside the process that is stopped at it. */

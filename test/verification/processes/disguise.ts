@@ -1,5 +1,5 @@
 import { randomBytes } from "node:crypto";
-import { own_identity } from "../../../src/stores/file/process-identity.js";
+import { own_identity } from "../../../src/stores/file/lock/process-identity.js";
 
 /** Makes this process one of another machine, so that no other process can tell whether it lives. */
 export function go_out_of_sight(): void {

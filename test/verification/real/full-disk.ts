@@ -1,8 +1,8 @@
 import fs from "node:fs";
 import { join } from "node:path";
 import { FileSessionStore, type FileSessionFormat, type StoredSession } from "@simulacra-ai/session";
-import { is_errno, type FileLayer, type OpenFile } from "../../../src/stores/file/file-layer.js";
-import { NODE_FILE_LAYER } from "../../../src/stores/file/node-file-layer.js";
+import { is_errno, type FileLayer, type OpenFile } from "../../../src/stores/file/fs/file-layer.js";
+import { NODE_FILE_LAYER } from "../../../src/stores/file/fs/node-file-layer.js";
 import { HookedLayer } from "../../stores/file/hooked-layer.js";
 import type { Disks } from "../power/disk.js";
 import { Account, problem_of_next_writer } from "./account.js";

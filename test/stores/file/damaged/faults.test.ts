@@ -3,7 +3,7 @@ import fs from "node:fs";
 import { join } from "node:path";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { loaded, message, outcome_of, quick_directory, texts_of } from "../../helpers.js";
-import { NODE_FILE_LAYER } from "../../../../src/stores/file/node-file-layer.js";
+import { NODE_FILE_LAYER } from "../../../../src/stores/file/fs/node-file-layer.js";
 import { append, content, texts_in, tree } from "../files.js";
 import { expect_usable, FORMATS, open, session } from "./files.js";
 

@@ -1,18 +1,24 @@
-import type { Pause } from "../../async/time-slicer.js";
-import type { SessionMetadata } from "../../types.js";
-import { has_code, ignore, reason_of } from "../../errors.js";
-import { is_lineage } from "../../lineage.js";
-import { apply_patch } from "../../metadata.js";
-import { NotASession } from "./corrupt.js";
-import { is_errno, read_range, succeeds, type FileLayer } from "./file-layer.js";
-import { find_form } from "./forms.js";
-import { decode_last_record, type RecordHead } from "./journal.js";
-import { read_regular } from "./regular-file.js";
-import { salvage_session } from "./salvage.js";
-import { DRAFT_ENDING, DRAFT_LOCK_ENDING, is_valid_id, JOURNAL_ENDING, type SessionPaths } from "./session-paths.js";
-import { read_session } from "./session-reader.js";
-import { metadata_of_file } from "./session-view.js";
-import { stamp_of, stamp_snapshot, type FileMetadata, type SnapshotForm, type SnapshotStamp } from "./snapshot-form.js";
+import type { Pause } from "../../../async/time-slicer.js";
+import type { SessionMetadata } from "../../../types.js";
+import { has_code, ignore, reason_of } from "../../../errors.js";
+import { is_lineage } from "../../../lineage.js";
+import { apply_patch } from "../../../metadata.js";
+import { NotASession } from "../format/corrupt.js";
+import { is_errno, read_range, succeeds, type FileLayer } from "../fs/file-layer.js";
+import { find_form } from "../snapshots/forms.js";
+import { decode_last_record, type RecordHead } from "../format/journal.js";
+import { read_regular } from "../fs/regular-file.js";
+import { salvage_session } from "../repair/salvage.js";
+import { DRAFT_ENDING, DRAFT_LOCK_ENDING, is_valid_id, JOURNAL_ENDING, type SessionPaths } from "../session-paths.js";
+import { read_session } from "../session-reader.js";
+import { metadata_of_file } from "../session-view.js";
+import {
+  stamp_of,
+  stamp_snapshot,
+  type FileMetadata,
+  type SnapshotForm,
+  type SnapshotStamp,
+} from "../snapshots/snapshot-form.js";
 
 const TAIL_BYTES = 4096;
 

@@ -1,5 +1,5 @@
 import { isUtf8 } from "node:buffer";
-import { is_error, reason_of, SessionError } from "../../errors.js";
+import { is_error, reason_of, SessionError } from "../../../errors.js";
 
 export function corrupt(path: string, reason: string, cause?: unknown): SessionError {
   return new SessionError("corrupt", `${path} is damaged: ${reason}`, {

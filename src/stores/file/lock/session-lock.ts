@@ -1,14 +1,14 @@
 import { getEnvironmentData, setEnvironmentData } from "node:worker_threads";
-import { sleep, timers } from "../../async/timers.js";
-import { SessionError } from "../../errors.js";
-import { checksum } from "./checksum.js";
-import { remove_if_there, rename_if_there, with_file } from "./durable-files.js";
-import { is_errno, REFUSALS, succeeds, write_all, type FileLayer } from "./file-layer.js";
+import { sleep, timers } from "../../../async/timers.js";
+import { SessionError } from "../../../errors.js";
+import { checksum } from "../format/checksum.js";
+import { remove_if_there, rename_if_there, with_file } from "../fs/durable-files.js";
+import { is_errno, REFUSALS, succeeds, write_all, type FileLayer } from "../fs/file-layer.js";
 import { life_of, own_identity, type ProcessIdentity } from "./process-identity.js";
-import { read_beginning } from "./regular-file.js";
-import type { LockPlace } from "./session-paths.js";
-import { damaged_is_unknown } from "./store-rules.js";
-import { new_token } from "./token.js";
+import { read_beginning } from "../fs/regular-file.js";
+import type { LockPlace } from "../session-paths.js";
+import { damaged_is_unknown } from "../store-rules.js";
+import { new_token } from "../fs/token.js";
 
 /** A lock whose holder cannot be asked is broken when it has not changed for so long, by the waiter's own clock. */
 const STALE_AFTER_MS = 10_000;

@@ -1,4 +1,4 @@
-import { timers } from "../../async/timers.js";
+import { timers } from "../../../async/timers.js";
 
 /** A call in place that took longer had to wait for the device, or was interrupted. */
 const SLOW_MS = 0.06;

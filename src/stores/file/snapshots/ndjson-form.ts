@@ -1,5 +1,5 @@
 import type { Message } from "@simulacra-ai/core";
-import { checksum } from "./checksum.js";
+import { checksum } from "../format/checksum.js";
 import {
   corrupt,
   is_object,
@@ -10,15 +10,21 @@ import {
   require_writable,
   without_mark,
   wrong_messages,
-} from "./corrupt.js";
-import { keep_aside, remove_if_there, sync_directory, with_file } from "./durable-files.js";
-import { same_stamp, write_all, type FileStamp } from "./file-layer.js";
-import { ForeignWrite } from "./foreign-write.js";
-import { decode_store, encode_store, is_reformatted_head, JSON_SEPARATOR, require_messages } from "./json-text.js";
+} from "../format/corrupt.js";
+import { keep_aside, remove_if_there, sync_directory, with_file } from "../fs/durable-files.js";
+import { same_stamp, write_all, type FileStamp } from "../fs/file-layer.js";
+import { ForeignWrite } from "../foreign-write.js";
+import {
+  decode_store,
+  encode_store,
+  is_reformatted_head,
+  JSON_SEPARATOR,
+  require_messages,
+} from "../format/json-text.js";
 import { write_messages } from "./message-region.js";
-import { PreparedFile } from "./prepared-file.js";
-import { is_too_large, read_file, type ReadFile } from "./regular-file.js";
-import type { SessionPaths } from "./session-paths.js";
+import { PreparedFile } from "../fs/prepared-file.js";
+import { is_too_large, read_file, type ReadFile } from "../fs/regular-file.js";
+import type { SessionPaths } from "../session-paths.js";
 import {
   stamp_of,
   type ChangeContext,

@@ -1,5 +1,5 @@
-import { timers } from "../../async/timers.js";
-import type { SessionFiles } from "./session-files.js";
+import { timers } from "../../../async/timers.js";
+import type { SessionFiles } from "../session-files.js";
 
 /** When a store holds on to a session's lock between two changes. */
 export interface HoldPolicy {

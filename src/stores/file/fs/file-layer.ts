@@ -1,4 +1,4 @@
-import { is_error } from "../../errors.js";
+import { is_error } from "../../../errors.js";
 
 /** The facts about a file that the store compares. */
 export interface FileStamp {

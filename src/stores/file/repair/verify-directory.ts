@@ -1,15 +1,15 @@
 import { basename, dirname, join } from "node:path";
-import { reason_of, SessionError } from "../../errors.js";
-import { NotASession } from "./corrupt.js";
-import type { FilePolicy } from "./durable-files.js";
-import type { FileLayer } from "./file-layer.js";
-import { probe_file_system } from "./file-system.js";
-import { FORMS } from "./forms.js";
-import { read_draft } from "./session-drafts.js";
-import { find_incomplete_copy, session_names } from "./session-listing.js";
-import { DRAFT_ENDING, FORKS_ENDING, is_valid_id, JOURNAL_ENDING, SessionPaths } from "./session-paths.js";
-import { read_session } from "./session-reader.js";
-import type { SessionView } from "./session-view.js";
+import { reason_of, SessionError } from "../../../errors.js";
+import { NotASession } from "../format/corrupt.js";
+import type { FilePolicy } from "../fs/durable-files.js";
+import type { FileLayer } from "../fs/file-layer.js";
+import { probe_file_system } from "../fs/features.js";
+import { FORMS } from "../snapshots/forms.js";
+import { read_draft } from "../session-drafts.js";
+import { find_incomplete_copy, session_names } from "../list/session-listing.js";
+import { DRAFT_ENDING, FORKS_ENDING, is_valid_id, JOURNAL_ENDING, SessionPaths } from "../session-paths.js";
+import { read_session } from "../session-reader.js";
+import type { SessionView } from "../session-view.js";
 
 /** A problem that `FileSessionStore.verify` found. */
 export interface FileSessionProblem {

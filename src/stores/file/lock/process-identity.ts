@@ -3,7 +3,7 @@ import fs from "node:fs";
 import os from "node:os";
 import process from "node:process";
 import { threadId as thread_id } from "node:worker_threads";
-import { is_error } from "../../errors.js";
+import { is_error } from "../../../errors.js";
 
 /** Identifies the thread that holds a lock, so that others can tell whether the thread still runs. */
 export interface ProcessIdentity {

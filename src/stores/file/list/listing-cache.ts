@@ -1,9 +1,9 @@
-import type { Pause } from "../../async/time-slicer.js";
-import type { SessionMetadata } from "../../types.js";
-import type { FileLayer } from "./file-layer.js";
+import type { Pause } from "../../../async/time-slicer.js";
+import type { SessionMetadata } from "../../../types.js";
+import type { FileLayer } from "../fs/file-layer.js";
 import { list_session, stamps_of, type SessionName } from "./session-listing.js";
-import { SessionPaths } from "./session-paths.js";
-import type { SnapshotStamp } from "./snapshot-form.js";
+import { SessionPaths } from "../session-paths.js";
+import type { SnapshotStamp } from "../snapshots/snapshot-form.js";
 
 /** The number of sessions that are read at a time. Reads that wait for the device wait together. */
 const LANES = 32;

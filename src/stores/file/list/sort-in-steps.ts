@@ -1,4 +1,4 @@
-import type { Pause } from "../../async/time-slicer.js";
+import type { Pause } from "../../../async/time-slicer.js";
 
 const RUN = 500;
 

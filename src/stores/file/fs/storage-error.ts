@@ -1,5 +1,5 @@
 import { basename } from "node:path";
-import { has_code, is_error, reason_of, SessionError } from "../../errors.js";
+import { has_code, is_error, reason_of, SessionError } from "../../../errors.js";
 import { is_errno, NAME_REFUSALS } from "./file-layer.js";
 
 /** Runs a task. Errors of the operating system become those of this package. */

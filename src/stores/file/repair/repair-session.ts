@@ -1,9 +1,9 @@
-import { session_not_found } from "../../errors.js";
-import { merge_metadata } from "../../metadata.js";
-import type { SessionMetadata } from "../../types.js";
-import type { Outcome } from "./session-changes.js";
-import type { SessionFiles } from "./session-files.js";
-import { damaged_is_unknown } from "./store-rules.js";
+import { session_not_found } from "../../../errors.js";
+import { merge_metadata } from "../../../metadata.js";
+import type { SessionMetadata } from "../../../types.js";
+import type { Outcome } from "../session-changes.js";
+import type { SessionFiles } from "../session-files.js";
+import { damaged_is_unknown } from "../store-rules.js";
 
 /** The result of `FileSessionStore.repair`. */
 export interface FileSessionRepair {

@@ -1,9 +1,9 @@
-import type { SessionMetadata } from "../../types.js";
-import { apply_patch } from "../../metadata.js";
+import type { SessionMetadata } from "../../../types.js";
+import { apply_patch } from "../../../metadata.js";
 import { encode_line, make_patch, type JournalRecord } from "./journal.js";
 import { JSON_SEPARATOR } from "./json-text.js";
-import type { JournalState } from "./session-view.js";
-import type { SnapshotHead } from "./snapshot-form.js";
+import type { JournalState } from "../session-view.js";
+import type { SnapshotHead } from "../snapshots/snapshot-form.js";
 
 type UnwrittenState = Omit<JournalState, "stamp">;
 

@@ -1,5 +1,5 @@
-import { write_all } from "./file-layer.js";
-import { scan_metadata } from "./foreign-head.js";
+import { write_all } from "../fs/file-layer.js";
+import { scan_metadata } from "../format/foreign-head.js";
 import {
   decode_foreign,
   decode_head,
@@ -8,10 +8,10 @@ import {
   JSON_SEPARATOR,
   JSON_SUFFIX,
   require_size,
-} from "./json-text.js";
+} from "../format/json-text.js";
 import { write_messages } from "./message-region.js";
-import { PreparedFile } from "./prepared-file.js";
-import { read_beginning, read_file, type ReadFile } from "./regular-file.js";
+import { PreparedFile } from "../fs/prepared-file.js";
+import { read_beginning, read_file, type ReadFile } from "../fs/regular-file.js";
 import { stamp_of, type ReadHead, type SnapshotForm, type SnapshotHead } from "./snapshot-form.js";
 
 /** Usually enough for the head. */

@@ -1,13 +1,13 @@
 import type { Message } from "@simulacra-ai/core";
-import { sum_of_messages } from "./checksum.js";
-import { is_object, parse_object } from "./corrupt.js";
-import type { FileLayer } from "./file-layer.js";
-import { object_end, scan_metadata } from "./foreign-head.js";
-import { decode_journal, type Journal, type JournalRecord } from "./journal.js";
-import { is_too_large, read_file } from "./regular-file.js";
-import { JOURNAL_ENDING, type SessionPaths } from "./session-paths.js";
-import { messages_of, patched } from "./session-view.js";
-import type { FileMetadata, SnapshotForm, Succession } from "./snapshot-form.js";
+import { sum_of_messages } from "../format/checksum.js";
+import { is_object, parse_object } from "../format/corrupt.js";
+import type { FileLayer } from "../fs/file-layer.js";
+import { object_end, scan_metadata } from "../format/foreign-head.js";
+import { decode_journal, type Journal, type JournalRecord } from "../format/journal.js";
+import { is_too_large, read_file } from "../fs/regular-file.js";
+import { JOURNAL_ENDING, type SessionPaths } from "../session-paths.js";
+import { messages_of, patched } from "../session-view.js";
+import type { FileMetadata, SnapshotForm, Succession } from "../snapshots/snapshot-form.js";
 
 /** The readable part of a damaged session. */
 export interface Salvage {

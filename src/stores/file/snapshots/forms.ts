@@ -1,7 +1,7 @@
-import type { FileLayer } from "./file-layer.js";
+import type { FileLayer } from "../fs/file-layer.js";
 import { JSON_FORM } from "./json-form.js";
 import { NDJSON_FORM } from "./ndjson-form.js";
-import type { SessionPaths } from "./session-paths.js";
+import type { SessionPaths } from "../session-paths.js";
 import type { FileSessionFormat, SnapshotForm } from "./snapshot-form.js";
 
 /** In the order in which they count, where a session exists in both. */

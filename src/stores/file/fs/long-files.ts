@@ -1,6 +1,6 @@
 import fs from "node:fs";
 import process from "node:process";
-import { sleep, timers } from "../../async/timers.js";
+import { sleep, timers } from "../../../async/timers.js";
 import { is_errno } from "./file-layer.js";
 
 /** Longer files take the device noticeable time to free. */

@@ -1,12 +1,12 @@
 import type { Message } from "@simulacra-ai/core";
-import type { MetadataPatch } from "../../metadata.js";
-import type { FileLayer, FileStamp } from "./file-layer.js";
-import { join_messages } from "./journal.js";
-import { JSON_SEPARATOR } from "./json-text.js";
-import type { Placing } from "./prepared-file.js";
-import type { SessionLock } from "./session-lock.js";
-import type { FilePolicy } from "./durable-files.js";
-import type { SessionPaths } from "./session-paths.js";
+import type { MetadataPatch } from "../../../metadata.js";
+import type { FileLayer, FileStamp } from "../fs/file-layer.js";
+import { join_messages } from "../format/journal.js";
+import { JSON_SEPARATOR } from "../format/json-text.js";
+import type { Placing } from "../fs/prepared-file.js";
+import type { SessionLock } from "../lock/session-lock.js";
+import type { FilePolicy } from "../fs/durable-files.js";
+import type { SessionPaths } from "../session-paths.js";
 
 /** How the snapshots of new sessions are laid out. */
 export type FileSessionFormat = "json" | "ndjson";

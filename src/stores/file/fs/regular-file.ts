@@ -1,7 +1,7 @@
 import { constants } from "node:buffer";
 import { with_file } from "./durable-files.js";
 import { is_errno, read_range, type FileLayer, type FileStamp, type OpenFile } from "./file-layer.js";
-import { corrupt } from "./corrupt.js";
+import { corrupt } from "../format/corrupt.js";
 
 export interface ReadFile {
   stamp: FileStamp;

@@ -1,4 +1,4 @@
-import { Slots } from "../../async/slots.js";
+import { Slots } from "../../../async/slots.js";
 import type { FileLayer } from "./file-layer.js";
 
 /** A task opens two or three files. */

@@ -1,9 +1,9 @@
-import { SessionError } from "../../errors.js";
+import { SessionError } from "../../../errors.js";
 import { all_settled, remove_if_there, rename_if_there, sync_directory, with_file } from "./durable-files.js";
 import type { FileStamp, OpenFile } from "./file-layer.js";
-import type { SessionLock } from "./session-lock.js";
-import type { LockPlace } from "./session-paths.js";
-import type { PrepareContext } from "./snapshot-form.js";
+import type { SessionLock } from "../lock/session-lock.js";
+import type { LockPlace } from "../session-paths.js";
+import type { PrepareContext } from "../snapshots/snapshot-form.js";
 
 /** Holds what a writer of one file needs. `paths` gives the file its temporary name. */
 type FileContext = Omit<PrepareContext, "paths"> & { paths: Pick<LockPlace, "root" | "temporary"> };

@@ -1,5 +1,5 @@
-import { metadata_difference, type MetadataPatch } from "../../metadata.js";
-import type { SessionMetadata } from "../../types.js";
+import { metadata_difference, type MetadataPatch } from "../../../metadata.js";
+import type { SessionMetadata } from "../../../types.js";
 import { checksum } from "./checksum.js";
 import { parse_object } from "./corrupt.js";
 import { JSON_SEPARATOR } from "./json-text.js";

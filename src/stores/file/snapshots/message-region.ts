@@ -1,8 +1,8 @@
 import { createHash } from "node:crypto";
-import { digest } from "./checksum.js";
-import { corrupt, wrong_messages } from "./corrupt.js";
-import { with_file } from "./durable-files.js";
-import { read_into, write_all, type OpenFile } from "./file-layer.js";
+import { digest } from "../format/checksum.js";
+import { corrupt, wrong_messages } from "../format/corrupt.js";
+import { with_file } from "../fs/durable-files.js";
+import { read_into, write_all, type OpenFile } from "../fs/file-layer.js";
 import type { PrepareContext, SnapshotContent } from "./snapshot-form.js";
 
 /** No more than so much is left to the system at a time: a sync of another file may have to wait for it. */
