@@ -7,7 +7,7 @@ export { FileSessionStore } from "./stores/file/file-session-store.js";
 export type { FileSessionStoreOptions } from "./stores/file/file-session-store.js";
 export type { FileSystemFeatures } from "./stores/file/fs/features.js";
 export type { FileSessionRepair } from "./stores/file/repair/repair-session.js";
-export type { FileSessionFormat } from "./stores/file/snapshots/snapshot-form.js";
+export type { FileSessionFormat } from "./stores/file/format/snapshot-header.js";
 export type { FileSessionProblem } from "./stores/file/repair/verify-directory.js";
 export { DrizzleSessionStore } from "./stores/drizzle-session-store.js";
 export type { DrizzleSessionAdapter, DrizzleSessionAppend, DrizzleSessionRow } from "./stores/drizzle-session-store.js";

@@ -31,7 +31,7 @@ import { HOLD_POLICY, type HoldPolicy } from "./lock/session-holds.js";
 import { require_valid_id, resolve_root } from "./session-paths.js";
 import { read_session } from "./session-reader.js";
 import type { SessionState } from "./session-view.js";
-import type { FileSessionFormat } from "./snapshots/snapshot-form.js";
+import type { FileSessionFormat } from "./format/snapshot-header.js";
 import { sort_in_steps } from "./list/sort-in-steps.js";
 import { guarded } from "./fs/storage-error.js";
 import { check, damaged_is_unknown } from "./store-rules.js";

@@ -7,11 +7,11 @@ import {
   with_file,
 } from "./fs/durable-files.js";
 import { is_errno, read_range, same_stamp, write_all, type FileStamp, type OpenFile } from "./fs/file-layer.js";
-import { is_closed_line, type JournalRecord } from "./format/journal.js";
-import { encode_journal } from "./format/journal-writer.js";
+import { is_closed_line, type JournalRecord, encode_journal } from "./format/journal.js";
 import { PreparedFile } from "./fs/prepared-file.js";
 import type { JournalState } from "./session-view.js";
-import type { ChangeContext, SnapshotHead } from "./snapshots/snapshot-form.js";
+import type { ChangeContext } from "./snapshots/snapshot-form.js";
+import type { SnapshotHead } from "./format/snapshot-header.js";
 
 /** A journal that is written, and synced, but not the session's yet; and what it is like then. */
 export interface PreparedJournal {

@@ -13,7 +13,7 @@ import { SessionHolds, type HoldPolicy } from "./lock/session-holds.js";
 import { SessionLock } from "./lock/session-lock.js";
 import { DRAFT_ENDING, parse_temporary, SessionPaths } from "./session-paths.js";
 import type { SessionState } from "./session-view.js";
-import type { FileSessionFormat } from "./snapshots/snapshot-form.js";
+import type { FileSessionFormat } from "./format/snapshot-header.js";
 import { guarded, refused_id } from "./fs/storage-error.js";
 import { recovered_id } from "./store-rules.js";
 import type { TrueNames } from "./true-names.js";

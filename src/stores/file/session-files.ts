@@ -7,25 +7,23 @@ import { refresh_link, remove_link, sweep_links } from "./fork-links.js";
 import { ForeignWrite } from "./foreign-write.js";
 import { find_form, form_of } from "./snapshots/forms.js";
 import type { SessionLock } from "./lock/session-lock.js";
-import { join_messages, type JournalRecord } from "./format/journal.js";
+import { join_messages, type JournalRecord, begin_journal, encode_next, size_of } from "./format/journal.js";
 import { JournalFile, type PreparedJournal } from "./journal-file.js";
 import { read_records } from "./journal-pieces.js";
-import { begin_journal, encode_next } from "./format/journal-writer.js";
 import { keep_session_aside, remove_followers, remove_session } from "./session-removal.js";
 import { salvage_session, type Salvage } from "./repair/salvage.js";
 import { succession_of, type PreparedFold, type Writing } from "./session-fold.js";
 import { read_foreign_history, read_session, read_state } from "./session-reader.js";
-import { size_of, type JournalState, type SessionState, type SessionView } from "./session-view.js";
+import { type JournalState, type SessionState, type SessionView } from "./session-view.js";
 import {
   content_of,
   stamp_snapshot,
   type ChangeContext,
-  type FileSessionFormat,
   type PreparedSnapshot,
   type SnapshotContent,
-  type SnapshotHead,
   type SnapshotStamp,
 } from "./snapshots/snapshot-form.js";
+import { type FileSessionFormat, type SnapshotHead } from "./format/snapshot-header.js";
 import { new_token } from "./fs/token.js";
 
 /** The files of one session under their lock: every step that changes them. */

@@ -1,13 +1,8 @@
 import { with_file } from "./fs/durable-files.js";
 import { read_records } from "./journal-pieces.js";
 import type { JournalState, SessionState } from "./session-view.js";
-import type {
-  PrepareContext,
-  PreparedSnapshot,
-  SnapshotContent,
-  SnapshotHead,
-  Succession,
-} from "./snapshots/snapshot-form.js";
+import type { PrepareContext, PreparedSnapshot, SnapshotContent } from "./snapshots/snapshot-form.js";
+import type { SnapshotHead, Succession } from "./format/snapshot-header.js";
 import { new_token } from "./fs/token.js";
 
 /** A snapshot that takes in all of a journal as it was once. */

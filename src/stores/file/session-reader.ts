@@ -6,27 +6,21 @@ import { sum_of_messages } from "./format/checksum.js";
 import { corrupt } from "./format/corrupt.js";
 import type { FileLayer, FileStamp } from "./fs/file-layer.js";
 import { find_form } from "./snapshots/forms.js";
-import { decode_journal, type Journal, type JournalRecord } from "./format/journal.js";
-import { read_file } from "./fs/regular-file.js";
-import type { SessionPaths } from "./session-paths.js";
 import {
-  metadata_of_file,
-  merge_foreign,
+  decode_journal,
+  type Journal,
+  type JournalRecord,
   messages_of,
   patched,
   relate,
   size_of,
-  type JournalState,
   type Relation,
-  type SessionView,
-} from "./session-view.js";
-import {
-  stamp_snapshot,
-  type ReadHead,
-  type ReadSnapshot,
-  type SnapshotForm,
-  type SnapshotHead,
-} from "./snapshots/snapshot-form.js";
+} from "./format/journal.js";
+import { read_file } from "./fs/regular-file.js";
+import type { SessionPaths } from "./session-paths.js";
+import { metadata_of_file, merge_foreign, type JournalState, type SessionView } from "./session-view.js";
+import { stamp_snapshot, type ReadHead, type ReadSnapshot, type SnapshotForm } from "./snapshots/snapshot-form.js";
+import { type SnapshotHead } from "./format/snapshot-header.js";
 
 const ATTEMPTS = 50;
 /** A writer that rewrites in place is given so long to finish before its file counts as damaged. */

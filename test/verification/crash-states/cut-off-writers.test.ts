@@ -1,6 +1,6 @@
 import { getEnvironmentData } from "node:worker_threads";
 import { expect, test } from "vitest";
-import type { FileSessionFormat } from "../../../src/stores/file/snapshots/snapshot-form.js";
+import type { FileSessionFormat } from "../../../src/stores/file/format/snapshot-header.js";
 import { system_error } from "../../stores/file/hooked-layer.js";
 import { enumerate } from "./enumerate.js";
 import { thorough } from "./judge.js";

@@ -1,7 +1,7 @@
 import type { SessionMetadata } from "@simulacra-ai/session";
 import type { Message } from "@simulacra-ai/core";
 import { FileSessionStore } from "../../../src/stores/file/file-session-store.js";
-import type { FileSessionFormat } from "../../../src/stores/file/snapshots/snapshot-form.js";
+import type { FileSessionFormat } from "../../../src/stores/file/format/snapshot-header.js";
 import { loaded, message } from "../../stores/helpers.js";
 import type { MemoryDisk } from "../crash-states/memory-disk.js";
 import { RecordingLayer } from "../crash-states/recording-layer.js";

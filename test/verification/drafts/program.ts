@@ -3,7 +3,7 @@ import { setImmediate as next_round } from "node:timers/promises";
 import { Conversation, next_reply, StreamingProvider } from "@simulacra-ai/core";
 import { SessionManager } from "../../../src/manager/session-manager.js";
 import { FileSessionStore } from "../../../src/stores/file/file-session-store.js";
-import type { FileSessionFormat } from "../../../src/stores/file/snapshots/snapshot-form.js";
+import type { FileSessionFormat } from "../../../src/stores/file/format/snapshot-header.js";
 import type { SessionDraft } from "../../../src/types.js";
 import "../lock-kind.js";
 import { hear, say } from "../processes/child-io.js";

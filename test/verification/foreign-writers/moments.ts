@@ -2,7 +2,7 @@ import { basename } from "node:path";
 import type { Message } from "@simulacra-ai/core";
 import { has_code } from "../../../src/errors.js";
 import { FileSessionStore } from "../../../src/stores/file/file-session-store.js";
-import type { FileSessionFormat } from "../../../src/stores/file/snapshots/snapshot-form.js";
+import type { FileSessionFormat } from "../../../src/stores/file/format/snapshot-header.js";
 import { HookedLayer, type Operation } from "../../stores/file/hooked-layer.js";
 import { message, texts_of } from "../interleavings/history.js";
 import { Ledger } from "./ledger.js";

@@ -2,7 +2,7 @@ import fs from "node:fs";
 import { join } from "node:path";
 import { isDeepStrictEqual } from "node:util";
 import type { Message } from "@simulacra-ai/core";
-import type { FileSessionFormat } from "../../../src/stores/file/snapshots/snapshot-form.js";
+import type { FileSessionFormat } from "../../../src/stores/file/format/snapshot-header.js";
 
 /** A session as a program sees it that knows nothing of journals, locks or what is in the `store` key. */
 export interface PublishedSession {

@@ -4,7 +4,7 @@ import type { Message } from "@simulacra-ai/core";
 import { has_code } from "../../../src/errors.js";
 import { SessionManager } from "../../../src/manager/session-manager.js";
 import { FileSessionStore } from "../../../src/stores/file/file-session-store.js";
-import type { FileSessionFormat } from "../../../src/stores/file/snapshots/snapshot-form.js";
+import type { FileSessionFormat } from "../../../src/stores/file/format/snapshot-header.js";
 import { HookedLayer } from "../../stores/file/hooked-layer.js";
 import { PlainConversation } from "../../support/plain-conversation.js";
 import { seeded_random } from "../../support/random.js";

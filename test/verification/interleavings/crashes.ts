@@ -1,4 +1,4 @@
-import type { FileSessionFormat } from "../../../src/stores/file/snapshots/snapshot-form.js";
+import type { FileSessionFormat } from "../../../src/stores/file/format/snapshot-header.js";
 import { ROOT } from "../crash-states/contents.js";
 import { CrashMoment, with_left_lock } from "../crash-states/crash-model.js";
 import { RecordingLayer } from "../crash-states/recording-layer.js";

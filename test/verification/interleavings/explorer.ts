@@ -1,4 +1,4 @@
-import type { FileSessionFormat } from "../../../src/stores/file/snapshots/snapshot-form.js";
+import type { FileSessionFormat } from "../../../src/stores/file/format/snapshot-header.js";
 import { seeded_random } from "../../support/random.js";
 import { Branches, type Branch, type Work } from "./branches.js";
 import { Memory } from "./memory.js";

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import type { FileSessionFormat } from "../../../src/stores/file/snapshots/snapshot-form.js";
+import type { FileSessionFormat } from "../../../src/stores/file/format/snapshot-header.js";
 import type { ActorLayer } from "./actor-layer.js";
 import { Explorer, type Settings } from "./explorer.js";
 import { found_in } from "./found.js";

@@ -1,7 +1,7 @@
 import { timers } from "../../../src/async/timers.js";
 import { FileSessionStore } from "../../../src/stores/file/file-session-store.js";
 import type { HoldPolicy } from "../../../src/stores/file/lock/session-holds.js";
-import type { FileSessionFormat } from "../../../src/stores/file/snapshots/snapshot-form.js";
+import type { FileSessionFormat } from "../../../src/stores/file/format/snapshot-header.js";
 import { LoggedDisk } from "../crash-states/logged-disk.js";
 import { MemoryDisk } from "../crash-states/memory-disk.js";
 import { RecordingLayer } from "../crash-states/recording-layer.js";

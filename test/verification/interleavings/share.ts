@@ -1,5 +1,5 @@
 import { getHeapStatistics } from "node:v8";
-import type { FileSessionFormat } from "../../../src/stores/file/snapshots/snapshot-form.js";
+import type { FileSessionFormat } from "../../../src/stores/file/format/snapshot-header.js";
 import { seeded_random } from "../../support/random.js";
 import { CrashedOrder } from "./crashes.js";
 import { Explorer, type Settings } from "./explorer.js";

@@ -1,5 +1,5 @@
 import fc from "fast-check";
-import type { FileSessionFormat } from "../../../src/stores/file/snapshots/snapshot-form.js";
+import type { FileSessionFormat } from "../../../src/stores/file/format/snapshot-header.js";
 import { in_proportion, make_rounds } from "../budget.js";
 import { ACTIONS, MANAGER_OPTIONS } from "../model/manager-actions.js";
 import { run_manager } from "../model/manager-run.js";

@@ -1,7 +1,7 @@
 import { spawnSync } from "node:child_process";
 import { join } from "node:path";
 import { FileSessionStore } from "../../../src/stores/file/file-session-store.js";
-import type { FileSessionFormat } from "../../../src/stores/file/snapshots/snapshot-form.js";
+import type { FileSessionFormat } from "../../../src/stores/file/format/snapshot-header.js";
 import { in_proportion, make_rounds } from "../budget.js";
 import type { Method } from "../method.js";
 import { losses_of_appends } from "../processes/check-writers.js";

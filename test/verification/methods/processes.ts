@@ -1,7 +1,7 @@
 import fs from "node:fs";
 import { join } from "node:path";
 import { FileSessionStore } from "../../../src/stores/file/file-session-store.js";
-import type { FileSessionFormat } from "../../../src/stores/file/snapshots/snapshot-form.js";
+import type { FileSessionFormat } from "../../../src/stores/file/format/snapshot-header.js";
 import { seeded_random } from "../../support/random.js";
 import { make_rounds } from "../budget.js";
 import type { Method } from "../method.js";

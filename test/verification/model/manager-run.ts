@@ -1,6 +1,6 @@
 import { InMemorySessionStore, type SessionManagerOptions } from "@simulacra-ai/session";
 import { FileSessionStore } from "../../../src/stores/file/file-session-store.js";
-import type { FileSessionFormat } from "../../../src/stores/file/snapshots/snapshot-form.js";
+import type { FileSessionFormat } from "../../../src/stores/file/format/snapshot-header.js";
 import { ROOT } from "../damage/sample.js";
 import { RecordingLayer } from "../crash-states/recording-layer.js";
 import type { Action } from "./manager-actions.js";

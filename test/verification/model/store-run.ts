@@ -1,7 +1,7 @@
 import { InMemorySessionStore } from "@simulacra-ai/session";
 import { FileSessionStore } from "../../../src/stores/file/file-session-store.js";
 import type { FileLayer } from "../../../src/stores/file/fs/file-layer.js";
-import type { FileSessionFormat } from "../../../src/stores/file/snapshots/snapshot-form.js";
+import type { FileSessionFormat } from "../../../src/stores/file/format/snapshot-header.js";
 import type { FullStore } from "../../stores/helpers.js";
 import { ROOT } from "../damage/sample.js";
 import { MemoryDisk } from "../crash-states/memory-disk.js";

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { has_code, SessionError } from "../../../src/errors.js";
 import { FileSessionStore } from "../../../src/stores/file/file-session-store.js";
-import type { FileSessionFormat } from "../../../src/stores/file/snapshots/snapshot-form.js";
+import type { FileSessionFormat } from "../../../src/stores/file/format/snapshot-header.js";
 import { seeded_random } from "../../support/random.js";
 import { say } from "./child-io.js";
 import { go_out_of_sight } from "./disguise.js";

@@ -1,7 +1,7 @@
 import { basename } from "node:path";
 import { SessionError } from "../../../src/errors.js";
 import { FileSessionStore } from "../../../src/stores/file/file-session-store.js";
-import type { FileSessionFormat } from "../../../src/stores/file/snapshots/snapshot-form.js";
+import type { FileSessionFormat } from "../../../src/stores/file/format/snapshot-header.js";
 import { HookedLayer } from "../../stores/file/hooked-layer.js";
 import { hear, say } from "./child-io.js";
 import { go_out_of_sight } from "./disguise.js";

@@ -1,6 +1,6 @@
 import { SessionManager } from "../../../src/manager/session-manager.js";
 import { FileSessionStore } from "../../../src/stores/file/file-session-store.js";
-import type { FileSessionFormat } from "../../../src/stores/file/snapshots/snapshot-form.js";
+import type { FileSessionFormat } from "../../../src/stores/file/format/snapshot-header.js";
 import { PlainConversation } from "../../support/plain-conversation.js";
 import { say } from "./child-io.js";
 import { kill_switch, type KillMoment } from "./kill-switch.js";

@@ -2,7 +2,7 @@ import fs from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { FileSessionStore } from "../../../src/stores/file/file-session-store.js";
-import type { FileSessionFormat } from "../../../src/stores/file/snapshots/snapshot-form.js";
+import type { FileSessionFormat } from "../../../src/stores/file/format/snapshot-header.js";
 import { name_of } from "./append.js";
 import { MINE, MINE_LONG, type Act, type Held } from "./hold.js";
 import { leftovers_after_next_writer } from "./kill-check.js";

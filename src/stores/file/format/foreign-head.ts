@@ -1,5 +1,5 @@
 import { parse_object } from "./corrupt.js";
-import type { FileMetadata } from "../snapshots/snapshot-form.js";
+import type { FileMetadata } from "./snapshot-header.js";
 
 const QUOTE = 0x22;
 const BACKSLASH = 0x5c;

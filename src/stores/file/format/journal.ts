@@ -1,8 +1,10 @@
-import { metadata_difference, type MetadataPatch } from "../../../metadata.js";
+import type { Message } from "@simulacra-ai/core";
+import { apply_patch, metadata_difference, type MetadataPatch } from "../../../metadata.js";
 import type { SessionMetadata } from "../../../types.js";
 import { checksum } from "./checksum.js";
 import { parse_object } from "./corrupt.js";
 import { JSON_SEPARATOR } from "./json-text.js";
+import type { SnapshotHead, StoreHeader } from "./snapshot-header.js";
 
 /** The first line of a journal: what it continues. */
 export interface JournalHeader {
@@ -197,4 +199,128 @@ export function make_patch(
     patch.set(key, patch.get(key) ?? values.get(key) ?? null);
   }
   return Object.fromEntries(patch);
+}
+
+/**
+ * How a journal relates to the snapshot beside it: it goes on from there, all of it is in there (or it holds
+ * nothing), or another writer replaced the snapshot.
+ */
+export type Relation = "continues" | "spent" | "foreign";
+
+/** The end of a journal, where the next record goes. */
+export interface JournalEnd {
+  base: string | undefined;
+  /** The checksum of the last whole line. */
+  sum: string;
+  /** The position behind the last whole line. */
+  end: number;
+  /** The number of records. */
+  records: number;
+  /** Bytes of the messages in the records, as they are in a snapshot, with a separator before each record's. */
+  size: number;
+  /** The metadata keys that any record has changed. */
+  changed: readonly string[];
+  relation: Relation;
+}
+
+/** Bytes for a journal, and what it is like when they are written. */
+export interface EncodedJournal {
+  bytes: Buffer;
+  state: JournalEnd;
+}
+
+interface Change {
+  /** How many messages the session had before, and how many are added. */
+  at: number;
+  count: number;
+  revision: string;
+  /** All of the metadata, after it. */
+  metadata: SessionMetadata;
+  durable: boolean;
+}
+
+/** The beginning of a journal that continues this snapshot. */
+export function begin_journal({ store }: SnapshotHead): EncodedJournal {
+  const base = store.generation;
+  const { bytes, sum } = encode_line(Buffer.alloc(0), { journal: 1, base, messages: store.messages });
+  return { bytes, state: { base, sum, end: bytes.length, records: 0, size: 0, changed: [], relation: "continues" } };
+}
+
+/** The next record of a journal of this snapshot; `messages` as they stand in one. */
+export function encode_next(
+  head: SnapshotHead,
+  journal: JournalEnd,
+  messages: Buffer,
+  { metadata, durable, ...change }: Change,
+): EncodedJournal {
+  const base = head.store.generation;
+  const patch = make_patch(head.metadata, metadata, journal.changed);
+  const n = journal.records + 1;
+  const { bytes, sum } = encode_line(messages, {
+    n,
+    base,
+    prev: journal.sum,
+    ...change,
+    metadata: patch,
+    ...(!durable && { durable: false }),
+  });
+  const size = journal.size + (change.count > 0 ? JSON_SEPARATOR.length + messages.length : 0);
+  const end = journal.end + bytes.length;
+  return { bytes, state: { base, sum, end, records: n, size, changed: Object.keys(patch), relation: "continues" } };
+}
+
+/** A journal that continues this snapshot, with records of the journal of the one before. */
+export function encode_journal(
+  head: SnapshotHead,
+  records: readonly JournalRecord[],
+  durable: boolean,
+): EncodedJournal {
+  let { bytes, state } = begin_journal(head);
+  const parts = [bytes];
+  for (const { body, at, count, revision, metadata: patch } of records) {
+    const metadata = apply_patch(head.metadata, patch) as SessionMetadata;
+    ({ bytes, state } = encode_next(head, state, body, { at, count, revision, metadata, durable }));
+    parts.push(bytes);
+  }
+  return { bytes: Buffer.concat(parts), state };
+}
+
+/** How a journal relates to a snapshot of ours, and which of its records go on from there. */
+export function relate(
+  store: StoreHeader,
+  message_count: number,
+  journal: Journal,
+): { relation: Relation; records: JournalRecord[] } {
+  const base = journal.header?.base;
+  const done = base === store.generation ? 0 : base === store.previous ? store.folded : undefined;
+  if (base === undefined) {
+    return { relation: "spent", records: [] };
+  }
+  if (done === undefined) {
+    return { relation: journal.records.length === 0 ? "spent" : "foreign", records: [] };
+  }
+  const records = journal.records.slice(done);
+  const [next] = records;
+  if (next === undefined) {
+    return { relation: base === store.generation ? "continues" : "spent", records };
+  }
+  return next.at === message_count ? { relation: "continues", records } : { relation: "foreign", records: [] };
+}
+
+/** Bytes that the messages of these records add to a snapshot, with a separator before each record's. */
+export function size_of(records: readonly JournalRecord[]): number {
+  return records.reduce((sum, { count, body }) => sum + (count > 0 ? JSON_SEPARATOR.length + body.length : 0), 0);
+}
+
+/** The messages of records, parsed. */
+export function messages_of(records: readonly JournalRecord[]): Message[] {
+  return records.flatMap((record) =>
+    record.count === 0 ? [] : (JSON.parse(`[${record.body.toString()}]`) as Message[]),
+  );
+}
+
+/** The metadata after the last of these records. */
+export function patched(metadata: MetadataPatch, records: readonly JournalRecord[]): MetadataPatch {
+  const last = records.at(-1);
+  return last === undefined ? metadata : apply_patch(metadata, last.metadata);
 }

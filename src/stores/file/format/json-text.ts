@@ -10,7 +10,7 @@ import {
   require_writable,
   wrong_messages,
 } from "./corrupt.js";
-import type { FileMetadata, SnapshotHead, StoreHeader } from "../snapshots/snapshot-form.js";
+import type { FileMetadata, SnapshotHead, StoreHeader } from "./snapshot-header.js";
 
 const METADATA_PREFIX = '{\n"metadata": ';
 const STORE_PREFIX = ',\n"store": ';

@@ -12,13 +12,8 @@ import { salvage_session } from "../repair/salvage.js";
 import { DRAFT_ENDING, DRAFT_LOCK_ENDING, is_valid_id, JOURNAL_ENDING, type SessionPaths } from "../session-paths.js";
 import { read_session } from "../session-reader.js";
 import { metadata_of_file } from "../session-view.js";
-import {
-  stamp_of,
-  stamp_snapshot,
-  type FileMetadata,
-  type SnapshotForm,
-  type SnapshotStamp,
-} from "../snapshots/snapshot-form.js";
+import { stamp_of, stamp_snapshot, type SnapshotForm, type SnapshotStamp } from "../snapshots/snapshot-form.js";
+import { type FileMetadata } from "../format/snapshot-header.js";
 
 const TAIL_BYTES = 4096;
 

@@ -3,11 +3,11 @@ import { sum_of_messages } from "../format/checksum.js";
 import { is_object, parse_object } from "../format/corrupt.js";
 import type { FileLayer } from "../fs/file-layer.js";
 import { object_end, scan_metadata } from "../format/foreign-head.js";
-import { decode_journal, type Journal, type JournalRecord } from "../format/journal.js";
+import { decode_journal, type Journal, type JournalRecord, messages_of, patched } from "../format/journal.js";
 import { is_too_large, read_file } from "../fs/regular-file.js";
 import { JOURNAL_ENDING, type SessionPaths } from "../session-paths.js";
-import { messages_of, patched } from "../session-view.js";
-import type { FileMetadata, SnapshotForm, Succession } from "../snapshots/snapshot-form.js";
+import type { SnapshotForm } from "../snapshots/snapshot-form.js";
+import type { FileMetadata, Succession } from "../format/snapshot-header.js";
 
 /** The readable part of a damaged session. */
 export interface Salvage {

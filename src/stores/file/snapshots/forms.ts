@@ -2,7 +2,8 @@ import type { FileLayer } from "../fs/file-layer.js";
 import { JSON_FORM } from "./json-form.js";
 import { NDJSON_FORM } from "./ndjson-form.js";
 import type { SessionPaths } from "../session-paths.js";
-import type { FileSessionFormat, SnapshotForm } from "./snapshot-form.js";
+import type { SnapshotForm } from "./snapshot-form.js";
+import type { FileSessionFormat } from "../format/snapshot-header.js";
 
 /** In the order in which they count, where a session exists in both. */
 export const FORMS: readonly SnapshotForm[] = [NDJSON_FORM, JSON_FORM];

@@ -12,7 +12,8 @@ import {
 import { write_messages } from "./message-region.js";
 import { PreparedFile } from "../fs/prepared-file.js";
 import { read_beginning, read_file, type ReadFile } from "../fs/regular-file.js";
-import { stamp_of, type ReadHead, type SnapshotForm, type SnapshotHead } from "./snapshot-form.js";
+import { stamp_of, type ReadHead, type SnapshotForm } from "./snapshot-form.js";
+import { type SnapshotHead } from "../format/snapshot-header.js";
 
 /** Usually enough for the head. */
 const HEAD_BYTES = 1024;

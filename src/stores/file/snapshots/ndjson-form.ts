@@ -28,13 +28,11 @@ import type { SessionPaths } from "../session-paths.js";
 import {
   stamp_of,
   type ChangeContext,
-  type FileMetadata,
   type ReadHead,
   type SnapshotContent,
   type SnapshotForm,
-  type SnapshotHead,
-  type StoreHeader,
 } from "./snapshot-form.js";
+import { type FileMetadata, type SnapshotHead, type StoreHeader } from "../format/snapshot-header.js";
 
 const HEAD = ".meta.json";
 const DATA = ".ndjson";
