@@ -78,9 +78,12 @@ export class Holdings {
   /** As the machine finds it when it has booted again. */
   disk(live: MemoryDisk): MemoryDisk {
     const disk = new MemoryDisk();
-    const names = new Map(
-      [...this.directories.values()].flatMap((entries) => [...entries]).map(([name, of]) => [of, name]),
-    );
+    const names = new Map<number, string>();
+    for (const [name, of] of [...this.directories.values()].flatMap((entries) => [...entries])) {
+      if (!names.get(of)?.endsWith("json")) {
+        names.set(of, name); // a file that is being linked to its parent has a temporary name, too
+      }
+    }
     for (const inode of this.reachable()) {
       const node = live.node(inode);
       if (node.kind === "directory") {
