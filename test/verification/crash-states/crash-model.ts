@@ -78,12 +78,8 @@ export class Holdings {
   /** As the machine finds it when it has booted again. */
   disk(live: MemoryDisk): MemoryDisk {
     const disk = new MemoryDisk();
-    const names = new Map<number, string>();
-    for (const [name, of] of [...this.directories.values()].flatMap((entries) => [...entries])) {
-      if (!names.get(of)?.endsWith("json")) {
-        names.set(of, name); // a file that is being linked to its parent has a temporary name, too
-      }
-    }
+    const entries = [...this.directories.values()].flatMap((names) => [...names]);
+    const names_of = (inode: number) => entries.filter(([, of]) => of === inode).map(([name]) => name);
     for (const inode of this.reachable()) {
       const node = live.node(inode);
       if (node.kind === "directory") {
@@ -91,7 +87,7 @@ export class Holdings {
       } else if (node.kind === "link") {
         disk.put(inode, { ...node, target: of_dead_process(node.target) });
       } else {
-        disk.put(inode, { ...node, data: with_left_lock(names.get(inode) ?? "", inode, this.bytes(inode)) });
+        disk.put(inode, { ...node, data: with_left_lock(names_of(inode), inode, this.bytes(inode)) });
       }
     }
     return disk;
@@ -112,10 +108,12 @@ export function of_dead_process(lock: string): string {
 }
 
 /** Makes a lock file, or the claim to one, that of a process that has ended. One that was not written to its end would age: that takes time, too. */
-export function with_left_lock(name: string, inode: number, data: Buffer): Buffer {
+export function with_left_lock(names: readonly string[], inode: number, data: Buffer): Buffer {
   const text = data.toString("latin1", 0, 100);
   const is_written = /^\d+-\d+[.].*[.][0-9a-f]{12}$/.test(text);
-  const is_lock = name.endsWith("lock") || (locks_are_files() && name.endsWith(".tmp") && !text.startsWith("{"));
+  // A file of messages has a temporary name, too, while it is linked to its parent.
+  const is_temporary = locks_are_files() && names.every((name) => name.endsWith(".tmp")) && !text.startsWith("{");
+  const is_lock = is_temporary || names.some((name) => name.endsWith("lock"));
   return is_lock
     ? Buffer.from(of_dead_process(is_written ? text : lock_of(1, inode.toString(16).padStart(12, "0"))))
     : data;

@@ -51,7 +51,7 @@ export class FaultyDevice {
         disk.put(inode, { ...node, target: of_dead_process(node.target) });
       } else {
         const { synced } = this.#contents(inode);
-        disk.put(inode, { ...node, data: with_left_lock(name, inode, synced) });
+        disk.put(inode, { ...node, data: with_left_lock([name], inode, synced) });
       }
     };
     add(ROOT_INODE);

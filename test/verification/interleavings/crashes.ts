@@ -111,10 +111,12 @@ export class CrashedOrder {
 
 /** Makes the locks on a disk those of processes that have ended. */
 function leave_locks({ disk, now }: RecordingLayer): void {
-  for (const name of disk.node_at(ROOT) === undefined ? [] : now.names(ROOT)) {
+  const all = disk.node_at(ROOT) === undefined ? [] : now.names(ROOT);
+  for (const name of all) {
     const node = disk.node_at(`${ROOT}/${name}`);
+    const names = all.filter((other) => disk.node_at(`${ROOT}/${other}`) === node);
     if (node?.kind === "file") {
-      node.data = with_left_lock(name, now.inode_of(`${ROOT}/${name}`) ?? 0, node.data);
+      node.data = with_left_lock(names, now.inode_of(`${ROOT}/${name}`) ?? 0, node.data);
     }
   }
 }
