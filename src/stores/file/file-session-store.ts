@@ -115,8 +115,10 @@ export class FileSessionStore implements SessionStore {
     require_valid_id(id);
     return guarded(id, async () => {
       const paths = this.#changes.paths(id);
-      const draft = await this.#drafts.read(paths); // first: its turn may be completed meanwhile
-      const view = await with_open_files(this.#layer, () => read_session(this.#layer, paths));
+      const { draft, view } = await with_open_files(this.#layer, async () => {
+        const draft = await this.#drafts.read(paths); // first: its turn may be completed meanwhile
+        return { draft, view: await read_session(this.#layer, paths) };
+      });
       if (view === undefined) {
         return undefined;
       }
@@ -236,7 +238,9 @@ export class FileSessionStore implements SessionStore {
    * fork is missing, looks as `file_system` does whether there can be one.
    */
   async verify(): Promise<FileSessionProblem[]> {
-    return guarded(undefined, () => verify_directory(this.#layer, this.#root, this.#policy));
+    return guarded(undefined, () =>
+      with_open_files(this.#layer, () => verify_directory(this.#layer, this.#root, this.#policy)),
+    );
   }
 
   /**
@@ -245,7 +249,9 @@ export class FileSessionStore implements SessionStore {
    * @throws {SessionError} `storage` if nothing can be written there.
    */
   async file_system(): Promise<FileSystemFeatures> {
-    return guarded(undefined, () => probe_file_system(this.#layer, this.#root, this.#policy));
+    return guarded(undefined, () =>
+      with_open_files(this.#layer, () => probe_file_system(this.#layer, this.#root, this.#policy)),
+    );
   }
 
   /**
@@ -310,10 +316,11 @@ export class FileSessionStore implements SessionStore {
     const paths = this.#changes.paths(id);
     await this.#drafts.settled(id);
     await this.#drafts.clean(paths);
-    const draft = await this.#drafts.read(paths);
-    if (draft !== undefined) {
-      await this.#drafts.drop_held(paths, (await read_session(this.#layer, paths))?.messages ?? []);
-    }
+    const messages = await with_open_files(this.#layer, async () => {
+      const draft = await this.#drafts.read(paths);
+      return draft && (await read_session(this.#layer, paths))?.messages;
+    });
+    await this.#drafts.drop_held(paths, messages ?? []);
   }
 }
 

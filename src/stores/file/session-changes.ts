@@ -90,16 +90,13 @@ export class SessionChanges {
    * first, without a lock: what it answers is the result, and `undefined` means that the change is needed.
    */
   run<T>(id: string, task: Change<T>, shortcut?: () => Promise<{ result: T } | undefined>): Promise<T> {
-    const change = (files: SessionFiles) => with_open_files(this.#layer, () => task(files));
-    return guarded(id, () => this.#change_within(id, change, shortcut));
-  }
-
-  /** A change of another session within the task of a change, which has its turn to open files already. */
-  #change_within<T>(id: string, task: Change<T>, shortcut?: () => Promise<{ result: T } | undefined>): Promise<T> {
-    return this.#queues.run(id, async () => {
-      const answer = await shortcut?.();
-      return answer === undefined ? despite_foreign_writes(() => this.#change(id, task)) : answer.result;
-    });
+    const change = () => despite_foreign_writes(() => this.#change(id, task));
+    return guarded(id, () =>
+      this.#queues.run(id, async () => {
+        const answer = await shortcut?.();
+        return answer === undefined ? with_open_files(this.#layer, change) : answer.result;
+      }),
+    );
   }
 
   async #change<T>(id: string, task: Change<T>): Promise<T> {
@@ -340,10 +337,15 @@ export class SessionChanges {
     );
   }
 
-  /** Creates a session within a change of another one. A session that is there already stays as it is. */
+  /**
+   * Creates a session within a change of another one. A session that is there already stays as it is.
+   *
+   * Hazard: the change that is first in the queue of the new session may wait for its turn to open files, and this change
+   * has one. So the new session's lock alone keeps others away.
+   */
   async #create(id: string, messages: Message[], metadata: MetadataPatch): Promise<void> {
     const texts = messages_to_json(messages, id);
-    await this.#change_within(id, async (files) => {
+    await this.#change(id, async (files) => {
       const state = (await this.state(files)) ?? (await this.write(files, texts, metadata, undefined));
       return { result: undefined, state };
     });

@@ -9,6 +9,7 @@ import { all_settled, remove_if_there, sync_directory, with_file, type FilePolic
 import { same_stamp, write_all, type FileLayer, type FileStamp } from "./fs/file-layer.js";
 import { find_form } from "./snapshots/forms.js";
 import { PreparedFile } from "./fs/prepared-file.js";
+import { with_open_files } from "./fs/open-files.js";
 import { read_file } from "./fs/regular-file.js";
 import { SessionLock } from "./lock/session-lock.js";
 import { DRAFT_ENDING, parse_temporary, type SessionPaths } from "./session-paths.js";
@@ -174,7 +175,7 @@ export class SessionDrafts {
   }
 
   async #locked<T>(paths: SessionPaths, task: (lock: SessionLock) => Promise<T>): Promise<T> {
-    return this.#queues.run(paths.id, async () => {
+    const run = async () => {
       const lock = await SessionLock.acquire(this.#layer, paths.draft_lock, this.#policy.lock_timeout_ms);
       try {
         if (lock.former !== undefined) {
@@ -184,7 +185,8 @@ export class SessionDrafts {
       } finally {
         await lock.release();
       }
-    });
+    };
+    return this.#queues.run(paths.id, () => with_open_files(this.#layer, run, "drafts"));
   }
 }
 

@@ -2,6 +2,7 @@ import type { Pause } from "../../../async/time-slicer.js";
 import type { SessionMetadata } from "../../../types.js";
 import type { FileLayer } from "../fs/file-layer.js";
 import { list_session, stamps_of, type SessionName } from "./session-listing.js";
+import { with_open_files } from "../fs/open-files.js";
 import { SessionPaths } from "../session-paths.js";
 import type { SnapshotStamp } from "../snapshots/snapshot-form.js";
 
@@ -59,7 +60,8 @@ export class ListingCache {
     if (known !== undefined && known.key === key_of(await stamps_of(this.#layer, paths, form, has_journal))) {
       return known;
     }
-    const { metadata, stamps } = (await list_session(this.#layer, paths, form, has_journal)) ?? {};
+    const read = () => list_session(this.#layer, paths, form, has_journal);
+    const { metadata, stamps } = (await with_open_files(this.#layer, read)) ?? {};
     return { metadata, key: metadata?.damaged === undefined ? key_of(stamps) : undefined };
   }
 }

@@ -16,6 +16,8 @@ import { stamp_of, stamp_snapshot, type SnapshotForm, type SnapshotStamp } from 
 import { type FileMetadata } from "../format/snapshot-header.js";
 
 const TAIL_BYTES = 4096;
+/** The answers of the system to one file that cannot be read. */
+const UNREADABLE = ["EACCES", "EPERM", "EIO"];
 
 /** The metadata of a session, and the stamps of its files at the time of the read. */
 export interface ListedSession {
@@ -47,6 +49,9 @@ export async function list_session(
   } catch (error) {
     if (error instanceof NotASession && !has_journal) {
       return { metadata: undefined, stamps };
+    }
+    if (!has_code(error, "corrupt") && !is_errno(error, ...UNREADABLE)) {
+      throw error; // such as too many open files: says nothing of the session
     }
     const metadata = await damaged_entry(layer, paths, error);
     return metadata && { metadata, stamps: undefined };
@@ -101,7 +106,7 @@ async function readable_metadata(layer: FileLayer, paths: SessionPaths, form: Sn
   try {
     return (await salvage_session(layer, paths, form)).metadata;
   } catch (error) {
-    if (has_code(error, "corrupt") || is_errno(error, "EACCES", "EPERM", "EIO")) {
+    if (has_code(error, "corrupt") || is_errno(error, ...UNREADABLE)) {
       return {};
     }
     throw error;

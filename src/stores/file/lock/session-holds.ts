@@ -36,6 +36,9 @@ export const HOLD_POLICY: HoldPolicy = {
   },
 };
 
+/** The most sessions that are held at a time: each keeps a file open. */
+const MOST_HELD = 64;
+
 /** Changes of a session that follow each other at once. */
 interface Burst {
   /** Below zero: so many are to come before they count. */
@@ -56,6 +59,7 @@ export class SessionHolds {
   /** Called in a pause, where a session is held: to let go of it, behind what is under way. */
   readonly #end: (id: string) => void;
   readonly #bursts = new Map<string, Burst>();
+  #held = 0;
 
   constructor(policy: HoldPolicy, end: (id: string) => void) {
     this.#policy = policy;
@@ -71,6 +75,7 @@ export class SessionHolds {
     burst.call_off(); // a change is no pause, however long it takes
     const { files } = burst;
     burst.files = undefined;
+    this.#held -= files === undefined ? 0 : 1;
     const { sure_ms, now } = this.#policy;
     if (files === undefined || now() - burst.kept_at < sure_ms || (await files.lock.is_held())) {
       return files;
@@ -91,11 +96,12 @@ export class SessionHolds {
       burst.began = time;
       return false;
     }
-    if (burst.changes > after + most || time - burst.began > most_ms) {
+    if (burst.changes > after + most || time - burst.began > most_ms || this.#held >= MOST_HELD) {
       burst.changes = -rest;
       return false;
     }
     burst.files = files;
+    this.#held += 1;
     burst.kept_at = time;
     return true;
   }
