@@ -166,7 +166,7 @@ export class SessionChanges {
       const leftovers = await this.#prepare();
       // first: the lock of a dead writer of another id is not this id's to take over
       await this.#names.require_own(paths, this.#states.get(paths.id), false);
-      const lock = await SessionLock.acquire(this.#layer, paths, this.#policy.lock_timeout_ms);
+      const lock = await SessionLock.acquire(this.#layer, paths, this.#policy);
       const context = { layer: this.#layer, policy: this.#policy, paths, lock, token: lock.token };
       return { files: new SessionFiles(context), leftovers };
     };

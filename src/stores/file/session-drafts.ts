@@ -176,7 +176,7 @@ export class SessionDrafts {
 
   async #locked<T>(paths: SessionPaths, task: (lock: SessionLock) => Promise<T>): Promise<T> {
     const run = async () => {
-      const lock = await SessionLock.acquire(this.#layer, paths.draft_lock, this.#policy.lock_timeout_ms);
+      const lock = await SessionLock.acquire(this.#layer, paths.draft_lock, this.#policy);
       try {
         if (lock.former !== undefined) {
           await this.#sweep(paths);

@@ -206,6 +206,49 @@ test("rule 40: of two saves at once one is the last, and neither is torn", async
   expect(tree(root)).toEqual(["s.json"]);
 });
 
+test("rule 44.2: calls that wait for less than ten seconds each take a dead lock over, too", async () => {
+  const { root, target } = await with_lock_seen({});
+  fs.symlinkSync(with_part(target, 2, "abcdef"), join(root, "s.lock"));
+  const store = new FileSessionStore(root, { durable: false, lock_timeout_ms: 1_500 });
+  await store.save("other", []); // so that nothing but the lock is left to wait for
+  use_fake_timers();
+  const outcomes: string[] = [];
+  for (let call = 0; call < 9; call += 1) {
+    const saved = outcome_of(store.save("s", [message("two")]));
+    await vi.advanceTimersByTimeAsync(2_000);
+    outcomes.push(await saved);
+  }
+  expect(outcomes.slice(0, 4)).toEqual(Array(4).fill("storage"));
+  expect(outcomes.at(-1)).toBe("done");
+});
+
+test("rule 44.2: a lock file that is being written has not aged, however old the waiting process is", async () => {
+  const root = temporary_directory();
+  const store = new FileSessionStore(root, { durable: false });
+  await store.save("s", [message("one")]);
+  use_fake_timers();
+  vi.advanceTimersByTime(60_000);
+  fs.writeFileSync(join(root, "s.lock"), "");
+  const saved = store.save("s", [message("two")]);
+  await vi.advanceTimersByTimeAsync(9_000);
+  expect(await texts_in(root)).toEqual(["one"]);
+  await vi.advanceTimersByTimeAsync(2_000);
+  await saved;
+});
+
+test("rule 38: a lock file has the mode of other files, so that others can tell whose it is", async () => {
+  const root = temporary_directory();
+  let mode: number | undefined;
+  class Seeing extends LimitedLayer {
+    override async create(path: string, of: number) {
+      mode = path.endsWith(".lock") ? of : mode;
+      return super.create(path, of);
+    }
+  }
+  await new FileSessionStore(root, { file_mode: 0o664 }, new Seeing(FEWEST)).save("s", []);
+  expect(mode).toBe(0o664);
+});
+
 test("rule 45.1: a lock file that was taken over before it was written is taken anew", async () => {
   const root = temporary_directory();
   const layer = new LimitedLayer(FEWEST);

@@ -7,11 +7,11 @@ test("rule 31: a process is known to be gone only where its number counts", () =
   const self = own_identity();
   expect(life_of({ ...self, pid: DEAD_PID }, self)).toBe("gone");
   expect(life_of({ ...self, pid: DEAD_PID, machine: "abcdef" }, self)).toBe("unknown");
-  expect(life_of({ ...self, pid: DEAD_PID, pid_namespace: "abcdef" }, self)).toBe("unknown");
+  expect(life_of({ ...self, pid: DEAD_PID, namespaces: "abcdef" }, self)).toBe("unknown");
 });
 
 test.runIf(process.platform === "linux")("rule 31: where /proc is hidden, no process is known to be gone", () => {
-  const self = { ...own_identity(), started: "", boot: "", pid_namespace: "" }; // as Deno hides it without --allow-all
+  const self = { ...own_identity(), started: "", boot: "", namespaces: "" }; // as Deno hides it without --allow-all
   expect(life_of({ ...self, pid: DEAD_PID }, self)).toBe("unknown");
   expect(life_of(own_identity(), self)).toBe("unknown");
 });

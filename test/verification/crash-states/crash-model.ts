@@ -121,8 +121,8 @@ export function with_left_lock(names: readonly string[], inode: number, data: Bu
 
 /** Returns the text of a lock of a process of this machine. */
 export function lock_of(pid: number, token: string): string {
-  const { started, boot, machine, pid_namespace } = own_identity();
-  return [`${pid}-${pid}`, started, boot, machine, pid_namespace, token].join(".");
+  const { started, boot, machine, namespaces } = own_identity();
+  return [`${pid}-${pid}`, started, boot, machine, namespaces, token].join(".");
 }
 
 /** How many of the combinations of what was not synced are looked at. */

@@ -92,7 +92,7 @@ describe.each(KINDS)("%s", (kind, make, is_skipped = false) => {
       use_fake_timers();
       const saved = outcome_of(name === "s.lock" ? store.save("s", [message("saved")]) : store.set_draft("s", DRAFT));
       await vi.advanceTimersByTimeAsync(11_000);
-      expect(await saved).toBe(kind.includes("directory") && !kind.includes("link") ? "storage" : "done");
+      expect(await saved).toBe("done");
       expect(fs.existsSync(join(root, "other.json"))).toBe(true);
     },
   );

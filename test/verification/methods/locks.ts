@@ -8,6 +8,9 @@ import type { Method } from "../method.js";
 import { AGING_LOCKS, DEAD_LOCKS } from "../processes/dead-locks.js";
 import { with_processes } from "../processes/worker-process.js";
 
+/** The options of the locks. */
+const PATIENCE = { lock_timeout_ms: 60_000, file_mode: 0o600 };
+
 const CONTENDERS = 8;
 /** So many locks of the dead are contended for, however little time there is. */
 const LEAST_DEAD = 20;
@@ -25,7 +28,7 @@ export const LOCKS: Method = {
     const losses: string[] = [];
     let takeovers: Progress[] = [];
     await with_processes(async (root, start) => {
-      const lock = await SessionLock.acquire(NODE_FILE_LAYER, new SessionPaths(root, "own"), 60_000);
+      const lock = await SessionLock.acquire(NODE_FILE_LAYER, new SessionPaths(root, "own"), PATIENCE);
       const own = locks_are_files() ? fs.readFileSync(`${root}/own.lock`, "utf8") : fs.readlinkSync(`${root}/own.lock`);
       await lock.release();
       const workers = Array.from({ length: contenders }, () => start());

@@ -6,6 +6,9 @@ import { SessionLock } from "../../../src/stores/file/lock/session-lock.js";
 import { SessionPaths } from "../../../src/stores/file/session-paths.js";
 import { hear, say } from "./child-io.js";
 
+/** The options of the locks. */
+const PATIENCE = { lock_timeout_ms: 60_000, file_mode: 0o600 };
+
 export interface ContendTask {
   root: string;
 }
@@ -25,7 +28,7 @@ export async function contend({ root }: ContendTask): Promise<void> {
 async function hold_once(root: string, id: string): Promise<void> {
   const held = join(root, `${id}.held`);
   try {
-    const lock = await SessionLock.acquire(NODE_FILE_LAYER, new SessionPaths(root, id), 60_000);
+    const lock = await SessionLock.acquire(NODE_FILE_LAYER, new SessionPaths(root, id), PATIENCE);
     const is_alone = mark(held);
     await sleep(2 * Math.random());
     const is_held = await lock.is_held();

@@ -14,7 +14,8 @@ export interface ProcessIdentity {
   started: string;
   boot: string;
   machine: string;
-  pid_namespace: string;
+  /** The namespaces of process numbers and of times. Empty where the system tells none. */
+  namespaces: string;
 }
 
 function short(text: string): string {
@@ -37,6 +38,13 @@ function stat_of(task: string): { state: string; started: string } | undefined {
   return fields.length < 20 ? undefined : { state: fields[0] ?? "", started: fields[19] ?? "" };
 }
 
+/** Returns the namespaces in which the numbers of processes and their starts count: equal texts, equal namespaces. */
+function namespaces(): string {
+  const read = (of: string) => read_if_there(() => fs.readlinkSync(`/proc/self/ns/${of}`));
+  const pid = read("pid");
+  return pid && pid + read("time");
+}
+
 let own: ProcessIdentity | undefined;
 
 export function own_identity(): ProcessIdentity {
@@ -48,7 +56,7 @@ export function own_identity(): ProcessIdentity {
       started: stat_of(task)?.started ?? "",
       boot: short(read_if_there(() => fs.readFileSync("/proc/sys/kernel/random/boot_id", "latin1"))),
       machine: short(read_if_there(() => fs.readFileSync("/etc/machine-id", "latin1")) + os.hostname()),
-      pid_namespace: short(read_if_there(() => fs.readlinkSync("/proc/self/ns/pid"))),
+      namespaces: short(namespaces()),
     };
   }
   return own;
@@ -63,8 +71,8 @@ export function life_of(other: ProcessIdentity, self = own_identity()): "gone" |
   const is_in_sight =
     other.machine === self.machine &&
     other.boot === self.boot &&
-    other.pid_namespace === self.pid_namespace &&
-    (self.pid_namespace !== "" || !has_namespaces); // Deno hides the namespace without --allow-all
+    other.namespaces === self.namespaces &&
+    (self.namespaces !== "" || !has_namespaces); // Deno hides the namespace without --allow-all
   if (!is_in_sight) {
     return "unknown";
   }

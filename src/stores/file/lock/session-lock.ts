@@ -2,7 +2,7 @@ import { getEnvironmentData, setEnvironmentData } from "node:worker_threads";
 import { sleep, timers } from "../../../async/timers.js";
 import { SessionError } from "../../../errors.js";
 import { checksum } from "../format/checksum.js";
-import { remove_if_there, rename_if_there, with_file } from "../fs/durable-files.js";
+import { keep_aside, remove_if_there, rename_if_there, with_file, type FilePolicy } from "../fs/durable-files.js";
 import { is_errno, REFUSALS, succeeds, write_all, type FileLayer } from "../fs/file-layer.js";
 import { life_of, own_identity, type ProcessIdentity } from "./process-identity.js";
 import { read_beginning } from "../fs/regular-file.js";
@@ -21,6 +21,19 @@ interface Former {
   token: string;
   life: ReturnType<typeof life_of>;
 }
+
+/** The options of a store that its locks need. */
+type LockPolicy = Pick<FilePolicy, "file_mode" | "lock_timeout_ms">;
+
+/** A lock that is waited for, and the time from which it has not changed. */
+interface Seen {
+  target: string;
+  since: number;
+}
+
+const MOST_WAITED_FOR = 1000;
+/** Locks for which a call has waited in vain, by path: the next call goes on waiting. */
+const waited_for = /* @__PURE__ */ new Map<string, Seen>();
 
 /** How a lock was taken. */
 interface Taken {
@@ -62,14 +75,14 @@ export class SessionLock {
 
   /**
    * Waits for the lock and takes it. Takes over at once where the holder is gone.
-   * @throws {SessionError} `storage` where one holder keeps the lock for longer than `timeout_ms`.
+   * @throws {SessionError} `storage` where one holder keeps the lock for longer than `lock_timeout_ms`.
    */
-  static async acquire(layer: FileLayer, paths: LockPlace, timeout_ms: number): Promise<SessionLock> {
+  static async acquire(layer: FileLayer, paths: LockPlace, policy: LockPolicy): Promise<SessionLock> {
     const token = new_token(12);
     held_tokens().add(token); // before anybody can see it
     try {
       const target = encode(own_identity(), token);
-      return new SessionLock(layer, paths, token, target, await take(layer, paths, target, timeout_ms));
+      return new SessionLock(layer, paths, token, target, await take(layer, paths, target, policy));
     } catch (error) {
       held_tokens().delete(token);
       throw error;
@@ -147,8 +160,8 @@ function life_of_holder(identity: ProcessIdentity & { token: string }): ReturnTy
 }
 
 function encode(identity: ProcessIdentity, token: string): string {
-  const { pid, started, thread, boot, machine, pid_namespace } = identity;
-  return [`${pid}-${thread}`, started, boot, machine, pid_namespace, token].join("."); // under 60 bytes: it stays in the inode
+  const { pid, started, thread, boot, machine, namespaces } = identity;
+  return [`${pid}-${thread}`, started, boot, machine, namespaces, token].join("."); // under 60 bytes: it stays in the inode
 }
 
 function decode(target: string): (ProcessIdentity & { token: string }) | undefined {
@@ -156,8 +169,8 @@ function decode(target: string): (ProcessIdentity & { token: string }) | undefin
   if (match === null) {
     return undefined;
   }
-  const [, pid, thread, started = "", boot = "", machine = "", pid_namespace = "", token = ""] = match;
-  return { pid: Number(pid), started, thread: Number(thread), boot, machine, pid_namespace, token };
+  const [, pid, thread, started = "", boot = "", machine = "", namespaces = "", token = ""] = match;
+  return { pid: Number(pid), started, thread: Number(thread), boot, machine, namespaces, token };
 }
 
 /** Reads a lock. Returns `undefined` if there is none, and another text if something else has its name. */
@@ -177,11 +190,11 @@ async function read_target(layer: FileLayer, path: string): Promise<string | und
 }
 
 /** Makes a lock. Rejects with `EEXIST` if there is one. */
-async function make_lock(layer: FileLayer, target: string, path: string): Promise<void> {
+async function make_lock(layer: FileLayer, target: string, path: string, mode: number): Promise<void> {
   if (await succeeds([...REFUSALS, "EACCES"], () => layer.symlink(target, path))) {
     return;
   }
-  const created = await layer.create(path, 0o600);
+  const created = await layer.create(path, mode);
   try {
     await with_file(created, (file) => write_all(file, Buffer.from(target), 0));
   } catch (error) {
@@ -197,11 +210,18 @@ async function make_lock(layer: FileLayer, target: string, path: string): Promis
 }
 
 /** Resolves when our lock is there. */
-async function take(layer: FileLayer, paths: LockPlace, target: string, timeout_ms: number): Promise<Taken> {
-  let seen = { target: "", since: 0 };
+async function take(
+  layer: FileLayer,
+  paths: LockPlace,
+  target: string,
+  { file_mode, lock_timeout_ms }: LockPolicy,
+): Promise<Taken> {
+  const began = timers.now();
+  let seen = waited_for.get(paths.lock);
   let was_contended = false;
   for (let wait = 0.5; ; wait = Math.min(wait * 2, MAX_WAIT_MS)) {
-    if (await succeeds(["EEXIST"], () => make_lock(layer, target, paths.lock))) {
+    if (await succeeds(["EEXIST"], () => make_lock(layer, target, paths.lock, file_mode))) {
+      waited_for.delete(paths.lock);
       return { former: undefined, was_contended };
     }
     was_contended = true;
@@ -210,16 +230,22 @@ async function take(layer: FileLayer, paths: LockPlace, target: string, timeout_
       continue;
     }
     const now = timers.now();
-    if (holder !== seen.target) {
+    if (holder !== seen?.target) {
       seen = { target: holder, since: now };
     }
     const waited = now - seen.since;
     const { identity, life, is_dead } = judge(holder, waited, STALE_AFTER_MS);
-    if (is_dead && (await take_over(layer, paths, { path: paths.lock, dead: holder, target, waited }))) {
+    const takeover = { path: paths.lock, dead: holder, target, waited, file_mode };
+    if (is_dead && (await take_over(layer, paths, takeover))) {
+      waited_for.delete(paths.lock);
       return { former: identity && { token: identity.token, life }, was_contended };
     }
-    if (waited > timeout_ms) {
-      throw timed_out(paths, identity, timeout_ms);
+    if (now - Math.max(began, seen.since) > lock_timeout_ms) {
+      if (waited_for.size >= MOST_WAITED_FOR) {
+        waited_for.clear();
+      }
+      waited_for.set(paths.lock, seen);
+      throw timed_out(paths, identity, lock_timeout_ms);
     }
     await sleep(wait * (0.5 + Math.random()));
   }
@@ -242,6 +268,7 @@ interface Takeover {
   target: string;
   /** For how long the session's lock has not changed. */
   waited: number;
+  file_mode: number;
 }
 
 /**
@@ -252,20 +279,23 @@ interface Takeover {
 async function take_over(
   layer: FileLayer,
   paths: LockPlace,
-  { path, dead, target, waited }: Takeover,
+  { path, dead, target, waited, file_mode }: Takeover,
 ): Promise<boolean> {
   const claim = paths.temporary(checksum("claim", dead).slice(0, 12));
-  if (!(await succeeds(["EEXIST"], () => make_lock(layer, target, claim)))) {
+  if (!(await succeeds(["EEXIST"], () => make_lock(layer, target, claim, file_mode)))) {
     const claimed = await read_target(layer, claim);
     if (claimed === undefined || claimed === dead) {
       return false; // a claim that says the same as the lock is nobody's
     }
     const { is_dead } = judge(claimed, waited, 2 * STALE_AFTER_MS);
-    if (!is_dead || !(await take_over(layer, paths, { path: claim, dead: claimed, target, waited }))) {
+    if (!is_dead || !(await take_over(layer, paths, { path: claim, dead: claimed, target, waited, file_mode }))) {
       return false;
     }
   }
   const is_dead_still = (await read_target(layer, path)) === dead;
+  if (is_dead_still && (await layer.stat(path))?.kind === "directory") {
+    await keep_aside(layer, path, "corrupt"); // nothing is renamed over a directory, and no lock is one
+  }
   await (is_dead_still ? rename_if_there(layer, claim, path) : remove_if_there(layer, claim));
   return (await read_target(layer, path)) === target; // one that was taken for dead may have moved our claim, or another's
 }
