@@ -191,13 +191,15 @@ export class FileSessionStore implements SessionStore {
       id,
       async (files) => {
         await this.#changes.give_up_fold(files);
-        const old = await this.#changes.state(files).catch(damaged_is_unknown);
+        const old = await this.#changes.state(files).catch((error: unknown) => files.damage_of(error));
+        if (old === "never a session") {
+          return { result: false, state: undefined };
+        }
         if (old === "damaged") {
           await files.sweep_links(undefined);
         }
         const parent_id = old === "damaged" ? undefined : old?.metadata.parent_id;
-        const result = await files.remove(parent_id);
-        await this.#drafts.remove(this.#changes.paths(id));
+        const result = await this.#drafts.remove_with(this.#changes.paths(id), () => files.remove(parent_id));
         return { result, state: undefined };
       },
       async () => ((await this.#layer.real_path(this.#root)) === undefined ? { result: false } : undefined),

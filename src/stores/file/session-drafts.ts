@@ -136,20 +136,37 @@ export class SessionDrafts {
     return draft !== undefined && holds_prompt(messages, draft);
   }
 
-  /** The session is deleted, and nobody begins a draft of it any more: one that is there, or being written, goes too. */
-  async remove(paths: SessionPaths): Promise<void> {
-    const { root, draft, draft_lock } = paths;
-    const is_locked = (await this.#layer.stat(draft_lock.lock)) !== undefined; // first: whoever lets go has written
-    if (!is_locked && (await this.#layer.stat(draft)) === undefined) {
-      return;
+  /**
+   * Removes a session and then its draft. If the draft's lock cannot be had, nothing is removed. Nobody begins a draft of
+   * a session that is gone.
+   */
+  async remove_with<T>(paths: SessionPaths, remove_session: () => Promise<T>): Promise<T> {
+    if (await this.#is_begun(paths)) {
+      return this.#locked(paths, async () => {
+        const result = await remove_session();
+        await this.#remove(paths);
+        return result;
+      });
     }
-    await this.#locked(paths, async () => {
-      this.#written.delete(paths.id);
-      const is_there_again = (await find_form(this.#layer, paths)) !== undefined; // our lock on it was broken
-      if (!is_there_again && (await remove_if_there(this.#layer, draft))) {
-        await sync_directory(this.#layer, root, this.#policy); // under the same id it would come back
-      }
-    });
+    const result = await remove_session();
+    if (await this.#is_begun(paths)) {
+      await this.#locked(paths, () => this.#remove(paths));
+    }
+    return result;
+  }
+
+  /** True if there is a draft, or one is being written. */
+  async #is_begun({ draft, draft_lock }: SessionPaths): Promise<boolean> {
+    const is_locked = (await this.#layer.stat(draft_lock.lock)) !== undefined; // first: whoever lets go has written
+    return is_locked || (await this.#layer.stat(draft)) !== undefined;
+  }
+
+  async #remove(paths: SessionPaths): Promise<void> {
+    this.#written.delete(paths.id);
+    const is_there_again = (await find_form(this.#layer, paths)) !== undefined; // our lock on it was broken
+    if (!is_there_again && (await remove_if_there(this.#layer, paths.draft))) {
+      await sync_directory(this.#layer, paths.root, this.#policy); // under the same id it would come back
+    }
   }
 
   /** Removes the temporary files of killed processes. */

@@ -25,6 +25,8 @@ import {
 } from "./snapshots/snapshot-form.js";
 import { type FileSessionFormat, type SnapshotHead } from "./format/snapshot-header.js";
 import { new_token } from "./fs/token.js";
+import { NotASession } from "./format/corrupt.js";
+import { damaged_is_unknown } from "./store-rules.js";
 
 /** The files of one session under their lock: every step that changes them. */
 export class SessionFiles {
@@ -111,6 +113,13 @@ export class SessionFiles {
   async sync_names(): Promise<void> {
     const { layer, policy, paths } = this.#context;
     await sync_directory(layer, paths.root, policy);
+  }
+
+  /** Tells damage from files that were never a session. Throws every other error again. */
+  async damage_of(error: unknown): Promise<"damaged" | "never a session"> {
+    const { layer, paths } = this.#context;
+    const is_foreign = error instanceof NotASession && (await layer.stat(paths.journal)) === undefined;
+    return is_foreign ? "never a session" : damaged_is_unknown(error);
   }
 
   async require_lock(): Promise<void> {
@@ -253,6 +262,9 @@ export class SessionFiles {
       }
     }
     await refresh_link(this.#context, form, old?.metadata.parent_id, metadata.parent_id);
+    if (old !== undefined && old.head === undefined) {
+      await this.sweep_links(metadata.parent_id); // another program may have changed the parent
+    }
     return { form, stamp, head, journal, metadata, revision };
   }
 

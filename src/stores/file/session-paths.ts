@@ -27,7 +27,7 @@ function fault_of(id: unknown): string | undefined {
   if (FORBIDDEN.test(id)) {
     return "it contains a separator or a control character";
   }
-  if (id.startsWith(".") || id.endsWith(".meta")) {
+  if (id.startsWith(".") || /\.meta$/i.test(id)) {
     return 'it begins with a dot, or ends with ".meta"';
   }
   if (process.platform === "win32" && WINDOWS.test(id)) {
@@ -57,7 +57,12 @@ export function resolve_root(root: unknown): string {
   let cause: unknown;
   try {
     const path = /^file:/i.test(String(root)) ? fileURLToPath(root as string) : root;
-    if (typeof path === "string" && path !== "" && (!/^~([/\\]|$)/.test(path) || existsSync(path))) {
+    if (
+      typeof path === "string" &&
+      path !== "" &&
+      !path.includes("\0") &&
+      (!/^~([/\\]|$)/.test(path) || existsSync(path))
+    ) {
       return resolve(path);
     }
   } catch (error) {

@@ -18,6 +18,7 @@ import {
 } from "./format/journal.js";
 import { read_file } from "./fs/regular-file.js";
 import type { SessionPaths } from "./session-paths.js";
+import { damaged_is_unknown } from "./store-rules.js";
 import { metadata_of_file, merge_foreign, type JournalState, type SessionView } from "./session-view.js";
 import { stamp_snapshot, type ReadHead, type ReadSnapshot, type SnapshotForm } from "./snapshots/snapshot-form.js";
 import { type SnapshotHead } from "./format/snapshot-header.js";
@@ -156,11 +157,11 @@ function journal_state({ stamp, journal }: JournalFile, relation: Relation): Jou
  */
 export async function read_state(layer: FileLayer, paths: SessionPaths): Promise<SessionView | undefined> {
   const form = await find_form(layer, paths);
-  const snapshot = await form?.read_head(layer, paths);
+  const snapshot = await form?.read_head(layer, paths).catch(damaged_is_unknown);
   if (form === undefined || snapshot === undefined) {
     return undefined;
   }
-  return snapshot.head === undefined
+  return snapshot === "damaged" || snapshot.head === undefined
     ? read_session(layer, paths)
     : combine(form, paths, snapshot, await read_journal(layer, paths));
 }

@@ -86,9 +86,12 @@ export interface Line {
   end: number;
 }
 
+/** In a message's text every quote is escaped, so that no text looks like this. */
+const HEAD_OF_LINE = /^#([0-9a-f]{16}) (\d{1,15}) (?=\{"(?:n|journal)":)/;
+
 /** The record whose marked line begins at `mark`, if its checksum is right. */
 function decode_line(bytes: Buffer, mark: number): Line | undefined {
-  const match = /^#([0-9a-f]{16}) (\d{1,15}) /.exec(bytes.toString("latin1", mark, mark + 34));
+  const match = HEAD_OF_LINE.exec(bytes.toString("latin1", mark, mark + 48));
   const newline = match === null ? -1 : bytes.indexOf(NEWLINE, mark); // a text may hold any number of marks
   if (match === null || newline < 0) {
     return undefined;

@@ -95,10 +95,14 @@ export async function find_incomplete_copy(layer: FileLayer, paths: SessionPaths
   return is_one ? paths.file(form.head_ending) : undefined;
 }
 
-/** Nobody has written to a file under a name if it still has another id inside, and there is no journal. */
+/** Nobody has written to a file under a name if neither the head nor the journal has the id that belongs to the name. */
 async function is_copy(layer: FileLayer, { id, journal }: SessionPaths, metadata: FileMetadata = {}): Promise<boolean> {
   const of = (metadata as { id?: unknown }).id;
-  return typeof of === "string" && of !== id && (await layer.stat(journal)) === undefined;
+  if (typeof of !== "string" || of === id) {
+    return false;
+  }
+  const last = await read_last_record(layer, journal);
+  return last === undefined || (last !== "unclear" && (last.record.metadata as { id?: unknown }).id !== id);
 }
 
 /** Reads the metadata of a session whose messages are damaged. */

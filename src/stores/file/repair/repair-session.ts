@@ -3,7 +3,6 @@ import { merge_metadata } from "../../../metadata.js";
 import type { SessionMetadata } from "../../../types.js";
 import type { Outcome } from "../session-changes.js";
 import type { SessionFiles } from "../session-files.js";
-import { damaged_is_unknown } from "../store-rules.js";
 
 /** The result of `FileSessionStore.repair`. */
 export interface FileSessionRepair {
@@ -17,7 +16,13 @@ export interface FileSessionRepair {
 
 /** Makes a damaged session readable; see `FileSessionStore.repair`. */
 export async function repair_session(files: SessionFiles, id: string): Promise<Outcome<FileSessionRepair>> {
-  const view = await files.read_all().catch(damaged_is_unknown);
+  const view = await files.read_all().catch(async (error: unknown) => {
+    const damage = await files.damage_of(error);
+    if (damage === "never a session") {
+      throw error;
+    }
+    return damage;
+  });
   if (view === undefined) {
     throw session_not_found(id);
   }

@@ -70,6 +70,10 @@ function succession_of({ header, records, damage }: Journal): Salvage["successio
 
 /** How many records of the journal of a snapshot this one has taken in; of its own none, of any other all. */
 function folded_of(head: Buffer, base: string): number {
+  const store = store_in(head);
+  if (store !== undefined) {
+    return store["generation"] === base ? 0 : store["previous"] === base ? Number(store["folded"]) : Infinity;
+  }
   if (head.includes(`"generation":"${base}"`)) {
     return 0;
   }
@@ -77,6 +81,22 @@ function folded_of(head: Buffer, base: string): number {
   const at = head.indexOf(mark);
   return at < 0 ? Infinity : parseInt(head.toString("latin1", at + mark.length, at + mark.length + 15), 10);
 }
+
+/** Finds the store's header, whatever its place and the order of its keys. */
+function store_in(bytes: Buffer): Record<string, unknown> | undefined {
+  for (let at = bytes.lastIndexOf(STORE); at >= 0; at = at === 0 ? -1 : bytes.lastIndexOf(STORE, at - 1)) {
+    const [before] = /^\s*:\s*(?=\{)/.exec(bytes.toString("latin1", at + STORE.length, at + STORE.length + 64)) ?? [];
+    const begin = at + STORE.length + (before?.length ?? 0);
+    const end = before === undefined ? undefined : object_end(bytes, begin);
+    const value = end === undefined ? undefined : parse_object(bytes.subarray(begin, end));
+    if (value !== undefined && "generation" in value) {
+      return value;
+    }
+  }
+  return undefined;
+}
+
+const STORE = '"store"';
 
 function salvage_metadata(bytes: Buffer, form: SnapshotForm): FileMetadata {
   if (form.format === "json") {

@@ -10,6 +10,7 @@ import { find_incomplete_copy, session_names } from "../list/session-listing.js"
 import { DRAFT_ENDING, FORKS_ENDING, is_valid_id, JOURNAL_ENDING, SessionPaths } from "../session-paths.js";
 import { read_session } from "../session-reader.js";
 import type { SessionView } from "../session-view.js";
+import type { SnapshotForm } from "../snapshots/snapshot-form.js";
 
 /** A problem that `FileSessionStore.verify` found. */
 export interface FileSessionProblem {
@@ -73,7 +74,7 @@ export async function verify_directory(
     problems.push({ code, path, message, ...(session_id !== undefined && { session_id }) });
   };
   const sessions = await session_names(layer, root, FORMS);
-  const known = new Set(sessions.map(({ id }) => id));
+  const known = new Map(sessions.map(({ id, form }) => [id, form]));
   let features: Promise<{ hard_links: boolean }> | undefined;
   const are_possible = async () => {
     features ??= probe_file_system(layer, root, policy).catch(() => ({ hard_links: false })); // nobody can make them
@@ -167,7 +168,7 @@ async function verify_folder(
   }
 }
 
-function verify_name(root: string, name: string, known: ReadonlySet<string>, report: Report): void {
+function verify_name(root: string, name: string, known: ReadonlyMap<string, SnapshotForm>, report: Report): void {
   const path = join(root, name);
   if (/\.(corrupt|conflict)-\d{8}T\d{9}Z(-\d+)?$/.test(name)) {
     return report("set_aside", path, `${name} was kept for a person to look at`);
@@ -177,7 +178,9 @@ function verify_name(root: string, name: string, known: ReadonlySet<string>, rep
   }
   for (const [ending, code] of ORPHANS) {
     const session_id = name.slice(0, -ending.length);
-    if (name.endsWith(ending) && !known.has(session_id)) {
+    const form = known.get(session_id);
+    const is_its_own = ending === ".ndjson" ? form?.data_ending === ending : form !== undefined;
+    if (name.endsWith(ending) && !is_its_own) {
       report(code, path, `${name} has no session`, session_id);
     }
   }

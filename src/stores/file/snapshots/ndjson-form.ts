@@ -1,9 +1,11 @@
 import type { Message } from "@simulacra-ai/core";
+import { ignore } from "../../../errors.js";
 import { checksum } from "../format/checksum.js";
 import {
   corrupt,
   is_object,
   not_ours,
+  NotASession,
   parse_json,
   parse_object,
   require_text,
@@ -38,6 +40,8 @@ const HEAD = ".meta.json";
 const DATA = ".ndjson";
 /** Messages that a head already names and that have yet to get their place. */
 const NEXT = ".ndjson.next";
+/** Every writer's metadata have one of these. */
+const KNOWN_KEYS = ["id", "created_at", "updated_at", "message_count", "label", "parent_id"];
 const STORE_PREFIX = ',\n"store":';
 const SEPARATOR = "\n";
 
@@ -67,9 +71,14 @@ export const NDJSON_FORM: SnapshotForm = {
     }
     const stamp = stamp_of(file.stamp, data?.stamp);
     const { head, metadata } = require_meta(file, paths);
+    if (head === undefined && data === undefined && !KNOWN_KEYS.some((key) => key in metadata)) {
+      throw new NotASession(paths.file(HEAD));
+    }
     const bytes = data?.bytes ?? Buffer.alloc(0);
     const written =
-      head && (named_bytes(data, head) ?? next_bytes(await read_file(layer, paths.file(NEXT)), data, head));
+      head &&
+      (named_bytes(data, head) ??
+        next_bytes(await read_file(layer, paths.file(NEXT)).catch(ignore("corrupt")), data, head));
     if (written !== undefined) {
       return { stamp, head, metadata, messages: decode_lines(written, path) };
     }
@@ -84,6 +93,11 @@ export const NDJSON_FORM: SnapshotForm = {
 
   async recover(context) {
     const { layer, policy, paths, lock } = context;
+    const kind = (await layer.stat(paths.file(NEXT)))?.kind;
+    if (kind !== undefined && kind !== "file") {
+      await lock.require_held();
+      await remove_if_there(layer, paths.file(NEXT)); // nothing of ours
+    }
     const next = await read_file(layer, paths.file(NEXT));
     if (next === undefined) {
       return;
@@ -238,10 +252,13 @@ interface Meta {
 /** @throws {SessionError} `corrupt`. */
 function require_meta(file: ReadFile, paths: SessionPaths): Meta {
   const meta = decode_meta(file, paths);
-  if (meta === undefined) {
-    throw corrupt(paths.file(HEAD), "it is not an object with metadata");
+  if (meta !== undefined) {
+    return meta;
   }
-  return meta;
+  const path = paths.file(HEAD);
+  require_text(file.bytes, path);
+  const value = parse_json(file.bytes, path);
+  throw is_object(value) ? corrupt(path, "it is nested too deep") : new NotASession(path);
 }
 
 /** Reads metadata, ours or another writer's. `undefined`: they are no object. @throws {SessionError} `corrupt`. */

@@ -222,7 +222,6 @@ describe.each(FORMATS)("%s", (format) => {
     ["empty", () => ""],
     ["binary", () => Buffer.from(Array.from({ length: 5000 }, (_, n) => (n * 7919) % 256))],
     ["zeros", (bytes: Buffer) => Buffer.alloc(bytes.length)],
-    ["null", () => "null"],
   ])("rule 42: hopeless files (%s) become a session without messages", async (_, damage) => {
     const { root, change } = await session(format);
     change(head, damage);
