@@ -7,7 +7,7 @@ import {
   with_file,
 } from "./fs/durable-files.js";
 import { is_errno, read_range, same_stamp, write_all, type FileStamp, type OpenFile } from "./fs/file-layer.js";
-import { is_closed_line, type JournalRecord, encode_journal } from "./format/journal.js";
+import { begin_journal, encode_again, is_closed_line, type JournalRecord } from "./format/journal.js";
 import { PreparedFile } from "./fs/prepared-file.js";
 import type { JournalState } from "./session-view.js";
 import type { ChangeContext } from "./snapshots/snapshot-form.js";
@@ -30,10 +30,17 @@ export class JournalFile {
   }
 
   /** Writes a journal that goes on from this snapshot, with these records: those that are not in there. */
-  async prepare(head: SnapshotHead, records: readonly JournalRecord[]): Promise<PreparedJournal> {
+  async prepare(head: SnapshotHead, records: AsyncIterable<JournalRecord>): Promise<PreparedJournal> {
     const { policy, paths } = this.#context;
-    const { bytes, state } = encode_journal(head, records, policy.durable);
-    const file = await PreparedFile.write(this.#context, paths.journal, (file) => write_all(file, bytes, 0));
+    let { bytes, state } = begin_journal(head);
+    const file = await PreparedFile.write(this.#context, paths.journal, async (file) => {
+      await write_all(file, bytes, 0);
+      for await (const record of records) {
+        const { end } = state;
+        ({ bytes, state } = encode_again(head, state, record, policy.durable));
+        await write_all(file, bytes, end);
+      }
+    });
     return { file, state: { ...state, stamp: file.stamp } };
   }
 

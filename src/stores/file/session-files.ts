@@ -1,18 +1,19 @@
 import type { Message } from "@simulacra-ai/core";
 import { session_not_found } from "../../errors.js";
 import type { SessionMetadata } from "../../types.js";
-import { sync_directory, with_file } from "./fs/durable-files.js";
+import { sync_directory } from "./fs/durable-files.js";
 import { same_stamp } from "./fs/file-layer.js";
 import { refresh_link, remove_link, sweep_links } from "./fork-links.js";
 import { ForeignWrite } from "./foreign-write.js";
 import { find_form, form_of } from "./snapshots/forms.js";
 import type { SessionLock } from "./lock/session-lock.js";
-import { join_messages, type JournalRecord, begin_journal, encode_next, size_of } from "./format/journal.js";
+import { begin_journal, encode_next, join_messages } from "./format/journal.js";
+import { JSON_SEPARATOR } from "./format/json-text.js";
 import { JournalFile, type PreparedJournal } from "./journal-file.js";
-import { read_records } from "./journal-pieces.js";
+import { records_in, type JournalPlace } from "./journal-reader.js";
 import { keep_session_aside, remove_followers, remove_session } from "./session-removal.js";
 import { salvage_session, type Salvage } from "./repair/salvage.js";
-import { succession_of, type PreparedFold, type Writing } from "./session-fold.js";
+import { content_with_journal, succession_of, type PreparedFold, type Writing } from "./session-fold.js";
 import { read_foreign_history, read_session, read_state } from "./session-reader.js";
 import { type JournalState, type SessionState, type SessionView } from "./session-view.js";
 import {
@@ -80,7 +81,9 @@ export class SessionFiles {
     }
     await this.sync_names(); // whoever put the snapshot there may have failed to
     await this.#journal.keep_odd_tail(view.state.journal);
-    const renewed = await this.#journal.renew(await this.#journal.prepare(head, view.records));
+    const done = journal.records - view.records.length;
+    const records = skip(done, records_in(layer, paths.journal, undefined, journal));
+    const renewed = await this.#journal.renew(await this.#journal.prepare(head, records));
     return { ...view, state: { ...view.state, journal: renewed } };
   }
 
@@ -156,7 +159,7 @@ export class SessionFiles {
 
   /** Rewrites the snapshot with what the journal adds, and with this metadata. The messages stay what they are. */
   async fold(view: SessionView, metadata: SessionMetadata): Promise<SessionState> {
-    const { records, messages = [] } = view;
+    const { messages = [] } = view;
     if (view.state.journal?.relation === "foreign") {
       throw new ForeignWrite(this.id); // since it was last looked at: what is in the journal is to be rescued first
     }
@@ -166,8 +169,7 @@ export class SessionFiles {
       const texts = messages.map((message) => JSON.stringify(message));
       return this.write(texts, metadata, state, form.format, { revision });
     }
-    const added = records.filter((record) => record.count > 0).map((record) => record.body);
-    const content = { kept: head, added, added_size: size_of(records) };
+    const content = content_with_journal(this.#context, { ...state, head });
     return this.#replace(state, form, content, metadata, { revision });
   }
 
@@ -182,15 +184,7 @@ export class SessionFiles {
       await snapshot.discard();
       return undefined;
     }
-    const { layer, paths } = this.#context;
-    const tail: JournalRecord[] = [];
-    if (journal.records > from.journal.records) {
-      await with_file(await layer.open(paths.journal, "read"), async (file) => {
-        for await (const record of read_records(file, paths.journal, from.journal, journal)) {
-          tail.push({ ...record, body: Buffer.from(record.body) });
-        }
-      });
-    }
+    const tail = journal.records > from.journal.records ? { from: from.journal, to: journal } : undefined;
     return this.#commit(form, snapshot, { metadata, revision, old: state, tail });
   }
 
@@ -226,19 +220,24 @@ export class SessionFiles {
       metadata,
       revision,
       old,
-      tail = [],
+      tail,
     }: Pick<SessionState, "metadata" | "revision"> & {
       old: SessionState | undefined;
-      tail?: readonly JournalRecord[];
+      tail?: { from: JournalPlace; to: JournalPlace } | undefined;
     },
   ): Promise<SessionState> {
-    const { lock } = this.#context;
+    const { layer, paths, lock } = this.#context;
     const { head } = prepared;
     if (old !== undefined && old.metadata.parent_id !== metadata.parent_id) {
       await this.sync_names(); // the lock is there after a power cut, too: whoever takes it over looks for old links
     }
     const beside: { journal?: PreparedJournal } = {};
-    const prepare_journal = async () => void (beside.journal = await this.#journal.prepare(head, tail));
+    const prepare_journal =
+      tail &&
+      (async () => {
+        const records = records_in(layer, paths.journal, tail.from, tail.to);
+        beside.journal = await this.#journal.prepare(head, records);
+      });
     let journal: JournalState | undefined;
     let stamp: SnapshotStamp;
     try {
@@ -247,7 +246,7 @@ export class SessionFiles {
           await lock.require_held();
           await this.#require_unmoved(old);
         },
-        beside: tail.length > 0 ? prepare_journal : undefined,
+        beside: prepare_journal,
       });
       await this.#journal.keep_odd_tail(old?.journal);
       journal = beside.journal && (await this.#journal.renew(beside.journal));
@@ -313,7 +312,7 @@ export class SessionFiles {
     }
     const start = journal ? { bytes: Buffer.alloc(0), state: journal } : begin_journal(head);
     const revision = messages.length > 0 ? new_token(16) : state.revision;
-    const record = encode_next(head, start.state, join_messages(messages), {
+    const record = encode_next(head, start.state, joined(messages), {
       at: state.metadata.message_count,
       count: messages.length,
       revision,
@@ -348,5 +347,21 @@ export class SessionFiles {
 
   async set_aside(): Promise<string[]> {
     return keep_session_aside(this.#context);
+  }
+}
+
+/** Messages as they stand in one record. */
+function joined(texts: readonly string[]): Buffer {
+  const separator = Buffer.from(JSON_SEPARATOR);
+  return Buffer.concat([...join_messages(texts)].flatMap((part, n) => (n === 0 ? [part] : [separator, part])));
+}
+
+async function* skip<T>(count: number, items: AsyncIterable<T>): AsyncGenerator<T> {
+  let n = 0;
+  for await (const item of items) {
+    n += 1;
+    if (n > count) {
+      yield item;
+    }
   }
 }

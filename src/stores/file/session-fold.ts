@@ -1,5 +1,4 @@
-import { with_file } from "./fs/durable-files.js";
-import { read_records } from "./journal-pieces.js";
+import { records_in } from "./journal-reader.js";
 import type { JournalState, SessionState } from "./session-view.js";
 import type { PrepareContext, PreparedSnapshot, SnapshotContent } from "./snapshots/snapshot-form.js";
 import type { SnapshotHead, Succession } from "./format/snapshot-header.js";
@@ -28,20 +27,25 @@ export async function prepare_fold(
   from: FoldableState,
   giving_way: Pick<SnapshotContent, "signal" | "others_first">,
 ): Promise<PreparedFold> {
-  const { layer, paths } = context;
-  const { form, head, journal, metadata, revision } = from;
-  const snapshot = await with_file(await layer.open(paths.journal, "read"), async (file) => {
-    async function* added(): AsyncGenerator<Buffer> {
-      for await (const record of read_records(file, paths.journal, undefined, journal)) {
-        if (record.count > 0) {
-          yield record.body;
-        }
+  const { form, metadata, revision } = from;
+  const content = { ...content_with_journal(context, from), ...giving_way };
+  return { snapshot: await form.prepare(context, content, metadata, succession_of(from, revision)), from };
+}
+
+/** The messages of a snapshot of ours, and those that its journal adds. */
+export function content_with_journal(
+  { layer, paths }: PrepareContext,
+  { head, journal }: SessionState & { head: SnapshotHead },
+): SnapshotContent {
+  async function* added(to: JournalState): AsyncGenerator<Buffer> {
+    for await (const record of records_in(layer, paths.journal, undefined, to)) {
+      if (record.count > 0) {
+        yield record.body;
       }
     }
-    const content = { kept: head, added: added(), added_size: journal.size, ...giving_way };
-    return form.prepare(context, content, metadata, succession_of(from, revision));
-  });
-  return { snapshot, from };
+  }
+  const has_journal = journal?.relation === "continues";
+  return { kept: head, added: has_journal ? added(journal) : [], added_size: has_journal ? journal.size : 0 };
 }
 
 /** How a snapshot is written that replaces everything. */

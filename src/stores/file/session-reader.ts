@@ -1,36 +1,23 @@
 import type { Message } from "@simulacra-ai/core";
+import { pauses } from "../../async/time-slicer.js";
 import { sleep } from "../../async/timers.js";
 import { has_code } from "../../errors.js";
 import type { SessionMetadata } from "../../types.js";
 import { sum_of_messages } from "./format/checksum.js";
 import { corrupt } from "./format/corrupt.js";
-import type { FileLayer, FileStamp } from "./fs/file-layer.js";
-import { find_form } from "./snapshots/forms.js";
-import {
-  decode_journal,
-  type Journal,
-  type JournalRecord,
-  messages_of,
-  patched,
-  relate,
-  size_of,
-  type Relation,
-} from "./format/journal.js";
-import { read_file } from "./fs/regular-file.js";
+import { messages_of, patched, relate, size_of, type JournalEntry, type Relation } from "./format/journal.js";
+import type { SnapshotHead } from "./format/snapshot-header.js";
+import type { FileLayer } from "./fs/file-layer.js";
+import { read_journal, type JournalFile } from "./journal-reader.js";
 import type { SessionPaths } from "./session-paths.js";
-import { damaged_is_unknown } from "./store-rules.js";
-import { metadata_of_file, merge_foreign, type JournalState, type SessionView } from "./session-view.js";
+import { merge_foreign, metadata_of_file, type JournalState, type SessionView } from "./session-view.js";
+import { find_form } from "./snapshots/forms.js";
 import { stamp_snapshot, type ReadHead, type ReadSnapshot, type SnapshotForm } from "./snapshots/snapshot-form.js";
-import { type SnapshotHead } from "./format/snapshot-header.js";
+import { damaged_is_unknown } from "./store-rules.js";
 
 const ATTEMPTS = 50;
 /** A writer that rewrites in place is given so long to finish before its file counts as damaged. */
 const SETTLE_MS = 10;
-
-interface JournalFile {
-  stamp: FileStamp;
-  journal: Journal;
-}
 
 /**
  * Reads a session without a lock: the journal first, then the snapshot, again where the two do not belong together
@@ -46,9 +33,9 @@ export async function read_session(layer: FileLayer, paths: SessionPaths): Promi
     const before = await stamps(layer, paths, form);
     const has_moved = async () => (await stamps(layer, paths, form)) !== before;
     try {
-      const journal = await read_journal(layer, paths);
+      const journal = await read_journal(layer, paths.journal, "messages");
       const snapshot = await form.read(layer, paths);
-      const view = snapshot && combine(form, paths, snapshot, journal);
+      const view = snapshot && (await combine(form, paths, snapshot, journal));
       const is_unsettled = snapshot?.is_unsettled === true;
       if (is_unsettled && !(await has_moved())) {
         await sleep(SETTLE_MS);
@@ -77,18 +64,13 @@ async function stamps(layer: FileLayer, paths: SessionPaths, form: SnapshotForm)
   return `${snapshot?.key} ${journal?.inode}`;
 }
 
-async function read_journal(layer: FileLayer, paths: SessionPaths): Promise<JournalFile | undefined> {
-  const file = await read_file(layer, paths.journal);
-  return file && { stamp: file.stamp, journal: decode_journal(file.bytes) };
-}
-
 /** @throws {SessionError} `corrupt` where a journal is damaged, unless a snapshot holds all of it anyway. */
 function require_whole({ journal }: JournalFile, paths: SessionPaths, head: SnapshotHead | undefined): void {
   const { damage } = journal;
   if (damage === undefined) {
     return;
   }
-  const is_done = ({ base, n = 0 }: JournalRecord) => base === head?.store.previous && n <= head.store.folded;
+  const is_done = ({ base, n = 0 }: JournalEntry) => base === head?.store.previous && n <= head.store.folded;
   const synced = damage.records.filter(({ durable }) => durable !== false);
   if (!synced.every(is_done)) {
     throw corrupt(paths.journal, damage.reason);
@@ -96,17 +78,18 @@ function require_whole({ journal }: JournalFile, paths: SessionPaths, head: Snap
 }
 
 /** Combines a snapshot and its journal. Of a snapshot of ours the messages may be unknown. */
-function combine(
+async function combine(
   form: SnapshotForm,
   paths: SessionPaths,
   { stamp, head, metadata = {}, messages: stored }: ReadHead & Partial<Pick<ReadSnapshot, "messages">>,
   file: JournalFile | undefined,
-): SessionView {
+): Promise<SessionView> {
+  const pause = pauses();
   if (file) {
     require_whole(file, paths, head);
   }
   const stored_count = stored?.length ?? metadata.message_count ?? 0;
-  const merged = head || !file ? undefined : merge_foreign(form, stored ?? [], file.journal);
+  const merged = head || !file ? undefined : await merge_foreign(form, stored ?? [], file.journal, pause);
   const { relation, records } =
     head && file
       ? relate(head.store, stored_count, file.journal)
@@ -129,7 +112,7 @@ function combine(
         patched(metadata, records),
         head && last ? last.at + last.count : (messages?.length ?? stored_count),
       ),
-      revision: own_revision ?? `f${sum_of_messages(messages ?? [], "\n")}`,
+      revision: own_revision ?? `f${await sum_of_messages(messages ?? [], "\n", pause)}`,
     },
     records: head ? records : [],
     messages,
@@ -163,7 +146,7 @@ export async function read_state(layer: FileLayer, paths: SessionPaths): Promise
   }
   return snapshot === "damaged" || snapshot.head === undefined
     ? read_session(layer, paths)
-    : combine(form, paths, snapshot, await read_journal(layer, paths));
+    : combine(form, paths, snapshot, await read_journal(layer, paths.journal, "heads"));
 }
 
 /**
@@ -175,10 +158,11 @@ export async function read_foreign_history(
   paths: SessionPaths,
 ): Promise<{ messages: Message[]; metadata: Partial<SessionMetadata> }> {
   const view = await read_session(layer, paths);
-  const journal = (await read_journal(layer, paths))?.journal;
+  const journal = (await read_journal(layer, paths.journal, "messages"))?.journal;
   const records = journal?.records ?? [];
   const before = (view?.messages ?? []).slice(0, records[0]?.at ?? 0);
-  const is_there = view && sum_of_messages(before, view.state.form.separator) === journal?.header?.messages;
+  const sum = view && (await sum_of_messages(before, view.state.form.separator, pauses()));
+  const is_there = view && sum === journal?.header?.messages;
   const {
     id,
     message_count: _count,

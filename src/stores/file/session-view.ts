@@ -1,9 +1,10 @@
 import type { Message } from "@simulacra-ai/core";
+import type { Pause } from "../../async/time-slicer.js";
 import { complete_metadata, type MetadataPatch } from "../../metadata.js";
 import type { SessionMetadata } from "../../types.js";
 import { sum_of_messages } from "./format/checksum.js";
 import type { FileStamp } from "./fs/file-layer.js";
-import { messages_of, type Journal, type JournalEnd, type JournalRecord } from "./format/journal.js";
+import { messages_of, type Journal, type JournalEnd, type JournalEntry } from "./format/journal.js";
 import type { SessionPaths } from "./session-paths.js";
 import type { SnapshotForm, SnapshotStamp } from "./snapshots/snapshot-form.js";
 import type { SnapshotHead } from "./format/snapshot-header.js";
@@ -29,7 +30,7 @@ export interface SessionState {
 export interface SessionView {
   state: SessionState;
   /** The records that go on from the snapshot. */
-  records: JournalRecord[];
+  records: JournalEntry[];
   /** Known where all was read; always for a snapshot that another writer made. */
   messages: Message[] | undefined;
 }
@@ -38,21 +39,22 @@ export interface SessionView {
  * What another writer's snapshot and our journal come to. The journal's messages are taken over where they continue
  * that snapshot, or it continues them; otherwise both stand apart.
  */
-export function merge_foreign(
+export async function merge_foreign(
   form: SnapshotForm,
   messages: Message[],
   journal: Journal,
-): { messages: Message[]; records: JournalRecord[]; is_ours: boolean } | undefined {
+  pause: Pause,
+): Promise<{ messages: Message[]; records: JournalEntry[]; is_ours: boolean } | undefined> {
   const [first] = journal.records;
   const at = first?.at ?? messages.length;
-  const sum = (of: Message[]) => sum_of_messages(of, form.separator);
-  if (journal.header === undefined || sum(messages.slice(0, at)) !== journal.header.messages) {
+  const sum = (of: Message[]) => sum_of_messages(of, form.separator, pause);
+  if (journal.header === undefined || (await sum(messages.slice(0, at))) !== journal.header.messages) {
     return undefined;
   }
   const theirs = messages.slice(at);
   const ours = messages_of(journal.records);
   const length = Math.min(theirs.length, ours.length);
-  if (sum(theirs.slice(0, length)) !== sum(ours.slice(0, length))) {
+  if ((await sum(theirs.slice(0, length))) !== (await sum(ours.slice(0, length)))) {
     return undefined;
   }
   const merged = messages.concat(ours.slice(length));

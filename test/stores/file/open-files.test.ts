@@ -2,7 +2,7 @@ import fs from "node:fs";
 import { join } from "node:path";
 import { FileSessionStore } from "@simulacra-ai/session";
 import { expect, test } from "vitest";
-import { message, outcome_of, temporary_directory } from "../helpers.js";
+import { message, outcome_of, quick_directory } from "../helpers.js";
 import { append, publish } from "./files.js";
 import { HookedLayer, system_error } from "./hooked-layer.js";
 
@@ -12,7 +12,7 @@ test("rule 46: a thousand saves, appends and loads at once have few files open",
     most = Math.max(most, layer.opened - layer.closed);
   });
   const ids = Array.from({ length: 1000 }, (_, n) => `s${n}`);
-  const store = new FileSessionStore(temporary_directory(), { durable: false }, layer);
+  const store = new FileSessionStore(quick_directory(), { durable: false }, layer);
   await Promise.all(ids.map((id) => store.save(id, [message(id)])));
   const loaded = await Promise.all(ids.map((id) => store.load(id)));
   await Promise.all(ids.map((id, n) => store.append(id, [message("more")], { revision: loaded[n]?.revision ?? "" })));
@@ -22,7 +22,7 @@ test("rule 46: a thousand saves, appends and loads at once have few files open",
 });
 
 test("rules 40 and 46: hundreds of sessions that another program has replaced are rescued at once", async () => {
-  const root = temporary_directory();
+  const root = quick_directory();
   const layer = new HookedLayer(undefined, { syncs: false });
   const store = new FileSessionStore(root, { durable: false }, layer);
   const ids = Array.from({ length: 250 }, (_, n) => `s${n}`);
@@ -46,8 +46,8 @@ test("rule 46: drafts, loads with drafts, lists and looks at the file system at 
     },
     { syncs: false },
   );
-  const ids = Array.from({ length: 500 }, (_, n) => `s${n}`);
-  const root = temporary_directory();
+  const ids = Array.from({ length: 200 }, (_, n) => `s${n}`);
+  const root = quick_directory();
   const store = new FileSessionStore(root, {}, layer);
   await Promise.all(ids.map((id) => store.save(id, [message(id)])));
   const draft = { prompt: { role: "user" as const, id: "p", content: [] }, updated_at: "2024-01-01T00:00:00.000Z" };
@@ -66,8 +66,8 @@ test("rule 46: drafts, loads with drafts, lists and looks at the file system at 
 test("rule 46: sessions that are appended to again and again keep few files open", async () => {
   let most = 0;
   const layer = new HookedLayer(() => void (most = Math.max(most, layer.opened - layer.closed)), { syncs: false });
-  const store = new FileSessionStore(temporary_directory(), { durable: false }, layer);
-  const ids = Array.from({ length: 400 }, (_, n) => `s${n}`);
+  const store = new FileSessionStore(quick_directory(), { durable: false }, layer);
+  const ids = Array.from({ length: 200 }, (_, n) => `s${n}`);
   await Promise.all(
     ids.map(async (id) => {
       await store.save(id, [message(id)]);
@@ -78,11 +78,11 @@ test("rule 46: sessions that are appended to again and again keep few files open
     }),
   );
   expect(most).toBeGreaterThan(20);
-  expect(most).toBeLessThan(300);
+  expect(most).toBeLessThan(150);
 });
 
 test("rule 46: a list without descriptors rejects, and takes no session for damaged", async () => {
-  const root = temporary_directory();
+  const root = quick_directory();
   const layer = new HookedLayer();
   const store = new FileSessionStore(root, {}, layer);
   await store.save("s", [message("one")]);
@@ -97,9 +97,9 @@ test("rule 46: a list without descriptors rejects, and takes no session for dama
 });
 
 test("rules 40 and 46: rescues that were cut short are made again beside changes of the rescued sessions", async () => {
-  const root = temporary_directory();
+  const root = quick_directory();
   const store = new FileSessionStore(root, { durable: false });
-  const ids = Array.from({ length: 150 }, (_, n) => `s${n}`);
+  const ids = Array.from({ length: 80 }, (_, n) => `s${n}`);
   const kept = new Map<string, Buffer>();
   for (const id of ids) {
     await store.save(id, []);

@@ -12,6 +12,7 @@ import { FAILED_SYNCS, FULL_DISK, LIMITS } from "./real-faults.js";
 import { CLOCKS_APART } from "./clocks.js";
 import { DRAFT_KILLS } from "./draft-kills.js";
 import { KILLS } from "./kills.js";
+import { LARGE_SESSIONS } from "./large-sessions.js";
 import { LOCKS } from "./locks.js";
 import { PID_NAMESPACES } from "./pid-namespaces.js";
 import { PROCESSES } from "./processes.js";
@@ -33,6 +34,7 @@ function with_both_locks(method: Method, seconds: number): [Method, number][] {
 /** In the order of the table: what needs its time, however long it is given, comes before what can use any time. */
 const SHARES: readonly (readonly [method: Method, seconds: number])[] = [
   ...with_both_locks(POWER_CUTS, 30),
+  [LARGE_SESSIONS, 20],
   [FULL_DISK, 10],
   [LIMITS, 10],
   [FAILED_SYNCS, 10],
@@ -51,7 +53,7 @@ const SHARES: readonly (readonly [method: Method, seconds: number])[] = [
   ...with_both_locks(CRASH_STATES, 42),
   ...with_both_locks(CRASH_STATES_NOT_DURABLE, 14),
   [MANAGER_CALLS, 120],
-  ...with_both_locks(INTERLEAVINGS, 78),
+  ...with_both_locks(INTERLEAVINGS, 58),
 ];
 
 export const METHODS: readonly Method[] = SHARES.map(([method]) => method);

@@ -1,4 +1,5 @@
 import { createHash, type Hash } from "node:crypto";
+import type { Pause } from "../../../async/time-slicer.js";
 
 /** The first 64 bits of SHA-256, in hexadecimal. */
 export function checksum(...parts: (string | Uint8Array)[]): string {
@@ -10,8 +11,13 @@ export function checksum(...parts: (string | Uint8Array)[]): string {
 }
 
 /** Returns the checksum of messages, with a separator between them: what a snapshot with these messages carries. */
-export function sum_of_messages(messages: readonly unknown[], separator: string): string {
-  return checksum(messages.map((message) => JSON.stringify(message)).join(separator));
+export async function sum_of_messages(messages: readonly unknown[], separator: string, pause: Pause): Promise<string> {
+  const hash = createHash("sha256");
+  for (const [n, message] of messages.entries()) {
+    hash.update((n > 0 ? separator : "") + JSON.stringify(message));
+    await pause();
+  }
+  return digest(hash);
 }
 
 /** Returns what `checksum` returns of all bytes that the hash has seen. */

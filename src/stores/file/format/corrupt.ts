@@ -1,4 +1,4 @@
-import { isUtf8 } from "node:buffer";
+import { constants, isUtf8 } from "node:buffer";
 import { is_error, reason_of, SessionError } from "../../../errors.js";
 
 export function corrupt(path: string, reason: string, cause?: unknown): SessionError {
@@ -50,7 +50,7 @@ export function require_writable(value: unknown, path: string): void {
 
 /** The object that a text holds, if it is one that can be written again. */
 export function parse_object(bytes: Buffer): Record<string, unknown> | undefined {
-  if (!isUtf8(bytes)) {
+  if (bytes.length > constants.MAX_STRING_LENGTH || !isUtf8(bytes)) {
     return undefined;
   }
   try {

@@ -1,7 +1,9 @@
 import type { Message } from "@simulacra-ai/core";
+import { createHash } from "node:crypto";
+import type { Pause } from "../../../async/time-slicer.js";
 import { apply_patch, metadata_difference, type MetadataPatch } from "../../../metadata.js";
 import type { SessionMetadata } from "../../../types.js";
-import { checksum } from "./checksum.js";
+import { checksum, digest } from "./checksum.js";
 import { parse_object } from "./corrupt.js";
 import { JSON_SEPARATOR } from "./json-text.js";
 import type { SnapshotHead, StoreHeader } from "./snapshot-header.js";
@@ -40,12 +42,21 @@ export interface JournalRecord extends RecordHead {
   body: Buffer;
 }
 
+/** A record that was read. */
+export interface JournalEntry extends RecordHead {
+  sum: string;
+  /** Bytes of the messages as they stand in the file. */
+  size: number;
+  /** Empty where the messages were not asked for. */
+  messages: Message[];
+}
+
 export interface Journal {
   /** `undefined`: not even the first line is whole. */
   header: JournalHeader | undefined;
   /** The checksum of the last whole line. */
   sum: string;
-  records: JournalRecord[];
+  records: JournalEntry[];
   /** Up to here the bytes are whole records; what follows is a torn tail. */
   end: number;
   /** `undefined`: what follows, if anything, is a torn tail. */
@@ -56,11 +67,13 @@ export interface Journal {
 export interface JournalDamage {
   reason: string;
   /** The whole records behind them, in whatever order. */
-  records: JournalRecord[];
+  records: JournalEntry[];
 }
 
 /** Marks the line that ends a record; no message begins with it. */
 const MARK = "#";
+const MARK_BYTE = 0x23;
+const OPENING_BRACE = 0x7b;
 const NEWLINE = 0x0a;
 const LINE_END = /* @__PURE__ */ Buffer.from("\n");
 
@@ -72,74 +85,85 @@ export function encode_line(messages: Buffer, head: JournalHeader | RecordHead):
   return { bytes: Buffer.concat([body, Buffer.from(`${MARK}${sum} ${body.length} ${json}\n`)]), sum };
 }
 
-export function join_messages(texts: readonly string[]): Buffer {
-  return Buffer.from(texts.join(JSON_SEPARATOR));
+/** The number of characters that are joined and encoded at a time: far less than one string can hold. */
+const MOST_JOINED = 1024 * 1024;
+
+/** Encodes messages as they stand in a journal, a few at a time. */
+export function* join_messages(texts: readonly string[]): Generator<Buffer> {
+  for (let begin = 0, end = 0; begin < texts.length; begin = end) {
+    for (let length = 0; end < texts.length && (end === begin || length < MOST_JOINED); end += 1) {
+      length += texts[end]?.length ?? 0;
+    }
+    yield Buffer.from(texts.slice(begin, end).join(JSON_SEPARATOR));
+  }
+}
+
+/** A line whose checksum nobody has looked at yet, and the messages before it. */
+export interface FoundLine {
+  sum: string;
+  json: Buffer;
+  /** The messages, with the line break behind them. */
+  covered: Buffer;
+  /** From the first byte of the messages to behind the line. */
+  begin: number;
+  end: number;
 }
 
 /** A whole line and the messages before it. */
 export interface Line {
   sum: string;
-  head: unknown;
+  head: JournalHeader | RecordHead;
   body: Buffer;
-  /** From the first byte of the body to behind the line. */
-  begin: number;
+  /** The position behind the line. */
   end: number;
 }
 
 /** In a message's text every quote is escaped, so that no text looks like this. */
 const HEAD_OF_LINE = /^#([0-9a-f]{16}) (\d{1,15}) (?=\{"(?:n|journal)":)/;
 
-/** The record whose marked line begins at `mark`, if its checksum is right. */
-function decode_line(bytes: Buffer, mark: number): Line | undefined {
-  const match = HEAD_OF_LINE.exec(bytes.toString("latin1", mark, mark + 48));
-  const newline = match === null ? -1 : bytes.indexOf(NEWLINE, mark); // a text may hold any number of marks
-  if (match === null || newline < 0) {
-    return undefined;
+/** Finds the line that is marked at `mark`. Returns "incomplete" if the line does not end in these bytes. */
+export function line_at_mark(bytes: Buffer, mark: number): FoundLine | "incomplete" | undefined {
+  const beginning = bytes.toString("latin1", mark, mark + 48);
+  const match = HEAD_OF_LINE.exec(beginning);
+  const newline = match === null && beginning.length === 48 ? -1 : bytes.indexOf(NEWLINE, mark);
+  if (newline < 0) {
+    return match === null && beginning.length === 48 ? undefined : "incomplete";
   }
-  const [prefix, sum, length] = match as unknown as [string, string, string];
+  const [prefix = "", sum = "", length = "0"] = match ?? [];
   const begin = mark - Number(length);
-  const json = bytes.subarray(mark + prefix.length, newline);
-  if (begin < 0 || checksum(bytes.subarray(begin, mark), json) !== sum) {
+  if (match === null || begin < 0) {
     return undefined;
   }
-  const head = parse_object(json); // a message's text may hold a mark, with a right checksum even, but no such object
-  return head && { sum, head, body: bytes.subarray(begin, Math.max(begin, mark - 1)), begin, end: newline + 1 };
+  const json = bytes.subarray(mark + prefix.length, newline);
+  return { sum, json, covered: bytes.subarray(begin, mark), begin, end: newline + 1 };
 }
 
-/** Where the next marked line begins, at `from` or after a line break behind it; -1: nowhere. */
-function next_mark(bytes: Buffer, from: number): number {
-  if (bytes[from] === MARK.charCodeAt(0) && (from === 0 || bytes[from - 1] === NEWLINE)) {
-    return from;
+/** Finds the line whose messages begin at `begin`. Returns "incomplete" if the line does not end in these bytes. */
+export function line_from(bytes: Buffer, begin: number): FoundLine | "incomplete" | undefined {
+  const is_at_once = bytes[begin] === MARK_BYTE;
+  if (begin < bytes.length && !is_at_once && bytes[begin] !== OPENING_BRACE) {
+    return undefined; // messages are objects
   }
-  const found = bytes.indexOf(`\n${MARK}`, from);
-  return found < 0 ? -1 : found + 1;
+  const mark = is_at_once ? begin : bytes.indexOf(`\n${MARK}`, begin) + 1;
+  const line = mark === 0 && !is_at_once ? "incomplete" : line_at_mark(bytes, mark);
+  return typeof line === "object" && line.begin !== begin ? undefined : line;
 }
 
-/** Reads a journal as far as it is whole. */
-export function decode_journal(bytes: Buffer): Journal {
-  const first = decode_line(bytes, 0);
-  const header = first?.head as JournalHeader | undefined;
-  if (first === undefined || header?.journal !== 1) {
-    return { header: undefined, sum: "", records: [], end: 0, damage: damage_after(bytes, 0) };
-  }
-  const records: JournalRecord[] = [];
-  let { end, sum } = first;
-  for (let line = decode_line_at(bytes, end); line !== undefined; line = decode_line_at(bytes, end)) {
-    const record = next_record(line, { base: header.base, sum, records: records.length });
-    if (record === undefined) {
-      break;
-    }
-    records.push(record);
-    ({ end, sum } = line);
-  }
-  return { header, sum, records, end, damage: damage_after(bytes, end) };
-}
+/** The bytes that are hashed at a time. */
+const MOST_HASHED = 1024 * 1024;
 
-/** The line whose messages begin at `begin` and nowhere else. */
-export function decode_line_at(bytes: Buffer, begin: number): Line | undefined {
-  const mark = next_mark(bytes, begin);
-  const line = mark < 0 ? undefined : decode_line(bytes, mark);
-  return line?.begin === begin ? line : undefined;
+/** Checks a line. Returns `undefined` if its checksum is another one. */
+export async function checked_line({ sum, json, covered, end }: FoundLine, pause: Pause): Promise<Line | undefined> {
+  const hash = createHash("sha256");
+  for (let at = 0; at < covered.length; at += MOST_HASHED) {
+    hash.update(covered.subarray(at, at + MOST_HASHED));
+    await pause();
+  }
+  if (digest(hash.update(json)) !== sum) {
+    return undefined;
+  }
+  const head = parse_object(json) as unknown as Line["head"] | undefined;
+  return head && { sum, head, body: covered.subarray(0, Math.max(0, covered.length - 1)), end };
 }
 
 /** The record of a line, if it goes on where the journal has got to. */
@@ -147,26 +171,20 @@ export function next_record(
   line: Line,
   at: { base: string | undefined; sum: string; records: number },
 ): JournalRecord | undefined {
-  const head = line.head as RecordHead;
-  const continues = head.prev === at.sum && head.n === at.records + 1 && head.base === at.base;
-  return continues ? { ...head, sum: line.sum, body: line.body } : undefined;
+  const record = record_of(line);
+  return record?.prev === at.sum && record.n === at.records + 1 && record.base === at.base ? record : undefined;
 }
 
-/** Invalid bytes are a torn tail, unless a whole record follows them that was synced after they were. */
-function damage_after(bytes: Buffer, end: number): JournalDamage | undefined {
-  const records: JournalRecord[] = [];
-  let reason: string | undefined;
-  // Wherever it stands: the line break before it may be what is damaged.
-  for (let mark = bytes.indexOf(MARK, end); mark >= 0;) {
-    const line = decode_line(bytes, mark);
-    if (line !== undefined) {
-      const head = line.head as RecordHead;
-      records.push({ ...head, sum: line.sum, body: line.body });
-      reason ??= head.durable === false ? undefined : `bytes ${end} to ${mark} are not what was written`;
-    }
-    mark = bytes.indexOf(MARK, line?.end ?? mark + 1);
+/** The record of a line, wherever it stands. Returns `undefined` for the first line of a journal. */
+export function record_of({ head, sum, body }: Line): JournalRecord | undefined {
+  return "n" in head ? { ...head, sum, body } : undefined;
+}
+
+/** Finds the positions at which lines may be marked. The line break before a mark may be what is damaged. */
+export function* marks_in(bytes: Buffer): Generator<number> {
+  for (let mark = bytes.indexOf(MARK); mark >= 0; mark = bytes.indexOf(MARK, mark + 1)) {
+    yield mark;
   }
-  return reason === undefined ? undefined : { reason, records };
 }
 
 /** True if bytes end as a record does, and none of their blocks is missing. Such bytes were written to the end once. */
@@ -175,16 +193,22 @@ export function is_closed_line(tail: Buffer): boolean {
 }
 
 /**
- * The last record of a journal, from its last bytes. `undefined`: they do not end in a whole record, or it begins
- * before them.
+ * Finds the line that ends with these last bytes of a journal. Returns `undefined` if no whole line ends there. Returns
+ * "incomplete" if the line's mark is before these bytes. Its messages may be, too: `begin` is negative then.
  */
-export function decode_last_record(tail: Buffer): RecordHead | undefined {
+export function last_line(
+  tail: Buffer,
+): { sum: string; json: Buffer; mark: number; begin: number } | "incomplete" | undefined {
   if (tail.at(-1) !== NEWLINE) {
     return undefined;
   }
   const mark = tail.lastIndexOf(`\n${MARK}`, tail.length - 2) + 1;
-  const head = decode_line(tail, mark)?.head as RecordHead | undefined;
-  return head !== undefined && "n" in head ? head : undefined;
+  const match = HEAD_OF_LINE.exec(tail.toString("latin1", mark, mark + 48));
+  if (match === null) {
+    return mark === 0 ? "incomplete" : undefined;
+  }
+  const [prefix, sum = "", length = "0"] = match;
+  return { sum, json: tail.subarray(mark + prefix.length, -1), mark, begin: mark - Number(length) };
 }
 
 /**
@@ -272,20 +296,15 @@ export function encode_next(
   return { bytes, state: { base, sum, end, records: n, size, changed: Object.keys(patch), relation: "continues" } };
 }
 
-/** A journal that continues this snapshot, with records of the journal of the one before. */
-export function encode_journal(
+/** Encodes a record of the journal of an earlier snapshot for the journal of this one. */
+export function encode_again(
   head: SnapshotHead,
-  records: readonly JournalRecord[],
+  journal: JournalEnd,
+  { body, at, count, revision, metadata: patch }: JournalRecord,
   durable: boolean,
 ): EncodedJournal {
-  let { bytes, state } = begin_journal(head);
-  const parts = [bytes];
-  for (const { body, at, count, revision, metadata: patch } of records) {
-    const metadata = apply_patch(head.metadata, patch) as SessionMetadata;
-    ({ bytes, state } = encode_next(head, state, body, { at, count, revision, metadata, durable }));
-    parts.push(bytes);
-  }
-  return { bytes: Buffer.concat(parts), state };
+  const metadata = apply_patch(head.metadata, patch) as SessionMetadata;
+  return encode_next(head, journal, body, { at, count, revision, metadata, durable });
 }
 
 /** How a journal relates to a snapshot of ours, and which of its records go on from there. */
@@ -293,7 +312,7 @@ export function relate(
   store: StoreHeader,
   message_count: number,
   journal: Journal,
-): { relation: Relation; records: JournalRecord[] } {
+): { relation: Relation; records: JournalEntry[] } {
   const base = journal.header?.base;
   const done = base === store.generation ? 0 : base === store.previous ? store.folded : undefined;
   if (base === undefined) {
@@ -311,19 +330,17 @@ export function relate(
 }
 
 /** Bytes that the messages of these records add to a snapshot, with a separator before each record's. */
-export function size_of(records: readonly JournalRecord[]): number {
-  return records.reduce((sum, { count, body }) => sum + (count > 0 ? JSON_SEPARATOR.length + body.length : 0), 0);
+export function size_of(records: readonly JournalEntry[]): number {
+  return records.reduce((sum, { count, size }) => sum + (count > 0 ? JSON_SEPARATOR.length + size : 0), 0);
 }
 
-/** The messages of records, parsed. */
-export function messages_of(records: readonly JournalRecord[]): Message[] {
-  return records.flatMap((record) =>
-    record.count === 0 ? [] : (JSON.parse(`[${record.body.toString()}]`) as Message[]),
-  );
+/** The messages of records. */
+export function messages_of(records: readonly JournalEntry[]): Message[] {
+  return records.flatMap(({ messages }) => messages);
 }
 
 /** The metadata after the last of these records. */
-export function patched(metadata: MetadataPatch, records: readonly JournalRecord[]): MetadataPatch {
+export function patched(metadata: MetadataPatch, records: readonly JournalEntry[]): MetadataPatch {
   const last = records.at(-1);
   return last === undefined ? metadata : apply_patch(metadata, last.metadata);
 }

@@ -1,4 +1,5 @@
 import type { Message } from "@simulacra-ai/core";
+import type { Pause } from "../../../async/time-slicer.js";
 import { checksum, sum_of_messages } from "./checksum.js";
 import {
   corrupt,
@@ -6,10 +7,12 @@ import {
   not_ours,
   NotASession,
   parse_json,
+  parse_object,
   require_text,
   require_writable,
-  wrong_messages,
 } from "./corrupt.js";
+import { any_end, scan_values, skip_mark, skip_space, value_end } from "./json-scanner.js";
+import { require_message } from "./messages.js";
 import type { FileMetadata, SnapshotHead, StoreHeader } from "./snapshot-header.js";
 
 const METADATA_PREFIX = '{\n"metadata": ';
@@ -18,6 +21,7 @@ const MESSAGES_PREFIX = ',\n"messages": [\n';
 export const JSON_SUFFIX = /* @__PURE__ */ Buffer.from("\n]\n}\n");
 /** Between two messages. */
 export const JSON_SEPARATOR = ",\n";
+const OPENING_BRACKET = 0x5b;
 
 /** The text of a snapshot up to its first message. */
 export function encode_head(
@@ -70,22 +74,6 @@ export function decode_store(json: Buffer, store_json: Buffer, path: string): Om
   return { metadata: parse_json(json, path) as FileMetadata, store };
 }
 
-/**
- * The messages behind the head of a snapshot of ours.
- * @throws {SessionError} `corrupt`.
- */
-export function decode_messages(bytes: Buffer, head: SnapshotHead, path: string): Message[] {
-  require_size(bytes.length, head, path);
-  const end = head.offset + head.store.size;
-  const suffix = bytes.subarray(end);
-  const is_whole = JSON_SUFFIX.subarray(0, suffix.length).equals(suffix);
-  if (!is_whole || checksum(bytes.subarray(head.offset, end)) !== head.store.messages) {
-    throw wrong_messages(path);
-  }
-  // The whole text costs less than a part of it: a part would have to be copied between brackets first.
-  return (parse_json(bytes, path) as { messages: Message[] }).messages;
-}
-
 /** @throws {SessionError} `corrupt` if the file is not as long as its head says. Only the last line feed may be missing. */
 export function require_size(size: number, head: SnapshotHead, path: string): void {
   const expected = head.offset + head.store.size + JSON_SUFFIX.length;
@@ -95,38 +83,81 @@ export function require_size(size: number, head: SnapshotHead, path: string): vo
 }
 
 /**
- * A file that another writer made: an object with `metadata` and `messages`.
+ * Reads a file that another writer made: an object with `metadata` and `messages`, in any order.
  * @throws {SessionError} `corrupt`.
  */
-export function decode_foreign(bytes: Buffer, path: string): { metadata: FileMetadata; messages: Message[] } {
-  require_text(bytes, path);
-  const value = parse_json(bytes, path);
-  if (!is_object(value) || !("metadata" in value || "messages" in value)) {
+export async function decode_foreign(bytes: Buffer, path: string, pause: Pause): Promise<ForeignSession> {
+  const members = new Map<string, unknown>();
+  const parse = (at: number, put: (value: unknown) => void): number | undefined => {
+    const end = any_end(bytes, at);
+    if (end !== undefined) {
+      const text = bytes.subarray(at, end);
+      require_text(text, path);
+      put(parse_json(text, path));
+    }
+    return end;
+  };
+  const end = await scan_values(bytes, skip_space(bytes, skip_mark(bytes)), pause, (key, at) => {
+    const name = key === "" ? "" : (parse_json(key, path) as string);
+    if (name !== "messages" || bytes[at] !== OPENING_BRACKET) {
+      return parse(at, (value) => members.set(name, value));
+    }
+    const messages: unknown[] = [];
+    members.set(name, messages);
+    return scan_values(bytes, at, pause, (_, at) => parse(at, (message) => messages.push(message)));
+  });
+  if (end === undefined || skip_space(bytes, end) < bytes.length) {
+    require_text(bytes, path);
+    parse_json(bytes, path); // tells where it is no JSON
+  }
+  if (end === undefined || !(members.has("metadata") || members.has("messages"))) {
     throw new NotASession(path);
   }
-  if (!is_object(value["metadata"]) || !Array.isArray(value["messages"])) {
+  const [metadata, messages, store] = ["metadata", "messages", "store"].map((key) => members.get(key));
+  if (!is_object(metadata) || !Array.isArray(messages)) {
     throw corrupt(path, "it is not an object with metadata and a list of messages");
   }
-  const { metadata, messages, store } = value;
-  require_writable(value, path);
-  require_messages(messages, path);
-  if (is_object(store) && !is_reformatted(store, metadata, messages)) {
+  for (const [n, message] of messages.entries()) {
+    require_message(message, n, path);
+    await pause();
+  }
+  members.delete("messages");
+  require_writable([...members.values()], path);
+  if (is_object(store) && !(await is_reformatted(store, metadata, messages, pause))) {
     throw not_ours(path);
   }
-  return { metadata: metadata, messages: messages };
+  return { metadata, messages: messages as Message[] };
 }
 
-/** @throws {SessionError} `corrupt`. */
-export function require_messages(messages: unknown[], path: string): asserts messages is Message[] {
-  const bad = messages.findIndex((message) => !is_object(message));
-  if (bad >= 0) {
-    throw corrupt(path, `message ${bad} is not an object`);
+/** A session as another writer left it. */
+interface ForeignSession {
+  metadata: FileMetadata;
+  messages: Message[];
+}
+
+/**
+ * Reads the metadata in the first bytes of a file of another writer, if the metadata come first. Returns "incomplete" if
+ * more bytes are needed.
+ */
+export function scan_metadata(bytes: Buffer): FileMetadata | "incomplete" | undefined {
+  const opening = /^(?:\u00ef\u00bb\u00bf)?\s*\{\s*"metadata"\s*:\s*(?=\{)/.exec(bytes.toString("latin1", 0, 64));
+  if (opening === null) {
+    return undefined;
   }
+  const begin = opening[0].length;
+  const end = value_end(bytes, begin);
+  return end === undefined ? "incomplete" : parse_object(bytes.subarray(begin, end));
 }
 
 /** Another tool has laid the file out anew, and changed nothing. */
-function is_reformatted(store: Record<string, unknown>, metadata: unknown, messages: unknown[]): boolean {
-  return is_reformatted_head(store, metadata) && store["messages"] === sum_of_messages(messages, JSON_SEPARATOR);
+async function is_reformatted(
+  store: Record<string, unknown>,
+  metadata: unknown,
+  messages: unknown[],
+  pause: Pause,
+): Promise<boolean> {
+  const is_ours = is_reformatted_head(store, metadata);
+  return is_ours && store["messages"] === (await sum_of_messages(messages, JSON_SEPARATOR, pause));
 }
 
 /** The same of metadata alone. */

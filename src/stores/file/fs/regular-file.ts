@@ -8,28 +8,41 @@ export interface ReadFile {
   bytes: Buffer;
 }
 
-/** More than a string can hold. */
-export function is_too_large(stamp: FileStamp): boolean {
-  return stamp.size > constants.MAX_STRING_LENGTH;
+/** A regular file that is open for reading. */
+export interface OpenedFile {
+  file: OpenFile;
+  stamp: FileStamp;
 }
 
-/** Opens a regular file for reading; `undefined` where there is none. @throws {SessionError} `corrupt`. */
-export async function read_regular<T>(
-  layer: FileLayer,
-  path: string,
-  read: (file: OpenFile, stamp: FileStamp) => Promise<T>,
-): Promise<T | undefined> {
+/**
+ * Opens a regular file for reading. Returns `undefined` if there is none. The caller closes the file.
+ * @throws {SessionError} `corrupt` for a link, a directory, a device or a socket.
+ */
+export async function open_regular(layer: FileLayer, path: string): Promise<OpenedFile | undefined> {
   let file: OpenFile;
   try {
     file = await layer.open(path, "read");
   } catch (error) {
     return unless_missing(error, path);
   }
-  return with_file(file, async () => {
+  try {
     const stamp = await file.stat();
     require_regular(stamp, path);
-    return read(file, stamp);
-  });
+    return { file, stamp };
+  } catch (error) {
+    await file.close().catch(() => undefined); // the first error says more
+    throw error;
+  }
+}
+
+/** Opens a regular file for the length of `read`. Returns `undefined` if there is none. @throws {SessionError} `corrupt`. */
+export async function read_regular<T>(
+  layer: FileLayer,
+  path: string,
+  read: (file: OpenFile, stamp: FileStamp) => Promise<T>,
+): Promise<T | undefined> {
+  const opened = await open_regular(layer, path);
+  return opened && with_file(opened.file, () => read(opened.file, opened.stamp));
 }
 
 /** The first bytes of a regular file, as many or all; `undefined` where there is none. @throws {SessionError} `corrupt`. */
@@ -63,14 +76,62 @@ function require_regular(stamp: FileStamp, path: string): void {
   if (stamp.kind !== "file") {
     throw corrupt(path, "it is not a regular file");
   }
-  if (is_too_large(stamp)) {
-    throw corrupt(path, `it has ${stamp.size} bytes, more than can be read`);
-  }
 }
 
 /** A whole file, or its first bytes; `undefined` where there is none. @throws {SessionError} `corrupt`. */
 export async function read_file(layer: FileLayer, path: string, length = Infinity): Promise<ReadFile | undefined> {
-  return read_regular(layer, path, async (file, stamp) => {
-    return { stamp, bytes: await read_range(file, 0, Math.min(length, stamp.size)) };
-  });
+  return read_regular(layer, path, async (file, stamp) => ({
+    stamp,
+    bytes: await read_all(file, stamp, path, length),
+  }));
 }
+
+/** Reads all bytes of a file, or the first ones. @throws {SessionError} `corrupt` beyond 4 GiB. */
+export async function read_all(file: OpenFile, stamp: FileStamp, path: string, length = Infinity): Promise<Buffer> {
+  const size = Math.min(length, stamp.size);
+  if (size > constants.MAX_LENGTH) {
+    throw corrupt(path, `it has ${size} bytes, more than can be read at once`);
+  }
+  return read_range(file, 0, size);
+}
+
+/** Bytes that are read at a time. */
+export const PIECE_BYTES = 256 * 1024;
+
+/** Reads the bytes between two positions, a piece at a time. Fewer bytes at the end of the file. */
+export async function* read_pieces(file: OpenFile, begin: number, end: number): AsyncGenerator<Buffer> {
+  for (let at = begin; at < end;) {
+    const piece = await read_range(file, at, Math.min(PIECE_BYTES, end - at));
+    if (piece.length === 0) {
+      return;
+    }
+    at += piece.length;
+    yield piece;
+  }
+}
+
+/** Puts pieces together that end with a line. A line that is longer than a piece comes alone. */
+export async function* whole_lines(pieces: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
+  let begun: Buffer[] = [];
+  for await (const piece of pieces) {
+    const end = piece.lastIndexOf(NEWLINE) + 1;
+    if (end > 0) {
+      const first = begun.length > 0 ? piece.indexOf(NEWLINE) + 1 : 0;
+      if (first > 0) {
+        yield Buffer.concat([...begun, piece.subarray(0, first)]);
+      }
+      if (end > first) {
+        yield piece.subarray(first, end);
+      }
+      begun = [];
+    }
+    if (end < piece.length) {
+      begun.push(piece.subarray(end));
+    }
+  }
+  if (begun.length > 0) {
+    yield Buffer.concat(begun);
+  }
+}
+
+const NEWLINE = 0x0a;

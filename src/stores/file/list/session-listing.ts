@@ -1,21 +1,20 @@
-import type { Pause } from "../../../async/time-slicer.js";
+import { pauses, type Pause } from "../../../async/time-slicer.js";
 import type { SessionMetadata } from "../../../types.js";
 import { has_code, ignore, reason_of } from "../../../errors.js";
 import { is_lineage } from "../../../lineage.js";
 import { apply_patch } from "../../../metadata.js";
 import { NotASession } from "../format/corrupt.js";
-import { is_errno, read_range, succeeds, type FileLayer } from "../fs/file-layer.js";
+import { is_errno, succeeds, type FileLayer } from "../fs/file-layer.js";
 import { find_form } from "../snapshots/forms.js";
-import { decode_last_record, type RecordHead } from "../format/journal.js";
-import { read_regular } from "../fs/regular-file.js";
-import { salvage_session } from "../repair/salvage.js";
+import { read_last_record } from "../journal-reader.js";
+import { read_beginning } from "../fs/regular-file.js";
+import { salvage_metadata } from "../repair/salvage.js";
 import { DRAFT_ENDING, DRAFT_LOCK_ENDING, is_valid_id, JOURNAL_ENDING, type SessionPaths } from "../session-paths.js";
 import { read_session } from "../session-reader.js";
 import { metadata_of_file } from "../session-view.js";
 import { stamp_of, stamp_snapshot, type SnapshotForm, type SnapshotStamp } from "../snapshots/snapshot-form.js";
 import { type FileMetadata } from "../format/snapshot-header.js";
 
-const TAIL_BYTES = 4096;
 /** The answers of the system to one file that cannot be read. */
 const UNREADABLE = ["EACCES", "EPERM", "EIO"];
 
@@ -105,10 +104,16 @@ async function is_copy(layer: FileLayer, { id, journal }: SessionPaths, metadata
   return last === undefined || (last !== "unclear" && (last.record.metadata as { id?: unknown }).id !== id);
 }
 
-/** Reads the metadata of a session whose messages are damaged. */
+/** Bytes of the beginning of a damaged file that are searched for metadata. */
+const MOST_SEARCHED = 256 * 1024;
+
+/** Reads the metadata of a session that is damaged, from the beginning of its head and the end of its journal. */
 async function readable_metadata(layer: FileLayer, paths: SessionPaths, form: SnapshotForm): Promise<FileMetadata> {
   try {
-    return (await salvage_session(layer, paths, form)).metadata;
+    const head = await read_beginning(layer, paths.file(form.head_ending), MOST_SEARCHED).catch(ignore("corrupt"));
+    const metadata = await salvage_metadata(head?.bytes ?? Buffer.alloc(0), form, pauses());
+    const last = await read_last_record(layer, paths.journal);
+    return typeof last === "object" ? apply_patch(metadata, last.record.metadata) : metadata;
   } catch (error) {
     if (has_code(error, "corrupt") || is_errno(error, ...UNREADABLE)) {
       return {};
@@ -136,7 +141,7 @@ async function list_from_ends(
   ) {
     return undefined;
   }
-  const stamps = journal ? [stamp, journal.stamp] : [stamp];
+  const stamps = journal ? [stamp, stamp_of(journal.stamp)] : [stamp];
   const last = journal?.record;
   if (last === undefined || (last.base === head?.store.previous && last.n <= (head?.store.folded ?? 0))) {
     return { metadata: metadata_of_file(paths, stamp, metadata, stored_count as number), stamps };
@@ -145,24 +150,6 @@ async function list_from_ends(
   return last.base === head?.store.generation
     ? { metadata: metadata_of_file(paths, stamp, patched, last.at + last.count), stamps }
     : undefined;
-}
-
-interface LastRecord {
-  record: RecordHead;
-  stamp: SnapshotStamp;
-}
-
-/** `undefined`: there is no journal any more. `"unclear"`: its end does not say. */
-async function read_last_record(layer: FileLayer, path: string): Promise<LastRecord | "unclear" | undefined> {
-  return read_regular(layer, path, async (file, stamp) => {
-    for (let length = TAIL_BYTES; ; length *= 4) {
-      const begin = Math.max(0, stamp.size - length);
-      const record = decode_last_record(await read_range(file, begin, stamp.size - begin));
-      if (record !== undefined || begin === 0) {
-        return record ? { record, stamp: stamp_of(stamp) } : "unclear";
-      }
-    }
-  });
 }
 
 export interface SessionName {

@@ -1,13 +1,17 @@
 import type { Message } from "@simulacra-ai/core";
+import { pauses, type Pause } from "../../../async/time-slicer.js";
+import { ignore } from "../../../errors.js";
 import { sum_of_messages } from "../format/checksum.js";
-import { is_object, parse_object } from "../format/corrupt.js";
-import type { FileLayer } from "../fs/file-layer.js";
-import { object_end, scan_metadata } from "../format/foreign-head.js";
-import { decode_journal, type Journal, type JournalRecord, messages_of, patched } from "../format/journal.js";
-import { is_too_large, read_file } from "../fs/regular-file.js";
-import { JOURNAL_ENDING, type SessionPaths } from "../session-paths.js";
-import type { SnapshotForm } from "../snapshots/snapshot-form.js";
+import { parse_object } from "../format/corrupt.js";
+import { messages_of, patched, type Journal, type JournalEntry } from "../format/journal.js";
+import { any_end, scan_values, skip_mark, skip_space, value_end } from "../format/json-scanner.js";
+import { scan_metadata } from "../format/json-text.js";
 import type { FileMetadata, Succession } from "../format/snapshot-header.js";
+import type { FileLayer } from "../fs/file-layer.js";
+import { read_file } from "../fs/regular-file.js";
+import { read_journal } from "../journal-reader.js";
+import type { SessionPaths } from "../session-paths.js";
+import type { SnapshotForm } from "../snapshots/snapshot-form.js";
 
 /** The readable part of a damaged session. */
 export interface Salvage {
@@ -19,14 +23,15 @@ export interface Salvage {
 
 /** Reads what is readable of a session's files: the messages up to the first that is not. */
 export async function salvage_session(layer: FileLayer, paths: SessionPaths, form: SnapshotForm): Promise<Salvage> {
-  const read = (ending: string) => read_if_possible(layer, paths.file(ending));
+  const pause = pauses();
+  // Links, directories and files too large for memory hold nothing that can be salvaged.
+  const read = async (ending: string) => (await read_file(layer, paths.file(ending)).catch(ignore("corrupt")))?.bytes;
   const data = (await read(form.data_ending)) ?? Buffer.alloc(0);
   const head = form.data_ending === form.head_ending ? data : ((await read(form.head_ending)) ?? Buffer.alloc(0));
-  const journal_bytes = await read(JOURNAL_ENDING);
-  const metadata = salvage_metadata(head, form);
-  const messages = form.format === "json" ? salvage_array(data) : salvage_lines(data);
-  const journal = journal_bytes && decode_journal(journal_bytes);
-  const records = journal ? records_behind(journal, head, form, messages) : [];
+  const metadata = await salvage_metadata(head, form, pause);
+  const messages = await (form.format === "json" ? salvage_array(data, pause) : salvage_lines(data, pause));
+  const { journal } = (await read_journal(layer, paths.journal, "messages").catch(ignore("corrupt"))) ?? {};
+  const records = journal ? await records_behind(journal, head, form, messages, pause) : [];
   return {
     metadata: patched(metadata, records),
     messages: messages.concat(messages_of(records)),
@@ -34,26 +39,21 @@ export async function salvage_session(layer: FileLayer, paths: SessionPaths, for
   };
 }
 
-/** Links, directories and files too large for memory hold nothing that can be salvaged. */
-async function read_if_possible(layer: FileLayer, path: string): Promise<Buffer | undefined> {
-  const stamp = await layer.stat(path);
-  return stamp?.kind === "file" && !is_too_large(stamp) ? (await read_file(layer, path))?.bytes : undefined;
-}
-
 /** The whole records that go on from the messages salvaged, wherever they stand, up to the first that is missing. */
-function records_behind(
+async function records_behind(
   { header, records, damage }: Journal,
   head: Buffer,
   form: SnapshotForm,
   messages: Message[],
-): JournalRecord[] {
-  const is_first = ({ at, base, n }: JournalRecord) =>
+  pause: Pause,
+): Promise<JournalEntry[]> {
+  const sum = await sum_of_messages(messages, form.separator, pause);
+  const is_first = ({ at, base, n }: JournalEntry) =>
     at === messages.length &&
-    (n > folded_of(head, base) ||
-      (header !== undefined && base === header.base && sum_of_messages(messages, form.separator) === header.messages));
+    (n > folded_of(head, base) || (header !== undefined && base === header.base && sum === header.messages));
   const all = [...records, ...(damage?.records ?? [])];
   const followers = new Map(all.map((record) => [record.prev, record] as const).reverse()); // of several, the first
-  const found: JournalRecord[] = [];
+  const found: JournalEntry[] = [];
   for (let next = all.find(is_first); next !== undefined; next = followers.get(next.sum)) {
     found.push(next);
   }
@@ -87,7 +87,7 @@ function store_in(bytes: Buffer): Record<string, unknown> | undefined {
   for (let at = bytes.lastIndexOf(STORE); at >= 0; at = at === 0 ? -1 : bytes.lastIndexOf(STORE, at - 1)) {
     const [before] = /^\s*:\s*(?=\{)/.exec(bytes.toString("latin1", at + STORE.length, at + STORE.length + 64)) ?? [];
     const begin = at + STORE.length + (before?.length ?? 0);
-    const end = before === undefined ? undefined : object_end(bytes, begin);
+    const end = before === undefined ? undefined : value_end(bytes, begin);
     const value = end === undefined ? undefined : parse_object(bytes.subarray(begin, end));
     if (value !== undefined && "generation" in value) {
       return value;
@@ -98,29 +98,36 @@ function store_in(bytes: Buffer): Record<string, unknown> | undefined {
 
 const STORE = '"store"';
 
-function salvage_metadata(bytes: Buffer, form: SnapshotForm): FileMetadata {
-  if (form.format === "json") {
-    const whole = parse_object(bytes)?.["metadata"]; // its keys may have any order
-    if (is_object(whole)) {
-      return whole;
-    }
-    const scanned = scan_metadata(bytes);
-    return scanned === undefined || scanned === "incomplete" ? {} : scanned;
+/** Reads the metadata in the bytes of a damaged head. */
+export async function salvage_metadata(bytes: Buffer, form: SnapshotForm, pause: Pause): Promise<FileMetadata> {
+  if (form.format === "ndjson") {
+    const value = parse_object(bytes.subarray(0, value_end(bytes, bytes.indexOf("{")) ?? 0));
+    const { store: _store, ...metadata } = value ?? {};
+    return metadata;
   }
-  const value = parse_object(bytes.subarray(0, object_end(bytes, bytes.indexOf("{")) ?? 0));
-  const { store: _store, ...metadata } = value ?? {};
-  return metadata;
+  let whole: FileMetadata | undefined; // the keys of the file may have any order
+  await scan_values(bytes, skip_space(bytes, skip_mark(bytes)), pause, (key, at) => {
+    if (key === '"messages"') {
+      return scan_values(bytes, at, pause, (_, item) => any_end(bytes, item));
+    }
+    const end = any_end(bytes, at);
+    whole = key === '"metadata"' && end !== undefined ? parse_object(bytes.subarray(at, end)) : whole;
+    return end;
+  });
+  const scanned = whole ?? scan_metadata(bytes);
+  return scanned === undefined || scanned === "incomplete" ? {} : scanned;
 }
 
 /** The messages of a JSON file. Those in the metadata are not its own. */
-function salvage_array(bytes: Buffer): Message[] {
+function salvage_array(bytes: Buffer, pause: Pause): Promise<Message[]> {
   const metadata_begin = bytes.indexOf("{", bytes.indexOf('"metadata"') + 1);
   const is_first = /^[^"]*"metadata"/.test(bytes.toString("latin1", 0, 64));
-  const from = is_first ? (object_end(bytes, metadata_begin) ?? 0) : 0;
+  const from = is_first ? (value_end(bytes, metadata_begin) ?? 0) : 0;
   const opening = /"messages"\s*:\s*\[/.exec(bytes.toString("latin1", from, from + 1024 * 1024));
   return salvage_objects(
     bytes,
     opening === null ? line_begin(bytes, MESSAGES_LINE) : from + opening.index + opening[0].length,
+    pause,
   );
 }
 
@@ -139,19 +146,20 @@ function line_begin(bytes: Buffer, line: number): number {
 }
 
 /** Objects one behind the other, up to the first that is none. */
-function salvage_objects(bytes: Buffer, begin: number): Message[] {
+async function salvage_objects(bytes: Buffer, begin: number, pause: Pause): Promise<Message[]> {
   const messages: Message[] = [];
   for (let at = begin; ;) {
     while (is_gap(bytes[at])) {
       at += 1;
     }
-    const end = bytes[at] === 0x7b ? object_end(bytes, at) : undefined;
+    const end = bytes[at] === 0x7b ? value_end(bytes, at) : undefined;
     const message = end === undefined ? undefined : parse_object(bytes.subarray(at, end));
     if (end === undefined || message === undefined) {
       return messages;
     }
     messages.push(message as unknown as Message);
     at = end;
+    await pause();
   }
 }
 
@@ -161,6 +169,6 @@ function is_gap(byte: number | undefined): boolean {
 }
 
 /** The messages of a file with a message a line. */
-function salvage_lines(bytes: Buffer): Message[] {
-  return salvage_objects(bytes, bytes.toString("utf8", 0, 3) === "\ufeff" ? 3 : 0);
+function salvage_lines(bytes: Buffer, pause: Pause): Promise<Message[]> {
+  return salvage_objects(bytes, skip_mark(bytes), pause);
 }

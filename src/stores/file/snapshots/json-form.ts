@@ -1,19 +1,20 @@
-import { write_all } from "../fs/file-layer.js";
-import { scan_metadata } from "../format/foreign-head.js";
+import { pauses } from "../../../async/time-slicer.js";
+import { wrong_messages } from "../format/corrupt.js";
 import {
   decode_foreign,
   decode_head,
-  decode_messages,
   encode_head,
   JSON_SEPARATOR,
   JSON_SUFFIX,
   require_size,
+  scan_metadata,
 } from "../format/json-text.js";
-import { write_messages } from "./message-region.js";
+import type { SnapshotHead } from "../format/snapshot-header.js";
+import { read_range, write_all, type FileStamp, type OpenFile } from "../fs/file-layer.js";
 import { PreparedFile } from "../fs/prepared-file.js";
-import { read_beginning, read_file, type ReadFile } from "../fs/regular-file.js";
+import { read_all, read_beginning, read_regular, type ReadFile } from "../fs/regular-file.js";
+import { read_messages, write_messages } from "./message-region.js";
 import { stamp_of, type ReadHead, type SnapshotForm } from "./snapshot-form.js";
-import { type SnapshotHead } from "../format/snapshot-header.js";
 
 /** Usually enough for the head. */
 const HEAD_BYTES = 1024;
@@ -42,16 +43,22 @@ export const JSON_FORM: SnapshotForm = {
 
   async read(layer, paths) {
     const path = paths.file(".json");
-    const file = await read_file(layer, path);
-    if (file === undefined) {
-      return undefined;
-    }
-    const stamp = stamp_of(file.stamp);
-    const head = decode_head(file.bytes, true, path);
-    if (head === undefined || head === "incomplete") {
-      return { stamp, head: undefined, ...decode_foreign(file.bytes, path) };
-    }
-    return { stamp, head, metadata: head.metadata, messages: decode_messages(file.bytes, head, path) };
+    return read_regular(layer, path, async (file, found) => {
+      const pause = pauses();
+      const stamp = stamp_of(found);
+      const head = await read_own_head(file, found, path);
+      if (head === undefined) {
+        const bytes = await read_all(file, found, path);
+        return { stamp, head, ...(await decode_foreign(bytes, path, pause)) };
+      }
+      require_size(found.size, head, path);
+      const messages = await read_messages(file, head, path, pause);
+      const suffix = await read_range(file, head.offset + head.store.size, JSON_SUFFIX.length);
+      if (messages === undefined || !JSON_SUFFIX.subarray(0, suffix.length).equals(suffix)) {
+        throw wrong_messages(path);
+      }
+      return { stamp, head, metadata: head.metadata, messages };
+    });
   },
 
   recover: () => Promise.resolve(),
@@ -96,4 +103,18 @@ function head_in({ stamp: file, bytes }: ReadFile, path: string): ReadHead | "in
     return scanned;
   }
   return { stamp, head: undefined, metadata: scanned === "incomplete" ? undefined : scanned };
+}
+
+/** Reads the head of a snapshot of ours. Returns `undefined` if another program made the file. @throws {SessionError} `corrupt`. */
+async function read_own_head(file: OpenFile, { size }: FileStamp, path: string): Promise<SnapshotHead | undefined> {
+  for (let length = HEAD_BYTES; ; length *= 4) {
+    const bytes = await read_range(file, 0, Math.min(length, size));
+    const head = decode_head(bytes, bytes.length >= size, path);
+    if (head !== "incomplete") {
+      return head;
+    }
+    if (length >= size) {
+      return undefined;
+    }
+  }
 }

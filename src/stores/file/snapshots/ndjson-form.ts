@@ -1,6 +1,6 @@
 import type { Message } from "@simulacra-ai/core";
+import { pauses, type Pause } from "../../../async/time-slicer.js";
 import { ignore } from "../../../errors.js";
-import { checksum } from "../format/checksum.js";
 import {
   corrupt,
   is_object,
@@ -9,24 +9,19 @@ import {
   parse_json,
   parse_object,
   require_text,
-  require_writable,
   without_mark,
   wrong_messages,
 } from "../format/corrupt.js";
+import { decode_store, encode_store, is_reformatted_head, JSON_SEPARATOR } from "../format/json-text.js";
+import { parse_foreign_lines } from "../format/messages.js";
+import type { FileMetadata, SnapshotHead, StoreHeader } from "../format/snapshot-header.js";
 import { keep_aside, remove_if_there, sync_directory, with_file } from "../fs/durable-files.js";
-import { same_stamp, write_all, type FileStamp } from "../fs/file-layer.js";
-import { ForeignWrite } from "../foreign-write.js";
-import {
-  decode_store,
-  encode_store,
-  is_reformatted_head,
-  JSON_SEPARATOR,
-  require_messages,
-} from "../format/json-text.js";
-import { write_messages } from "./message-region.js";
+import { same_stamp, write_all, type FileLayer, type FileStamp, type OpenFile } from "../fs/file-layer.js";
 import { PreparedFile } from "../fs/prepared-file.js";
-import { is_too_large, read_file, type ReadFile } from "../fs/regular-file.js";
+import { open_regular, read_all, read_file, read_regular, type OpenedFile, type ReadFile } from "../fs/regular-file.js";
+import { ForeignWrite } from "../foreign-write.js";
 import type { SessionPaths } from "../session-paths.js";
+import { holds_messages, read_messages, write_messages } from "./message-region.js";
 import {
   stamp_of,
   type ChangeContext,
@@ -34,7 +29,6 @@ import {
   type SnapshotContent,
   type SnapshotForm,
 } from "./snapshot-form.js";
-import { type FileMetadata, type SnapshotHead, type StoreHeader } from "../format/snapshot-header.js";
 
 const HEAD = ".meta.json";
 const DATA = ".ndjson";
@@ -64,52 +58,53 @@ export const NDJSON_FORM: SnapshotForm = {
 
   async read(layer, paths) {
     const path = paths.file(DATA);
-    const data = await read_file(layer, path);
-    const file = await read_file(layer, paths.file(HEAD));
-    if (file === undefined) {
-      return undefined;
-    }
-    const stamp = stamp_of(file.stamp, data?.stamp);
-    const { head, metadata } = require_meta(file, paths);
-    if (head === undefined && data === undefined && !KNOWN_KEYS.some((key) => key in metadata)) {
-      throw new NotASession(paths.file(HEAD));
-    }
-    const bytes = data?.bytes ?? Buffer.alloc(0);
-    const written =
-      head &&
-      (named_bytes(data, head) ??
-        next_bytes(await read_file(layer, paths.file(NEXT)).catch(ignore("corrupt")), data, head));
-    if (written !== undefined) {
-      return { stamp, head, metadata, messages: decode_lines(written, path) };
-    }
-    const expected = metadata.message_count ?? 0;
-    if (head ? bytes.length <= size_of(head) : data === undefined && expected > 0) {
-      throw wrong_messages(path);
-    }
-    const messages = decode_foreign_lines(bytes, path);
-    const is_unsettled = head !== undefined || messages.length < expected;
-    return { stamp, head: undefined, metadata, messages, is_unsettled };
+    const data = await open_regular(layer, path); // before the head: a writer replaces it behind that
+    const read = async () => {
+      const file = await read_file(layer, paths.file(HEAD));
+      if (file === undefined) {
+        return undefined;
+      }
+      const stamp = stamp_of(file.stamp, data?.stamp);
+      const { head, metadata } = require_meta(file, paths);
+      if (head === undefined && data === undefined && !KNOWN_KEYS.some((key) => key in metadata)) {
+        throw new NotASession(paths.file(HEAD));
+      }
+      const pause = pauses();
+      const ours = head && (await read_named(layer, paths, data, head, pause));
+      if (ours !== undefined) {
+        return { stamp, head, metadata, messages: ours };
+      }
+      const expected = metadata.message_count ?? 0;
+      if (head ? (data?.stamp.size ?? 0) <= size_of(head) : data === undefined && expected > 0) {
+        throw wrong_messages(path);
+      }
+      const bytes = data ? await read_all(data.file, data.stamp, path) : Buffer.alloc(0);
+      const messages = await parse_foreign_lines(bytes, path, pause);
+      const is_unsettled = head !== undefined || messages.length < expected;
+      return { stamp, head: undefined, metadata, messages, is_unsettled };
+    };
+    return data ? with_file(data.file, read) : read();
   },
 
   async recover(context) {
     const { layer, policy, paths, lock } = context;
     const kind = (await layer.stat(paths.file(NEXT)))?.kind;
-    if (kind !== undefined && kind !== "file") {
+    if (kind === undefined) {
+      return;
+    }
+    if (kind !== "file") {
       await lock.require_held();
       await remove_if_there(layer, paths.file(NEXT)); // nothing of ours
-    }
-    const next = await read_file(layer, paths.file(NEXT));
-    if (next === undefined) {
       return;
     }
     const file = await read_file(layer, paths.file(HEAD));
     const head = file && require_meta(file, paths).head;
-    const data = await read_file(layer, paths.file(DATA));
+    const state = head && (await state_of_next(layer, paths, head));
     await lock.require_held();
-    if (head === undefined || named_bytes(data, head) || next_bytes(next, data, head) === undefined) {
-      await layer.unlink(paths.file(NEXT));
+    if (head === undefined || state === undefined) {
+      await remove_if_there(layer, paths.file(NEXT));
     } else {
-      if (next.bytes.length > size_of(head)) {
+      if (state.size > size_of(head)) {
         await cut_next(context, head); // a writer whose lock was broken has put more there
       }
       await layer.rename(paths.file(NEXT), paths.file(DATA));
@@ -199,27 +194,51 @@ function size_of({ store: { size } }: SnapshotHead): number {
   return size > 0 ? size + SEPARATOR.length : 0;
 }
 
-/** The messages that a head names, if a file begins with them. */
-function first_bytes(bytes: Buffer, { store }: SnapshotHead): Buffer | undefined {
-  const written = bytes.subarray(0, store.size);
-  return written.length === store.size && checksum(written) === store.messages ? written : undefined;
+/** True if a file is as long as the messages that a head names. */
+function has_size_of(file: FileStamp | undefined, head: SnapshotHead): boolean {
+  const size = file?.size ?? 0;
+  return size >= head.store.size && size <= size_of(head);
 }
 
-/** The messages that a head names, if the file in place holds these and nothing else. */
-function named_bytes(data: ReadFile | undefined, head: SnapshotHead): Buffer | undefined {
-  const bytes = data?.bytes ?? Buffer.alloc(0);
-  return bytes.length > size_of(head) ? undefined : first_bytes(bytes, head);
+/** True if another program has added lines to the file in place since the next messages were written. */
+function is_outdated(next: FileStamp, data: FileStamp | undefined, head: SnapshotHead): boolean {
+  return data !== undefined && data.size > size_of(head) && data.mtime_ns > next.mtime_ns;
 }
 
-/**
- * The messages that a head names and that have yet to get their place. `undefined`: there are none, or another program
- * has added lines to the file in place since.
- */
-function next_bytes(next: ReadFile | undefined, data: ReadFile | undefined, head: SnapshotHead): Buffer | undefined {
-  if (next === undefined || (data && data.bytes.length > size_of(head) && data.stamp.mtime_ns > next.stamp.mtime_ns)) {
-    return undefined;
+/** Reads the messages that a head names, wherever they are. Returns `undefined` if they are nowhere. */
+async function read_named(
+  layer: FileLayer,
+  paths: SessionPaths,
+  data: OpenedFile | undefined,
+  head: SnapshotHead,
+  pause: Pause,
+): Promise<Message[] | undefined> {
+  const in_place = has_size_of(data?.stamp, head) && (await read_region(data?.file, head, paths.file(DATA), pause));
+  if (in_place) {
+    return in_place;
   }
-  return first_bytes(next.bytes, head);
+  const path = paths.file(NEXT);
+  const read = async (file: OpenFile, stamp: FileStamp) =>
+    is_outdated(stamp, data?.stamp, head) ? undefined : read_region(file, head, path, pause);
+  return read_regular(layer, path, read).catch(ignore("corrupt"));
+}
+
+function read_region(file: OpenFile | undefined, head: SnapshotHead, path: string, pause: Pause) {
+  return file === undefined ? Promise.resolve([]) : read_messages(file, head, path, pause);
+}
+
+/** Looks at messages that have yet to get their place. Returns `undefined` if a head does not name them, or no more. */
+async function state_of_next(
+  layer: FileLayer,
+  paths: SessionPaths,
+  head: SnapshotHead,
+): Promise<FileStamp | undefined> {
+  const pause = pauses();
+  const look = async (file: OpenFile, stamp: FileStamp) => ({ stamp, holds: await holds_messages(file, head, pause) });
+  const data = await read_regular(layer, paths.file(DATA), look);
+  const is_in_place = data === undefined ? head.store.size === 0 : has_size_of(data.stamp, head) && data.holds;
+  const next = is_in_place ? undefined : await read_regular(layer, paths.file(NEXT), look);
+  return next?.holds === true && !is_outdated(next.stamp, data?.stamp, head) ? next.stamp : undefined;
 }
 
 function encode_meta(metadata: FileMetadata, header: Omit<StoreHeader, "head">): { text: string; store: StoreHeader } {
@@ -237,9 +256,7 @@ function is_header(value: unknown): value is Record<string, unknown> {
 function head_of(file: ReadFile, data: FileStamp | undefined, paths: SessionPaths): ReadHead {
   const { head, metadata } = decode_meta(file, paths) ?? {};
   const is_in_step =
-    data &&
-    !is_too_large(data) &&
-    (head ? data.size >= head.store.size && data.size <= size_of(head) : data.mtime_ns <= file.stamp.mtime_ns);
+    data && (head ? data.size >= head.store.size && data.size <= size_of(head) : data.mtime_ns <= file.stamp.mtime_ns);
   const stamp = stamp_of(file.stamp, data);
   return is_in_step ? { stamp, head, metadata } : { stamp, head: undefined, metadata: undefined };
 }
@@ -290,20 +307,4 @@ function decode_meta({ bytes }: ReadFile, paths: SessionPaths): Meta | undefined
 function is_rewritten(bytes: Buffer, value: unknown): boolean {
   const text = without_mark(bytes.toString()).trim();
   return !text.startsWith('{"') || text === JSON.stringify(value);
-}
-
-/** A message a line; empty lines are none. @throws {SessionError} `corrupt`. */
-function decode_lines(bytes: Buffer, path: string): Message[] {
-  const lines = without_mark(bytes.toString()).split("\n");
-  const messages = lines.filter((line) => line.trim() !== "").map((line) => parse_json(line, path));
-  require_messages(messages, path);
-  return messages;
-}
-
-/** Lines of another writer: nothing is known of them. @throws {SessionError} `corrupt`. */
-function decode_foreign_lines(bytes: Buffer, path: string): Message[] {
-  require_text(bytes, path);
-  const messages = decode_lines(bytes, path);
-  require_writable(messages, path);
-  return messages;
 }

@@ -96,7 +96,7 @@ export interface SnapshotForm {
 
 /** Messages, each a JSON text, as a snapshot of their own. */
 export function content_of(texts: readonly string[]): SnapshotContent {
-  const added = texts.length === 0 ? [] : [join_messages(texts)];
+  const added = [...join_messages(texts)];
   return {
     kept: undefined,
     added,

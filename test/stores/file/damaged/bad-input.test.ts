@@ -1,9 +1,7 @@
 import fs from "node:fs";
 import { join } from "node:path";
-import { FileSessionStore } from "@simulacra-ai/session";
 import { describe, expect, test } from "vitest";
 import { loaded, loose, message, outcome_of, quick_directory, temporary_directory } from "../../helpers.js";
-import { HookedLayer } from "../hooked-layer.js";
 import { append, publish, texts_in, tree, with_journal } from "../files.js";
 import { DATA, expect_usable, FORMATS, HEAD, look, open, publish_lines, session, type Format } from "./files.js";
 
@@ -106,23 +104,6 @@ describe.each(FORMATS)("%s", (format) => {
     }
   });
 
-  test.each([...new Set([HEAD[format], DATA[format], "s.journal"])])(
-    "rule 36: a %s of 600 MB is damage, and not read",
-    async (name) => {
-      const { root, path } = await session(format, false);
-      const layer = new HookedLayer();
-      const store = new FileSessionStore(root, { format }, layer);
-      fs.truncateSync(path(name), 600_000_000);
-      expect(await outcome_of(store.load("s"))).toBe("corrupt");
-      expect((await store.list())[0]?.damaged).toEqual(expect.any(String));
-      expect(await store.verify()).toMatchObject([{ code: "corrupt", session_id: "s", path: path(name) }]);
-      expect(layer.bytes_read).toBeLessThan(1e6);
-      expect([layer.opened, fs.statSync(path(name)).size]).toEqual([layer.closed, 600_000_000]);
-      await store.save("s", [message("saved")]);
-      expect(await texts_in(root)).toEqual(["saved"]);
-    },
-  );
-
   test.each([...new Set([HEAD[format], DATA[format], "s.journal", "s.ndjson.next"])])(
     "rule 37.4: a planted link for %s is never followed, and what it leads to stays",
     async (name) => {
@@ -218,19 +199,4 @@ describe.each(FORMATS)("%s", (format) => {
       await expect_usable(root, ["one", "two", "three"], format);
     }
   });
-});
-
-test.each([
-  ["of the published package", '{"metadata": {"label": "'],
-  ["of ours", '{\n"metadata": {"label":"'],
-])("rule 36: a file of 600 MB that begins like one %s is damage, and not read", async (_, beginning) => {
-  const root = quick_directory();
-  fs.writeFileSync(join(root, "s.json"), beginning);
-  fs.truncateSync(join(root, "s.json"), 600_000_000);
-  const layer = new HookedLayer();
-  const store = new FileSessionStore(root, {}, layer);
-  expect(await outcome_of(store.load("s"))).toBe("corrupt");
-  expect(layer.bytes_read).toBeLessThan(1e6);
-  expect((await store.list())[0]?.damaged).toEqual(expect.any(String));
-  expect(layer.bytes_read).toBeLessThan(1e6);
 });

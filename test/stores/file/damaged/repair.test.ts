@@ -262,14 +262,6 @@ describe.each(FORMATS)("%s", (format) => {
     expect(await open(root, format).repair("s")).toMatchObject({ repaired: true, messages: 0 });
     expect(tree(root).filter((name) => name.startsWith("p-forks/"))).toEqual([]);
   });
-
-  test("rule 42: a file too large to be read is repaired to what can be read: nothing", async () => {
-    const { root, path } = await session(format);
-    fs.truncateSync(path(data), 600_000_000);
-    const store = open(root, format);
-    expect(await store.repair("s")).toMatchObject({ repaired: true, messages: 0 });
-    expect(await store.load("s")).toMatchObject({ messages: [] });
-  });
 });
 
 test("rule 42: an ndjson session without its messages is repaired to none", async () => {
