@@ -9,7 +9,6 @@ import {
   line_from,
   marks_in,
   next_record,
-  record_of,
   type Journal,
   type JournalDamage,
   type JournalEnd,
@@ -80,11 +79,11 @@ async function damage_after(
   for (const mark of marks_in(bytes)) {
     const found = mark < behind ? undefined : line_at_mark(bytes, mark);
     const line = typeof found === "object" ? await checked_line(found, pause) : undefined;
-    const record = line && record_of(line);
-    if (line !== undefined && record !== undefined) {
+    if (line !== undefined) {
+      const head = line.head as RecordHead; // or the first line of a journal, which does not belong here either
       behind = line.end;
-      records.push(await entry_of(record));
-      reason ??= record.durable === false ? undefined : `bytes ${begin} to ${begin + mark} are not what was written`;
+      records.push(await entry_of({ ...head, sum: line.sum, body: line.body }));
+      reason ??= head.durable === false ? undefined : `bytes ${begin} to ${begin + mark} are not what was written`;
     }
     await pause();
   }

@@ -171,13 +171,9 @@ export function next_record(
   line: Line,
   at: { base: string | undefined; sum: string; records: number },
 ): JournalRecord | undefined {
-  const record = record_of(line);
-  return record?.prev === at.sum && record.n === at.records + 1 && record.base === at.base ? record : undefined;
-}
-
-/** The record of a line, wherever it stands. Returns `undefined` for the first line of a journal. */
-export function record_of({ head, sum, body }: Line): JournalRecord | undefined {
-  return "n" in head ? { ...head, sum, body } : undefined;
+  const { head, sum, body } = line;
+  const continues = "n" in head && head.prev === at.sum && head.n === at.records + 1 && head.base === at.base;
+  return continues ? { ...head, sum, body } : undefined;
 }
 
 /** Finds the positions at which lines may be marked. The line break before a mark may be what is damaged. */
