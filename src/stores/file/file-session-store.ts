@@ -15,6 +15,7 @@ import type {
   SessionStore,
   StoredSession,
 } from "../../types.js";
+import { IDLE_POLICY, type IdlePolicy } from "./compaction.js";
 import type { FilePolicy } from "./fs/durable-files.js";
 import type { FileLayer } from "./fs/file-layer.js";
 import { probe_file_system, type FileSystemFeatures } from "./fs/features.js";
@@ -74,12 +75,14 @@ export class FileSessionStore implements SessionStore {
    * @param root - the directory, as a path or a `file:` URL; made at the first write.
    * @param layer - how files are reached; for tests.
    * @param holding - when locks are held between changes; for tests.
+   * @param idle - when a session is compacted that is not changed any more; for tests.
    */
   constructor(
     root: string | { readonly href: string },
     options: FileSessionStoreOptions = {},
     layer: FileLayer = NODE_FILE_LAYER,
     holding: HoldPolicy = HOLD_POLICY,
+    idle: IdlePolicy = IDLE_POLICY,
   ) {
     publish();
     const { format = "json", durable = true, lock_timeout_ms = 20_000 } = options;
@@ -95,7 +98,7 @@ export class FileSessionStore implements SessionStore {
     this.#policy = policy;
     this.#root = resolve_root(root);
     const names = new TrueNames(layer);
-    this.#changes = new SessionChanges(layer, policy, this.#root, { format, holding, names });
+    this.#changes = new SessionChanges(layer, policy, this.#root, { format, holding, names, idle });
     this.#drafts = new SessionDrafts(layer, policy, names);
     this.#listing = new ListingCache(layer, this.#root);
   }
@@ -133,7 +136,7 @@ export class FileSessionStore implements SessionStore {
 
   async save(id: string, messages: Message[], metadata?: Partial<SessionMetadata>): Promise<void> {
     await this.#store(id, messages, metadata, async (files, texts, given) => {
-      await this.#changes.give_up_fold(files);
+      await this.#changes.give_up_compaction(files);
       const old = await this.#changes.readable(files);
       return this.#rewrite(files, texts, given, old);
     });
@@ -159,7 +162,7 @@ export class FileSessionStore implements SessionStore {
   ): Promise<SessionRevision> {
     const revision = revision_of(options, id);
     return this.#store(id, messages, options.metadata, async (files, texts, given) => {
-      await this.#changes.give_up_fold(files);
+      await this.#changes.give_up_compaction(files);
       const old = await (revision === null ? this.#changes.state(files) : this.#changes.at_revision(files, revision));
       if (old !== files.known) {
         await files.read_all(); // what is damaged is not to be replaced
@@ -190,7 +193,7 @@ export class FileSessionStore implements SessionStore {
     const removed = this.#changes.run(
       id,
       async (files) => {
-        await this.#changes.give_up_fold(files);
+        await this.#changes.give_up_compaction(files);
         const old = await this.#changes.state(files).catch((error: unknown) => files.damage_of(error));
         if (old === "never a session") {
           return { result: false, state: undefined };
@@ -215,7 +218,7 @@ export class FileSessionStore implements SessionStore {
   async flush(id?: string): Promise<void> {
     if (id !== undefined) {
       require_valid_id(id);
-      await this.#changes.fold(id);
+      await this.#changes.compact(id);
       await guarded(id, () => this.#tidy_draft(id));
       await this.#layer.free?.();
       return;
@@ -264,7 +267,7 @@ export class FileSessionStore implements SessionStore {
   async repair(id: string): Promise<FileSessionRepair> {
     require_valid_id(id);
     return this.#changes.run(id, async (files) => {
-      await this.#changes.give_up_fold(files);
+      await this.#changes.give_up_compaction(files);
       return repair_session(files, id);
     });
   }

@@ -5,7 +5,7 @@ import { messages_to_json } from "../../json.js";
 import { merge_metadata, type MetadataPatch } from "../../metadata.js";
 import { ensure_directory, remove_if_there, type FilePolicy } from "./fs/durable-files.js";
 import { is_errno, type FileLayer } from "./fs/file-layer.js";
-import { FoldScheduler } from "./fold-scheduler.js";
+import { Compactor, type IdlePolicy } from "./compaction.js";
 import { despite_foreign_writes } from "./foreign-write.js";
 import { with_open_files } from "./fs/open-files.js";
 import { SessionFiles } from "./session-files.js";
@@ -39,7 +39,7 @@ interface Unfinished {
 
 /**
  * The changes of sessions: one at a time in this process and under the session's lock, with what was known of the session,
- * and rid of what a killed process left. The steps of which a change is made, and the folds that follow from them.
+ * and rid of what a killed process left. The steps of which a change is made, and the compactions that follow from them.
  */
 export class SessionChanges {
   readonly #layer: FileLayer;
@@ -49,7 +49,7 @@ export class SessionChanges {
   readonly #names: TrueNames;
   readonly #queues = new KeyedQueues();
   readonly #holds: SessionHolds;
-  readonly #folds: FoldScheduler;
+  readonly #compactor: Compactor;
   readonly #states = new Map<string, SessionState>();
   /** Changes of this process that failed, by session. */
   readonly #unfinished = new Map<string, Unfinished>();
@@ -59,7 +59,12 @@ export class SessionChanges {
     layer: FileLayer,
     policy: FilePolicy,
     root: string,
-    { format, holding, names }: { format: FileSessionFormat; holding: HoldPolicy; names: TrueNames },
+    {
+      format,
+      holding,
+      names,
+      idle,
+    }: { format: FileSessionFormat; holding: HoldPolicy; names: TrueNames; idle: IdlePolicy },
   ) {
     this.#layer = layer;
     this.#policy = policy;
@@ -67,7 +72,7 @@ export class SessionChanges {
     this.#format = format;
     this.#names = names;
     this.#holds = new SessionHolds(holding, (id) => this.#end_hold(id));
-    this.#folds = new FoldScheduler(layer, policy, (id) => this.#queues.settled(id));
+    this.#compactor = new Compactor(layer, policy, idle, (id) => this.#queues.settled(id));
   }
 
   paths(id: string): SessionPaths {
@@ -79,10 +84,10 @@ export class SessionChanges {
     await this.#names.require_own(this.paths(id), this.#states.get(id), false, found);
   }
 
-  /** Resolves when every change asked for so far, and every fold under way, has ended, in whatever way. */
+  /** Resolves when every change asked for so far, and every compaction under way, has ended, in whatever way. */
   async settled(): Promise<void> {
     await this.#queues.settled();
-    await this.#folds.settled();
+    await this.#compactor.settled();
   }
 
   /**
@@ -234,29 +239,48 @@ export class SessionChanges {
     }
   }
 
-  /** Inside a change: a fold under way is given up. */
-  async give_up_fold({ id }: SessionFiles): Promise<void> {
-    await this.#folds.give_up(this.paths(id));
+  /** Gives a compaction under way up, inside a change. */
+  async give_up_compaction({ id }: SessionFiles): Promise<void> {
+    await this.#compactor.give_up(this.paths(id));
   }
 
   /** Adds messages and metadata: to the journal, or where a session has none and only metadata change, at once. */
   async extend(files: SessionFiles, texts: string[], given: MetadataPatch, old: SessionState): Promise<SessionState> {
     const { id } = files;
     const message_count = old.metadata.message_count + texts.length;
-    const state = await files.extend(old, texts, merge_metadata(old.metadata, given, { id, message_count }));
-    this.#folds.begin_if_long(this.paths(id), state, (fold, signal) =>
+    const length = texts.reduce((sum, text) => sum + text.length, 0);
+    const from = this.#compactor.is_full(old, length) ? await this.#compact_now(files, old) : old;
+    const state = await files.extend(from, texts, merge_metadata(old.metadata, given, { id, message_count }));
+    this.#note(id, state);
+    return state;
+  }
+
+  /** Has a session compacted, sooner or later. */
+  #note(id: string, state: SessionState | undefined): void {
+    this.#compactor.note(this.paths(id), state, (compaction, signal) =>
       this.run(
         id,
         async (files) => {
           const current = await this.state(files);
-          const folded = current && (await files.finish_fold(fold, current));
-          const after = folded ?? current;
+          const after = (current && (await files.finish_compaction(compaction, current))) ?? current;
+          this.#note(id, after);
           return { result: undefined, state: after, may_go_on: after?.journal !== undefined };
         },
         async () => (signal.aborted ? { result: undefined } : undefined),
       ),
     );
-    return state;
+  }
+
+  /** Inside a change: compacts a journal that must not grow, with what a compaction under way has done so far. */
+  async #compact_now(files: SessionFiles, old: SessionState): Promise<SessionState> {
+    const compaction = await this.#compactor.hurry(files.id);
+    const finished = compaction && (await files.finish_compaction(compaction, old));
+    if (finished !== undefined && !this.#compactor.is_full(finished, 0)) {
+      return finished;
+    }
+    await this.give_up_compaction(files);
+    const view = await files.read();
+    return view === undefined ? old : files.compact(view, view.state.metadata);
   }
 
   async write(
@@ -318,8 +342,8 @@ export class SessionChanges {
     return state;
   }
 
-  async fold(id: string): Promise<void> {
-    await this.#folds.settled(id);
+  async compact(id: string): Promise<void> {
+    await this.#compactor.settled(id);
     const paths = this.paths(id);
     await this.run(
       id,
@@ -329,8 +353,8 @@ export class SessionChanges {
         if (view === undefined) {
           return { result: undefined, state: found };
         }
-        const state = await files.fold(view, view.state.metadata);
-        await this.#folds.folded(paths);
+        const state = await files.compact(view, view.state.metadata);
+        await this.#compactor.compacted(paths);
         return { result: undefined, state };
       },
       async () => ((await this.#layer.stat(paths.journal)) === undefined ? { result: undefined } : undefined),

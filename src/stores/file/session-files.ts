@@ -13,7 +13,7 @@ import { JournalFile, type PreparedJournal } from "./journal-file.js";
 import { records_in, type JournalPlace } from "./journal-reader.js";
 import { keep_session_aside, remove_followers, remove_session } from "./session-removal.js";
 import { salvage_session, type Salvage } from "./repair/salvage.js";
-import { content_with_journal, succession_of, type PreparedFold, type Writing } from "./session-fold.js";
+import { content_with_journal, succession_of, type PreparedCompaction } from "./compaction.js";
 import { read_foreign_history, read_session, read_state } from "./session-reader.js";
 import { type JournalState, type SessionState, type SessionView } from "./session-view.js";
 import {
@@ -24,10 +24,19 @@ import {
   type SnapshotContent,
   type SnapshotStamp,
 } from "./snapshots/snapshot-form.js";
+import type { Succession } from "./format/snapshot-header.js";
 import { type FileSessionFormat, type SnapshotHead } from "./format/snapshot-header.js";
 import { new_token } from "./fs/token.js";
 import { NotASession } from "./format/corrupt.js";
 import { damaged_is_unknown } from "./store-rules.js";
+
+/** How a snapshot is written that replaces everything. */
+interface Writing {
+  /** Of its messages; without it a new one. */
+  revision?: string;
+  /** The note about the journal, where the state before does not say. */
+  succession?: Partial<Succession> | undefined;
+}
 
 /** The files of one session under their lock: every step that changes them. */
 export class SessionFiles {
@@ -95,7 +104,7 @@ export class SessionFiles {
     await this.sync_names(); // no rename of ours is to reach the device before those that the former holder had yet to sync
     const view = await this.read();
     if (view?.state.journal?.relation === "continues") {
-      await this.fold(view, view.state.metadata);
+      await this.compact(view, view.state.metadata);
       await this.sync_names(); // the journal may hold what was never synced: it is not to come back
     }
   }
@@ -158,7 +167,7 @@ export class SessionFiles {
   }
 
   /** Rewrites the snapshot with what the journal adds, and with this metadata. The messages stay what they are. */
-  async fold(view: SessionView, metadata: SessionMetadata): Promise<SessionState> {
+  async compact(view: SessionView, metadata: SessionMetadata): Promise<SessionState> {
     const { messages = [] } = view;
     if (view.state.journal?.relation === "foreign") {
       throw new ForeignWrite(this.id); // since it was last looked at: what is in the journal is to be rescued first
@@ -174,10 +183,13 @@ export class SessionFiles {
   }
 
   /**
-   * Puts a fold in place that was prepared from an earlier state, while the session went on: what the journal has got
-   * since becomes the new one. `undefined`: the session is no longer the same, and the fold is not put in place.
+   * Puts a compaction in place that was prepared from an earlier state, while the session went on: what the journal has got
+   * since becomes the new one. `undefined`: the session is no longer the same, and the compaction is not put in place.
    */
-  async finish_fold({ snapshot, from }: PreparedFold, state: SessionState): Promise<SessionState | undefined> {
+  async finish_compaction(
+    { snapshot, from }: PreparedCompaction,
+    state: SessionState,
+  ): Promise<SessionState | undefined> {
     const { form, stamp, journal, metadata, revision } = state;
     const is_same = stamp.key === from.stamp.key && journal?.stamp.inode === from.journal?.stamp.inode;
     if (!is_same || journal === undefined || from.journal === undefined || journal.records < from.journal.records) {
@@ -269,7 +281,7 @@ export class SessionFiles {
 
   /**
    * Adds messages and metadata: to the journal, or where there is none and only metadata change, at once. A snapshot
-   * of another writer, and one whose last fold was cut short, is first made whole and ours; a journal that ends in a
+   * of another writer, and one whose last compaction was cut short, is first made whole and ours; a journal that ends in a
    * damaged record is first done with.
    */
   async extend(state: SessionState, texts: readonly string[], metadata: SessionMetadata): Promise<SessionState> {
@@ -288,8 +300,8 @@ export class SessionFiles {
       throw new ForeignWrite(this.id); // the metadata speak of another state
     }
     return texts.length === 0
-      ? this.fold(view, metadata)
-      : this.#append(await this.fold(view, view.state.metadata), texts, metadata);
+      ? this.compact(view, metadata)
+      : this.#append(await this.compact(view, view.state.metadata), texts, metadata);
   }
 
   /** Removes a journal whose records are all in the snapshot. The next snapshot names no base of such a journal. */

@@ -2,10 +2,10 @@ import { Slots } from "../../../async/slots.js";
 import type { FileLayer } from "./file-layer.js";
 
 /** The most tasks of each kind at a time. A task opens one to three files. */
-const MOST_TASKS = 64;
+const MOST_TASKS = { sessions: 64, drafts: 32, compactions: 8 };
 
-/** Drafts have turns of their own: the change of a session may wait for a draft, and never the other way round. */
-type Kind = "sessions" | "drafts";
+/** Drafts and compactions have turns of their own: the change of a session may wait for both, and never the other way round. */
+type Kind = keyof typeof MOST_TASKS;
 
 const slots_of = /* @__PURE__ */ new WeakMap<FileLayer, Record<Kind, Slots>>();
 
@@ -18,7 +18,8 @@ const slots_of = /* @__PURE__ */ new WeakMap<FileLayer, Record<Kind, Slots>>();
 export function with_open_files<T>(layer: FileLayer, task: () => Promise<T>, kind: Kind = "sessions"): Promise<T> {
   let slots = slots_of.get(layer);
   if (slots === undefined) {
-    slots = { sessions: new Slots(MOST_TASKS), drafts: new Slots(MOST_TASKS) };
+    const { sessions, drafts, compactions } = MOST_TASKS;
+    slots = { sessions: new Slots(sessions), drafts: new Slots(drafts), compactions: new Slots(compactions) };
     slots_of.set(layer, slots);
   }
   return slots[kind].run(task);

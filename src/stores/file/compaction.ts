@@ -1,0 +1,248 @@
+import { sleep, timers } from "../../async/timers.js";
+import { SessionError } from "../../errors.js";
+import type { SnapshotHead, Succession } from "./format/snapshot-header.js";
+import { remove_if_there, type FilePolicy } from "./fs/durable-files.js";
+import type { FileLayer } from "./fs/file-layer.js";
+import { with_open_files } from "./fs/open-files.js";
+import { new_token } from "./fs/token.js";
+import { records_in } from "./journal-reader.js";
+import type { SessionPaths } from "./session-paths.js";
+import type { JournalState, SessionState } from "./session-view.js";
+import type { PrepareContext, PreparedSnapshot, SnapshotContent } from "./snapshots/snapshot-form.js";
+
+/** A journal is compacted into its snapshot when it outgrows the snapshot, and this. */
+const MIN_BYTES = 64 * 1024;
+/** By so much: journal, compactions and a last flush then write less than four times the messages. */
+const RATIO = 1.25;
+/** A compaction waits for a pause between the appends, until the journal is so many times as long as that. */
+const MOST_PATIENCE = 2;
+const PAUSE_MS = 2;
+/** A compaction gives way for so long at a time: the changes may themselves wait for other compactions. */
+const MOST_WAIT_MS = 100;
+/** Beyond so many bytes, and twice its snapshot, a journal does not grow: an append waits for the compaction. */
+const MOST_JOURNAL_BYTES = 64 * 1024 * 1024;
+
+/** When a session that is not changed any more is compacted: the longer the snapshot, the later. */
+export interface IdlePolicy {
+  idle_ms: number;
+  idle_ms_per_mb: number;
+}
+
+export const IDLE_POLICY: IdlePolicy = { idle_ms: 1_000, idle_ms_per_mb: 10_000 };
+
+/** A session with a journal that goes on from a snapshot of ours. */
+export type CompactableState = SessionState & { head: SnapshotHead; journal: JournalState };
+
+function can_compact(state: SessionState): state is CompactableState {
+  return state.head !== undefined && state.journal?.base === state.head.store.generation;
+}
+
+/** A snapshot that takes in all of a journal as it was once. */
+export interface PreparedCompaction {
+  snapshot: PreparedSnapshot;
+  from: CompactableState;
+}
+
+/** The messages of a snapshot of ours, and those that its journal adds. */
+export function content_with_journal(
+  { layer, paths }: PrepareContext,
+  { head, journal }: SessionState & { head: SnapshotHead },
+): SnapshotContent {
+  async function* added(to: JournalState): AsyncGenerator<Buffer> {
+    for await (const record of records_in(layer, paths.journal, undefined, to)) {
+      if (record.count > 0) {
+        yield record.body;
+      }
+    }
+  }
+  const has_journal = journal?.relation === "continues";
+  return { kept: head, added: has_journal ? added(journal) : [], added_size: has_journal ? journal.size : 0 };
+}
+
+/** Returns the note in a new snapshot about the snapshot before. */
+export function succession_of(old: SessionState | undefined, revision: string): Succession {
+  const journal = old?.journal;
+  const is_merged = old?.head === undefined && journal?.relation === "spent";
+  const previous = old?.head?.store.generation ?? (is_merged ? (journal?.base ?? null) : null);
+  const folded = journal !== undefined && journal.base === previous ? journal.records : 0;
+  return { version: 1, generation: new_token(16), previous, folded, revision };
+}
+
+interface RunningCompaction {
+  abort: AbortController;
+  /** Lets the compaction go on without giving way to changes. */
+  hurry: () => void;
+  /** `undefined`: it failed. */
+  prepared: Promise<PreparedCompaction | undefined>;
+  ended: Promise<void>;
+}
+
+/** Puts a compaction in place, under the session's lock; one that was given up meanwhile is not. */
+type Finish = (compaction: PreparedCompaction, signal: AbortSignal) => Promise<void>;
+
+/**
+ * Compacts journals that have become long, or that nobody appends to any more, beside the appends that go on.
+ *
+ * Hazard: appends without a pause would keep the compaction waiting, and the journal would grow without bound. So the
+ * compaction gives way to changes only until the journal is as long as it may be; then the next append waits for it.
+ *
+ * Only putting a compaction in place takes the session's lock. A compaction that fails is no loss, the journal holds
+ * everything.
+ */
+export class Compactor {
+  readonly #layer: FileLayer;
+  readonly #policy: FilePolicy;
+  readonly #idle: IdlePolicy;
+  /** Resolves when the changes of a session that were asked for so far have ended. */
+  readonly #changes_ended: (id: string) => Promise<void>;
+  /** Timers of sessions that wait for a pause, or for the end of their changes. */
+  readonly #waiting = new Map<string, NodeJS.Timeout>();
+  readonly #running = new Map<string, RunningCompaction>();
+  /** Changes of sessions that are being compacted: the last of each. */
+  readonly #noted = new Map<string, () => void>();
+  /** Compactions that failed: tried again when the journal has doubled, or at the next flush. */
+  readonly #failed = new Map<string, number>();
+  /** Temporary files that compactions have left, and their sessions. */
+  readonly #left = new Map<string, string>();
+
+  constructor(layer: FileLayer, policy: FilePolicy, idle: IdlePolicy, changes_ended: (id: string) => Promise<void>) {
+    this.#layer = layer;
+    this.#policy = policy;
+    this.#idle = idle;
+    this.#changes_ended = changes_ended;
+  }
+
+  /** After a change: a long journal is compacted in the next pause, or now, and any other one when the changes end. */
+  note(paths: SessionPaths, state: SessionState | undefined, finish: Finish): void {
+    const { id } = paths;
+    timers.clear_timeout(this.#waiting.get(id));
+    this.#waiting.delete(id);
+    this.#noted.delete(id);
+    if (state === undefined || !can_compact(state)) {
+      return;
+    }
+    if (this.#running.has(id)) {
+      this.#noted.set(id, () => this.note(paths, state, finish));
+      return;
+    }
+    const { end } = state.journal;
+    const limit = Math.max(MIN_BYTES, RATIO * state.stamp.size, this.#failed.get(id) ?? 0);
+    if (end > MOST_PATIENCE * limit) {
+      this.#begin(paths, state, finish);
+      return;
+    }
+    const { idle_ms, idle_ms_per_mb } = this.#idle;
+    const wait_ms = end > limit ? PAUSE_MS : idle_ms + (idle_ms_per_mb * state.stamp.size) / 1_000_000;
+    const timer = timers.set_timeout(() => this.#begin(paths, state, finish), wait_ms);
+    this.#waiting.set(id, end > limit ? timer : timer.unref()); // the journal holds everything when the process ends
+  }
+
+  /** True if a journal may not grow by so many bytes. */
+  is_full({ stamp, journal }: SessionState, bytes: number): boolean {
+    return journal !== undefined && journal.end + bytes > 2 * stamp.size + MOST_JOURNAL_BYTES;
+  }
+
+  /** Inside a change that waits: resolves to the compaction under way, without giving way to changes any more. */
+  async hurry(id: string): Promise<PreparedCompaction | undefined> {
+    const running = this.#running.get(id);
+    running?.hurry();
+    return running?.prepared;
+  }
+
+  #begin(paths: SessionPaths, state: CompactableState, finish: Finish): void {
+    const { id } = paths;
+    this.#waiting.delete(id);
+    const abort = new AbortController();
+    const { signal } = abort;
+    let hurry: () => void = () => undefined;
+    const hurried = new Promise<void>((resolve) => (hurry = resolve));
+    signal.addEventListener("abort", hurry);
+    const others_first = () => Promise.race([this.#changes_ended(id), hurried, sleep(MOST_WAIT_MS)]);
+    const context = { layer: this.#layer, policy: this.#policy, paths, token: new_token(12) };
+    const preparing = with_open_files(
+      this.#layer,
+      () => prepare(context, state, { signal, others_first }),
+      "compactions",
+    );
+    const ended = preparing
+      .then(async (compaction) => {
+        try {
+          await finish(compaction, signal);
+        } finally {
+          await compaction.snapshot.discard(); // what is in place by now has another name
+        }
+      })
+      .then(
+        () => void this.#failed.delete(id),
+        (error: unknown) => {
+          if (is_failure(error) && !signal.aborted) {
+            this.#failed.set(id, 2 * state.journal.end);
+          }
+          this.#left.set(paths.temporary(context.token), id);
+          return this.#remove_left(paths);
+        },
+      )
+      .finally(() => {
+        this.#running.delete(id);
+        this.#noted.get(id)?.();
+      });
+    this.#running.set(id, { abort, hurry, prepared: preparing.catch(() => undefined), ended });
+  }
+
+  /** Under the session's lock: gives a compaction under way up. Nothing is left of it, or of those before. */
+  async give_up(paths: SessionPaths): Promise<void> {
+    this.#forget_timer(paths.id);
+    this.#noted.delete(paths.id);
+    const running = this.#running.get(paths.id);
+    running?.abort.abort();
+    await (await running?.prepared)?.snapshot.discard();
+    await this.#remove_left(paths);
+  }
+
+  #forget_timer(id: string): void {
+    timers.clear_timeout(this.#waiting.get(id));
+    this.#waiting.delete(id);
+  }
+
+  /** Resolves when the compactions under way have ended: of one session, or all. None waits any more. */
+  async settled(id?: string): Promise<void> {
+    for (const waiting of id === undefined ? [...this.#waiting.keys()] : [id]) {
+      this.#forget_timer(waiting);
+    }
+    const running = [...this.#running].filter(([of]) => id === undefined || of === id);
+    await Promise.all(running.map(([, { ended }]) => ended));
+  }
+
+  /** Under the session's lock: the session was compacted otherwise. */
+  async compacted(paths: SessionPaths): Promise<void> {
+    this.#failed.delete(paths.id);
+    await this.#remove_left(paths);
+  }
+
+  async #remove_left({ id }: SessionPaths): Promise<void> {
+    for (const [path, of] of this.#left) {
+      const removed = of === id && remove_if_there(this.#layer, path).then(() => this.#left.delete(path));
+      await (removed && removed.catch(() => undefined)); // until the next time
+    }
+  }
+}
+
+/**
+ * Writes the snapshot into which a session is compacted, while others may go on changing it: files are read that only
+ * grow or are replaced, and one is written that nobody knows.
+ * @throws {SessionError} `corrupt` where the files are no longer as this state says.
+ */
+async function prepare(
+  context: PrepareContext,
+  from: CompactableState,
+  giving_way: Pick<SnapshotContent, "signal" | "others_first">,
+): Promise<PreparedCompaction> {
+  const { form, metadata, revision } = from;
+  const content = { ...content_with_journal(context, from), ...giving_way };
+  return { snapshot: await form.prepare(context, content, metadata, succession_of(from, revision)), from };
+}
+
+/** Another process may take the file of a compaction for what a dead one has left; that says nothing of the next one. */
+function is_failure(error: unknown): boolean {
+  return !(error instanceof SessionError) || error.cause !== undefined;
+}
