@@ -264,6 +264,17 @@ export class SaveQueue {
     }
   }
 
+  /** Flushes written sessions after every task so far: those of the family, or of these. Nobody waits for that. */
+  flush_written(own: readonly SessionState[]): void {
+    const { family } = this.#parts;
+    const wanted = this.#parent === undefined ? family.unflushed : new Set(own.map(({ id }) => id));
+    void this.enqueue(async () => {
+      for (const id of wanted) {
+        await (family.unflushed.has(id) && this.flush_session(id).catch(() => undefined)); // `last_error` tells
+      }
+    });
+  }
+
   async #retry_dirty(fail: (error: unknown) => void): Promise<void> {
     await this.enqueue(async () => {
       for (const session of [...this.dirty]) {

@@ -311,6 +311,7 @@ export class SessionManager extends DISPOSABLE_BASE {
     if (!this.#parts.conversation.is_disposed) {
       this.#parts.conversation.stop_listening();
       this.#parts.drafts.turn_abandoned();
+      this.#parts.queue.flush_written(this.#parts.current.sessions);
       this.#parts.events.emit("dispose");
     }
   }

@@ -35,7 +35,7 @@ import type { SessionState } from "./session-view.js";
 import type { FileSessionFormat } from "./format/snapshot-header.js";
 import { sort_in_steps } from "./list/sort-in-steps.js";
 import { guarded } from "./fs/storage-error.js";
-import { check, damaged_is_unknown } from "./store-rules.js";
+import { check, damaged_is_unknown, require_parsable } from "./store-rules.js";
 import { AlikeId, TrueNames } from "./true-names.js";
 import { verify_directory, type FileSessionProblem } from "./repair/verify-directory.js";
 
@@ -287,6 +287,7 @@ export class FileSessionStore implements SessionStore {
   ): Promise<SessionRevision> {
     const given = check(id, metadata);
     const texts = messages_to_json(messages, id);
+    texts.forEach((text, n) => require_parsable(text, n, id));
     const stored = await this.#changes.run(id, (files) => change(files, texts, given));
     await this.#drafts.drop_held(this.#changes.paths(id), messages).catch(() => undefined);
     return stored;

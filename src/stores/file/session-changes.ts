@@ -27,6 +27,9 @@ export interface Outcome<T> {
   may_go_on?: boolean;
 }
 
+/** The most sessions that are remembered. Each takes about 4 KB. */
+const MOST_STATES = 1000;
+
 type Change<T> = (files: SessionFiles) => Promise<Outcome<T>>;
 
 /** The remains of changes that failed, until one succeeds. */
@@ -143,7 +146,7 @@ export class SessionChanges {
       throw is_lost ? lock.broken(error) : error;
     }
     if (outcome.state !== undefined) {
-      this.#states.set(id, outcome.state);
+      this.#remember(id, outcome.state);
     }
     const may_go_on = outcome.may_go_on === true && !was_cut_short;
     if (!may_go_on) {
@@ -153,6 +156,15 @@ export class SessionChanges {
       await files.release();
     }
     return outcome.result;
+  }
+
+  /** Remembers the state of a session. The session that was changed longest ago is forgotten: it is read again. */
+  #remember(id: string, state: SessionState): void {
+    this.#states.set(id, state);
+    const [oldest] = this.#states.size > MOST_STATES ? this.#states.keys() : [];
+    if (oldest !== undefined) {
+      this.#states.delete(oldest);
+    }
   }
 
   /** Others may want it. */

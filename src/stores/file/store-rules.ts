@@ -1,5 +1,6 @@
+import { constants } from "node:buffer";
 import { createHash } from "node:crypto";
-import { has_code } from "../../errors.js";
+import { has_code, invalid_input } from "../../errors.js";
 import { metadata_to_plain } from "../../json.js";
 import type { MetadataPatch } from "../../metadata.js";
 import type { SessionMetadata } from "../../types.js";
@@ -19,6 +20,13 @@ export function check(id: string, metadata: Partial<SessionMetadata> | undefined
     require_valid_id(given.parent_id, "parent_id");
   }
   return given;
+}
+
+/** @throws {SessionError} `invalid_input` for a message that has more bytes than one string, so that nobody could read it again. */
+export function require_parsable(text: string, n: number, session_id: string): void {
+  if (3 * text.length > constants.MAX_STRING_LENGTH && Buffer.byteLength(text) > constants.MAX_STRING_LENGTH) {
+    throw invalid_input(`message ${n} has more than ${constants.MAX_STRING_LENGTH} bytes as JSON`, { session_id });
+  }
 }
 
 export function damaged_is_unknown(error: unknown): "damaged" {
