@@ -110,7 +110,7 @@ function file(
   };
 }
 
-const FILE = { ...file("file", "json", true), kills: kills("conformance/file-store-module.ts", 2) };
+const FILE = { ...file("file", "json", true), kills: kills("conformance/file-store-module.ts", 1) };
 
 const FOUR_METHOD: Backend = {
   name: "four-method",
@@ -131,7 +131,7 @@ function sql(database: "SQLite" | "PGlite" | "PostgreSQL" | "MariaDB"): Backend 
   return {
     name: `sql, ${database}`,
     sample: SqlSessionStore.prototype,
-    ...(is_server && { server: database, kills: kills("stores/sql/sql-store-module.ts", 2) }),
+    ...(is_server && { server: database, kills: kills("stores/sql/sql-store-module.ts", 1) }),
     ...shared(async () => (await import("./stores/sql/backend.js")).start_sql(database)),
   };
 }
@@ -140,7 +140,7 @@ const REDIS: Backend = {
   name: "redis",
   sample: RedisSessionStore.prototype,
   server: "Redis",
-  kills: kills("stores/redis/redis-store-module.ts", 2),
+  kills: kills("stores/redis/redis-store-module.ts", 1),
   ...shared(async () => (await import("./stores/redis/backend.js")).start_redis()),
 };
 

@@ -9,7 +9,7 @@ describe("the short form of", () => {
     }
     test.skipIf(reason !== undefined)(
       `rule 31: ${method.name}: nothing acknowledged is lost`,
-      { timeout: 120_000 },
+      { timeout: 300_000 },
       async () => {
         const { rounds, losses } = await method.run({ full: false, until: Infinity, seed: 1 });
         expect(losses.slice(0, 20)).toEqual([]);

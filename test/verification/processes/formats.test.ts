@@ -4,13 +4,13 @@ import fs from "node:fs";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import { expect, onTestFinished, test } from "vitest";
-import { loaded, quick_directory, texts_of } from "../../helpers.js";
-import { tree } from "../files.js";
-import { open } from "./files.js";
-import type { WriterTask } from "./writer-process.js";
-import { TSX } from "../../../support/tsx.js";
+import { loaded, quick_directory, texts_of } from "../../stores/helpers.js";
+import { tree } from "../../stores/file/files.js";
+import { open } from "../../stores/file/damaged/files.js";
+import type { WriterTask } from "./format-writer.js";
+import { TSX } from "../../support/tsx.js";
 
-const PROGRAM = fileURLToPath(new URL("writer-process.ts", import.meta.url));
+const PROGRAM = fileURLToPath(new URL("format-writer.ts", import.meta.url));
 
 /** A process that waits for `go`; `lines` are the messages that were acknowledged to it. */
 async function start(task: WriterTask) {

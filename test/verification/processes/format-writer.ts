@@ -1,5 +1,5 @@
 import process from "node:process";
-import { FileSessionStore } from "../../../../src/stores/file/file-session-store.js";
+import { FileSessionStore } from "../../../src/stores/file/file-session-store.js";
 
 /** What a process of its own adds to one session; each message is printed when it is stored. */
 export interface WriterTask {
