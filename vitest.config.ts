@@ -28,6 +28,7 @@ export default defineConfig({
   test: {
     include: ["test/**/*.test.ts"],
     exclude: ["test/verification/**"],
+    setupFiles: ["test/support/late-compaction.ts"],
     globalSetup: ["test/support/leftovers.ts", "test/support/servers.ts"],
     testTimeout: 30_000,
     hookTimeout: 30_000, // an embedded database starts slowly beside other tests

@@ -7,6 +7,7 @@ import { cpus } from "node:os";
 import { parseArgs } from "node:util";
 import type { FileSessionFormat } from "@simulacra-ai/session";
 import { APPEND } from "./append.js";
+import { AT_REST } from "./at-rest.js";
 import { AUTO_SAVE } from "./auto-save.js";
 import { BACKEND_NAMES, BACKENDS } from "./backends/backends.js";
 import { DRAFTS } from "./drafts.js";
@@ -17,7 +18,7 @@ import { LOAD } from "./load.js";
 import { MEMORY } from "./memory.js";
 import { TURN } from "./turn.js";
 
-const SUBJECTS = [AUTO_SAVE, TURN, DRAFTS, APPEND, LIST, LOAD, FOLD, MEMORY, BACKENDS];
+const SUBJECTS = [AUTO_SAVE, TURN, DRAFTS, APPEND, AT_REST, LIST, LOAD, FOLD, MEMORY, BACKENDS];
 const NAMES = SUBJECTS.map(({ name }) => name);
 const FORMATS: readonly FileSessionFormat[] = ["json", "ndjson"];
 

@@ -7,6 +7,7 @@
  */
 import { setTimeout as sleep } from "node:timers/promises";
 import { parseArgs } from "node:util";
+import "../support/late-compaction.js";
 import { begin_run } from "../support/run-directories.js";
 import type { Progress } from "./budget.js";
 import { METHODS, SECONDS } from "./methods/index.js";

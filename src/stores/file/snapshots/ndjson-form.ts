@@ -65,7 +65,7 @@ export const NDJSON_FORM: SnapshotForm = {
         return undefined;
       }
       const stamp = stamp_of(file.stamp, data?.stamp);
-      const { head, metadata } = require_meta(file, paths);
+      const { head, metadata } = require_meta(file, paths, data !== undefined);
       if (head === undefined && data === undefined && !KNOWN_KEYS.some((key) => key in metadata)) {
         throw new NotASession(paths.file(HEAD));
       }
@@ -98,7 +98,7 @@ export const NDJSON_FORM: SnapshotForm = {
       return;
     }
     const file = await read_file(layer, paths.file(HEAD));
-    const head = file && require_meta(file, paths).head;
+    const head = file && require_meta(file, paths, true).head;
     const state = head && (await state_of_next(layer, paths, head));
     await lock.require_held();
     if (head === undefined || state === undefined) {
@@ -267,7 +267,7 @@ interface Meta {
 }
 
 /** @throws {SessionError} `corrupt`. */
-function require_meta(file: ReadFile, paths: SessionPaths): Meta {
+function require_meta(file: ReadFile, paths: SessionPaths, has_messages: boolean): Meta {
   const meta = decode_meta(file, paths);
   if (meta !== undefined) {
     return meta;
@@ -275,7 +275,8 @@ function require_meta(file: ReadFile, paths: SessionPaths): Meta {
   const path = paths.file(HEAD);
   require_text(file.bytes, path);
   const value = parse_json(file.bytes, path);
-  throw is_object(value) ? corrupt(path, "it is nested too deep") : new NotASession(path);
+  const may_be_ours = has_messages || is_object(value);
+  throw may_be_ours ? corrupt(path, "it is not an object with metadata, or nested too deep") : new NotASession(path);
 }
 
 /** Reads metadata, ours or another writer's. `undefined`: they are no object. @throws {SessionError} `corrupt`. */
