@@ -1,4 +1,4 @@
-import { sleep, timers } from "../../async/timers.js";
+import { timers } from "../../async/timers.js";
 import { SessionError } from "../../errors.js";
 import type { SnapshotHead, Succession } from "./format/snapshot-header.js";
 import { remove_if_there, type FilePolicy } from "./fs/durable-files.js";
@@ -17,8 +17,8 @@ const RATIO = 1.25;
 /** A compaction waits for a pause between the appends, until the journal is so many times as long as that. */
 const MOST_PATIENCE = 2;
 const PAUSE_MS = 2;
-/** A compaction gives way for so long at a time: the changes may themselves wait for other compactions. */
-const MOST_WAIT_MS = 100;
+/** No timer of the runtime is longer. */
+const MOST_TIMER_MS = 2 ** 31 - 1;
 /** Beyond so many bytes, and twice its snapshot, a journal does not grow: an append waits for the compaction. */
 const MOST_JOURNAL_BYTES = 64 * 1024 * 1024;
 
@@ -68,6 +68,10 @@ export function succession_of(old: SessionState | undefined, revision: string): 
   return { version: 1, generation: new_token(16), previous, folded, revision };
 }
 
+interface Waiting {
+  timer: NodeJS.Timeout | undefined;
+}
+
 interface RunningCompaction {
   abort: AbortController;
   /** Lets the compaction go on without giving way to changes. */
@@ -96,8 +100,10 @@ export class Compactor {
   /** Resolves when the changes of a session that were asked for so far have ended. */
   readonly #changes_ended: (id: string) => Promise<void>;
   /** Timers of sessions that wait for a pause, or for the end of their changes. */
-  readonly #waiting = new Map<string, NodeJS.Timeout>();
+  readonly #waiting = new Map<string, Waiting>();
   readonly #running = new Map<string, RunningCompaction>();
+  /** The number of changes that wait for a compaction. */
+  #hurrying = 0;
   /** Changes of sessions that are being compacted: the last of each. */
   readonly #noted = new Map<string, () => void>();
   /** Compactions that failed: tried again when the journal has doubled, or at the next flush. */
@@ -115,8 +121,7 @@ export class Compactor {
   /** After a change: a long journal is compacted in the next pause, or now, and any other one when the changes end. */
   note(paths: SessionPaths, state: SessionState | undefined, finish: Finish): void {
     const { id } = paths;
-    timers.clear_timeout(this.#waiting.get(id));
-    this.#waiting.delete(id);
+    this.#forget_timer(id);
     this.#noted.delete(id);
     if (state === undefined || !can_compact(state)) {
       return;
@@ -132,9 +137,21 @@ export class Compactor {
       return;
     }
     const { idle_ms, idle_ms_per_mb } = this.#idle;
-    const wait_ms = end > limit ? PAUSE_MS : idle_ms + (idle_ms_per_mb * state.stamp.size) / 1_000_000;
-    const timer = timers.set_timeout(() => this.#begin(paths, state, finish), wait_ms);
-    this.#waiting.set(id, end > limit ? timer : timer.unref()); // the journal holds everything when the process ends
+    const is_long = end > limit;
+    const wait_ms = is_long ? PAUSE_MS : idle_ms + (idle_ms_per_mb * state.stamp.size) / 1_000_000;
+    if (wait_ms > MOST_TIMER_MS) {
+      return;
+    }
+    const waiting: Waiting = { timer: undefined };
+    this.#waiting.set(id, waiting);
+    waiting.timer = timers.set_timeout(() => {
+      if (this.#waiting.get(id) === waiting) {
+        this.#begin(paths, state, finish);
+      }
+    }, wait_ms);
+    if (!is_long) {
+      waiting.timer.unref(); // the journal holds everything when the process ends
+    }
   }
 
   /** True if a journal may not grow by so many bytes. */
@@ -142,11 +159,21 @@ export class Compactor {
     return journal !== undefined && journal.end + bytes > 2 * stamp.size + MOST_JOURNAL_BYTES;
   }
 
-  /** Inside a change that waits: resolves to the compaction under way, without giving way to changes any more. */
+  /**
+   * Inside a change that waits: resolves to the compaction under way.
+   *
+   * Hazard: that compaction may wait for its turn behind another one, which gives way to changes that wait for this change.
+   * So no compaction gives way until this one has ended.
+   */
   async hurry(id: string): Promise<PreparedCompaction | undefined> {
     const running = this.#running.get(id);
-    running?.hurry();
-    return running?.prepared;
+    this.#hurrying += 1;
+    this.#running.forEach(({ hurry }) => hurry());
+    try {
+      return await running?.prepared;
+    } finally {
+      this.#hurrying -= 1;
+    }
   }
 
   #begin(paths: SessionPaths, state: CompactableState, finish: Finish): void {
@@ -157,7 +184,9 @@ export class Compactor {
     let hurry: () => void = () => undefined;
     const hurried = new Promise<void>((resolve) => (hurry = resolve));
     signal.addEventListener("abort", hurry);
-    const others_first = () => Promise.race([this.#changes_ended(id), hurried, sleep(MOST_WAIT_MS)]);
+    const others_first = async () => {
+      await (this.#hurrying === 0 && Promise.race([this.#changes_ended(id), hurried]));
+    };
     const context = { layer: this.#layer, policy: this.#policy, paths, token: new_token(12) };
     const preparing = with_open_files(
       this.#layer,
@@ -200,7 +229,7 @@ export class Compactor {
   }
 
   #forget_timer(id: string): void {
-    timers.clear_timeout(this.#waiting.get(id));
+    timers.clear_timeout(this.#waiting.get(id)?.timer);
     this.#waiting.delete(id);
   }
 

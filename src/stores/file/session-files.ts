@@ -89,10 +89,11 @@ export class SessionFiles {
       return view;
     }
     await this.sync_names(); // whoever put the snapshot there may have failed to
-    await this.#journal.keep_odd_tail(view.state.journal);
     const done = journal.records - view.records.length;
     const records = skip(done, records_in(layer, paths.journal, undefined, journal));
-    const renewed = await this.#journal.renew(await this.#journal.prepare(head, records));
+    const prepared = await this.#journal.prepare(head, records);
+    await this.#journal.keep_odd_tail(view.state.journal);
+    const renewed = await this.#journal.renew(prepared);
     return { ...view, state: { ...view.state, journal: renewed } };
   }
 
