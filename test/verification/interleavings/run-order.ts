@@ -1,6 +1,6 @@
 import { timers } from "../../../src/async/timers.js";
 import { FileSessionStore } from "../../../src/stores/file/file-session-store.js";
-import type { HoldPolicy } from "../../../src/stores/file/lock/session-holds.js";
+import { HOLD_POLICY, type HoldPolicy } from "../../../src/stores/file/lock/session-holds.js";
 import type { FileSessionFormat } from "../../../src/stores/file/format/snapshot-header.js";
 import { LoggedDisk } from "../crash-states/logged-disk.js";
 import { MemoryDisk } from "../crash-states/memory-disk.js";
@@ -156,7 +156,11 @@ function actor_of_world(world: World, number: number): { actor: Actor; layer: Ac
   const holding = scenario.keepers?.includes(number) === true ? KEEPING : HOLDING_NOTHING;
   return {
     layer,
-    actor: new Actor(number, new FileSessionStore(ROOT, { format, lock_timeout_ms: Infinity }, layer, holding), world),
+    actor: new Actor(
+      number,
+      new FileSessionStore(ROOT, { format, lock_timeout_ms: Infinity }, layer, holding, NEVER_IDLE),
+      world,
+    ),
   };
 }
 
@@ -180,6 +184,9 @@ const KEEPING: HoldPolicy = {
   },
 };
 
+/** In virtual time nobody is idle: the scenarios say when a session is compacted. */
+const NEVER_IDLE = { idle_ms: Infinity, idle_ms_per_mb: 0 };
+
 const HOLDING_NOTHING: HoldPolicy = { ...KEEPING, after: Infinity, in_a_pause: () => () => undefined };
 
 /** A process that comes when all others are gone. */
@@ -187,7 +194,11 @@ export function observer_of(world: Omit<World, "scenario">): Actor {
   const { scheduler, format } = world;
   const view = { actor: OBSERVER, seen_as: () => "gone" as const };
   const layer = new ActorLayer(place_of(world), scheduler, view);
-  return new Actor(OBSERVER, new FileSessionStore(ROOT, { format, lock_timeout_ms: Infinity }, layer), world);
+  return new Actor(
+    OBSERVER,
+    new FileSessionStore(ROOT, { format, lock_timeout_ms: Infinity }, layer, HOLD_POLICY, NEVER_IDLE),
+    world,
+  );
 }
 
 function place_of({ disk, bytes }: Pick<World, "disk" | "bytes">): Place {
