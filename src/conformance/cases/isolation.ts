@@ -19,7 +19,7 @@ import { MESSAGE_WAYS, needs_of, start_write, WAYS, ways_of, write_by, type Way 
 
 const group = "isolation";
 
-/** What parsers, line formats and encodings stumble over. */
+/** Texts on which parsers, line formats and encodings fail. */
 export const TEXTS = [
   "\u0000 \u001f \u007f",
   "\u2028\u2029\r\n\t\n\n\r",
@@ -73,7 +73,7 @@ function spoil(value: unknown): void {
 const deep_metadata = () => ({ label: "l", custom: { list: [1, { two: 2 }] } });
 const deep_messages = () => [message("one"), message("two", { extra: { deep: [1, { two: 2 }] } })];
 
-/** What is handed in stays the caller's, in one of the ways to write. */
+/** Changes messages and metadata after one of the ways to write. The stored session must not change. */
 const input_cases = (way: Way): ConformanceCase[] => [
   {
     group,

@@ -2,7 +2,7 @@ import { timers } from "../../async/timers.js";
 import { SessionError } from "../../errors.js";
 import type { SnapshotHead, Succession } from "./format/snapshot-header.js";
 import { remove_if_there, type FilePolicy } from "./fs/durable-files.js";
-import type { FileLayer } from "./fs/file-layer.js";
+import { is_errno, type FileLayer } from "./fs/file-layer.js";
 import { with_open_files } from "./fs/open-files.js";
 import { new_token } from "./fs/token.js";
 import { records_in } from "./journal-reader.js";
@@ -271,7 +271,8 @@ async function prepare(
   return { snapshot: await form.prepare(context, content, metadata, succession_of(from, revision)), from };
 }
 
-/** Another process may take the file of a compaction for what a dead one has left; that says nothing of the next one. */
+/** Another process may compact the session first, or remove the temporary file. That says nothing of the next compaction. */
 function is_failure(error: unknown): boolean {
-  return !(error instanceof SessionError) || error.cause !== undefined;
+  const is_fault = !(error instanceof SessionError) || error.cause !== undefined;
+  return is_fault && !is_errno(error, "ENOENT");
 }

@@ -182,7 +182,7 @@ export async function read_last_record(layer: FileLayer, path: string): Promise<
     for (let length = TAIL_BYTES; ; length *= 4) {
       const at = Math.max(0, stamp.size - length);
       const line = last_line(await read_range(file, at, stamp.size - at));
-      if (line === undefined || (line === "incomplete" && at === 0)) {
+      if (line === undefined || (line === "incomplete" ? at === 0 : at + line.begin < 0)) {
         return "unclear";
       }
       if (line !== "incomplete") {
@@ -191,7 +191,7 @@ export async function read_last_record(layer: FileLayer, path: string): Promise<
           hash.update(piece);
         }
         const record = parse_object(line.json) as unknown as RecordHead | undefined;
-        const is_whole = at + line.begin >= 0 && digest(hash.update(line.json)) === line.sum;
+        const is_whole = digest(hash.update(line.json)) === line.sum;
         return is_whole && record !== undefined && "n" in record ? { record, stamp } : "unclear";
       }
     }

@@ -12,7 +12,7 @@ export interface CredentialPattern {
 export const CREDENTIAL_PATTERNS: readonly CredentialPattern[] = /* @__PURE__ */ credential_patterns();
 
 function credential_patterns(): CredentialPattern[] {
-  /** What may stand before a credential: no letter or digit, unless it ends an escape: `\n`, `\u003d`, `%3D`. */
+  /** Matches before a credential: no letter or digit, unless it ends an escape: `\n`, `\u003d`, `%3D`. */
   const start = String.raw`(?:(?<![A-Za-z0-9])|(?<=\\[nrt]|\\u[0-9A-Fa-f]{4}|%[0-9A-Fa-f]{2}))`;
   /** The same for what may be as long as it likes: near the start of a run, so that no run is searched again and again. */
   const start_of_run = String.raw`(?:(?<=(?<![\w-])(?:\w{0,40}_)?)|(?<=\\[nrt]|\\u[0-9A-Fa-f]{4}|%[0-9A-Fa-f]{2}))`;

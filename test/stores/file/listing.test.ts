@@ -7,7 +7,7 @@ import { DeviceGauge } from "../../../src/stores/file/fs/device-gauge.js";
 import { sort_in_steps } from "../../../src/stores/file/list/sort-in-steps.js";
 import { message, temporary_directory } from "../helpers.js";
 import { HookedLayer } from "./hooked-layer.js";
-import { append } from "./files.js";
+import { append, with_journal } from "./files.js";
 
 afterEach(() => {
   vi.restoreAllMocks();
@@ -135,4 +135,12 @@ test.each([0, 1, 499, 500, 501, 1_000, 1_501, 4_321])("sorting %i items in steps
   const pause = () => ((pauses += 1), undefined);
   expect(await sort_in_steps(items, compare, pause)).toEqual([...items].sort(compare));
   expect(pauses).toBeGreaterThanOrEqual(Math.ceil(length / 500));
+});
+
+test("rule 35: a last line that claims more bytes than its journal has is no obstacle to a list", async () => {
+  const root = temporary_directory();
+  const store = await with_journal(root);
+  fs.appendFileSync(join(root, "s.journal"), `#0123456789abcdef 999999 {"n":3}\n`);
+  expect(await new FileSessionStore(root).list()).toMatchObject([{ id: "s", message_count: 3 }]);
+  expect(await store.list()).toMatchObject([{ id: "s", message_count: 3 }]);
 });

@@ -19,7 +19,7 @@ interface Entry {
 }
 
 /**
- * What sessions said when they were listed before. Never the authority: an entry counts only while the files have the
+ * Remembers the metadata of listed sessions. Never the authority: an entry counts only while the files have the
  * inodes, sizes and dates that they had when it was read.
  */
 export class ListingCache {
