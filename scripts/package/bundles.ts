@@ -23,7 +23,7 @@ const PROGRAMS: readonly Program[] = [
   {
     name: "the manager and the file store",
     text: `import { FileSessionStore, SessionManager } from "${NAME}"; console.log(SessionManager, FileSessionStore);`,
-    max_bytes: 134_000,
+    max_bytes: 133_500, // no more than it is; 125_000 is the aim
   },
 ];
 
