@@ -4,7 +4,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { FileSessionStore } from "../src/stores/file/file-session-store.js";
 import type { FileSessionFormat } from "../src/stores/file/format/snapshot-header.js";
 import { IDLE_POLICY } from "../src/stores/file/compaction.js";
-import { HOLD_POLICY } from "../src/stores/file/lock/session-holds.js";
+import { LEASE_POLICY } from "../src/stores/file/lock/session-leases.js";
 import { message_of_2_kb } from "./conversations.js";
 import { counting_layer } from "./counting-layer.js";
 import { for_information, in_temporary_directory, type Subject } from "./harness.js";
@@ -37,7 +37,7 @@ async function write_turns(directory: string, format: FileSessionFormat, size: n
   const is_at_rest = idle_ms < BETWEEN_TURNS_MS;
   const idle = is_at_rest ? { idle_ms: 1, idle_ms_per_mb: 0 } : IDLE_POLICY;
   const counting = counting_layer();
-  const store = new FileSessionStore(directory, { format }, counting.layer, HOLD_POLICY, idle);
+  const store = new FileSessionStore(directory, { format }, counting.layer, LEASE_POLICY, idle);
   const messages = Array.from({ length: Math.ceil(size / 2_000) }, (_, n) => message_of_2_kb(n));
   let { revision } = await store.replace("s", messages, { revision: null });
   const before = counting.bytes_written;

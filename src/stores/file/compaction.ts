@@ -1,7 +1,7 @@
 import { timers } from "../../async/timers.js";
 import { SessionError } from "../../errors.js";
 import type { SnapshotHead, Succession } from "./format/snapshot-header.js";
-import { remove_if_there, type FilePolicy } from "./fs/durable-files.js";
+import type { FilePolicy } from "./fs/durable-files.js";
 import { is_errno, type FileLayer } from "./fs/file-layer.js";
 import { with_open_files } from "./fs/open-files.js";
 import { new_token } from "./fs/token.js";
@@ -14,9 +14,6 @@ import type { PrepareContext, PreparedSnapshot, SnapshotContent } from "./snapsh
 const MIN_BYTES = 64 * 1024;
 /** By so much: journal, compactions and a last flush then write less than four times the messages. */
 const RATIO = 1.25;
-/** A compaction waits for a pause between the appends, until the journal is so many times as long as that. */
-const MOST_PATIENCE = 2;
-const PAUSE_MS = 2;
 /** No timer of the runtime is longer. */
 const MOST_TIMER_MS = 2 ** 31 - 1;
 /** Beyond so many bytes, and twice its snapshot, a journal does not grow: an append waits for the compaction. */
@@ -68,14 +65,8 @@ export function succession_of(old: SessionState | undefined, revision: string): 
   return { version: 1, generation: new_token(16), previous, folded, revision };
 }
 
-interface Waiting {
-  timer: NodeJS.Timeout | undefined;
-}
-
 interface RunningCompaction {
   abort: AbortController;
-  /** Lets the compaction go on without giving way to changes. */
-  hurry: () => void;
   /** `undefined`: it failed. */
   prepared: Promise<PreparedCompaction | undefined>;
   ended: Promise<void>;
@@ -85,40 +76,34 @@ interface RunningCompaction {
 type Finish = (compaction: PreparedCompaction, signal: AbortSignal) => Promise<void>;
 
 /**
- * Compacts journals that have become long, or that nobody appends to any more, beside the appends that go on.
+ * Compacts journals that have become long, or that nobody appends to any more, beside the appends that go on. Only
+ * putting a compaction in place takes the session's lock.
  *
- * Hazard: appends without a pause would keep the compaction waiting, and the journal would grow without bound. So the
- * compaction gives way to changes only until the journal is as long as it may be; then the next append waits for it.
- *
- * Only putting a compaction in place takes the session's lock. A compaction that fails is no loss, the journal holds
- * everything.
+ * Hazard: appends without a pause could make a journal grow faster than it is compacted. So an append waits for the
+ * compaction when the journal is as long as it may be. A compaction that fails is no loss: the journal holds everything.
  */
 export class Compactor {
   readonly #layer: FileLayer;
   readonly #policy: FilePolicy;
   readonly #idle: IdlePolicy;
-  /** Resolves when the changes of a session that were asked for so far have ended. */
-  readonly #changes_ended: (id: string) => Promise<void>;
-  /** Timers of sessions that wait for a pause, or for the end of their changes. */
-  readonly #waiting = new Map<string, Waiting>();
+  /** Timers of sessions that are compacted when their changes have ended. */
+  readonly #timers = new Map<string, NodeJS.Timeout>();
   readonly #running = new Map<string, RunningCompaction>();
-  /** The number of changes that wait for a compaction. */
-  #hurrying = 0;
   /** Changes of sessions that are being compacted: the last of each. */
   readonly #noted = new Map<string, () => void>();
   /** Compactions that failed: tried again when the journal has doubled, or at the next flush. */
   readonly #failed = new Map<string, number>();
-  /** Temporary files that compactions have left, and their sessions. */
-  readonly #left = new Map<string, string>();
+  /** Called with a session and the token of a temporary file that a failed compaction may have left. */
+  readonly #orphaned: (id: string, token: string) => void;
 
-  constructor(layer: FileLayer, policy: FilePolicy, idle: IdlePolicy, changes_ended: (id: string) => Promise<void>) {
+  constructor(layer: FileLayer, policy: FilePolicy, idle: IdlePolicy, orphaned: (id: string, token: string) => void) {
     this.#layer = layer;
     this.#policy = policy;
     this.#idle = idle;
-    this.#changes_ended = changes_ended;
+    this.#orphaned = orphaned;
   }
 
-  /** After a change: a long journal is compacted in the next pause, or now, and any other one when the changes end. */
+  /** After a change: a long journal is compacted at once, and any other one when the changes end. */
   note(paths: SessionPaths, state: SessionState | undefined, finish: Finish): void {
     const { id } = paths;
     this.#forget_timer(id);
@@ -130,27 +115,15 @@ export class Compactor {
       this.#noted.set(id, () => this.note(paths, state, finish));
       return;
     }
-    const { end } = state.journal;
-    const limit = Math.max(MIN_BYTES, RATIO * state.stamp.size, this.#failed.get(id) ?? 0);
-    if (end > MOST_PATIENCE * limit) {
+    if (state.journal.end > Math.max(MIN_BYTES, RATIO * state.stamp.size, this.#failed.get(id) ?? 0)) {
       this.#begin(paths, state, finish);
       return;
     }
     const { idle_ms, idle_ms_per_mb } = this.#idle;
-    const is_long = end > limit;
-    const wait_ms = is_long ? PAUSE_MS : idle_ms + (idle_ms_per_mb * state.stamp.size) / 1_000_000;
-    if (wait_ms > MOST_TIMER_MS) {
-      return;
-    }
-    const waiting: Waiting = { timer: undefined };
-    this.#waiting.set(id, waiting);
-    waiting.timer = timers.set_timeout(() => {
-      if (this.#waiting.get(id) === waiting) {
-        this.#begin(paths, state, finish);
-      }
-    }, wait_ms);
-    if (!is_long) {
-      waiting.timer.unref(); // the journal holds everything when the process ends
+    const wait_ms = idle_ms + (idle_ms_per_mb * state.stamp.size) / 1_000_000;
+    if (wait_ms <= MOST_TIMER_MS) {
+      const timer = timers.set_timeout(() => this.#begin(paths, state, finish), wait_ms);
+      this.#timers.set(id, timer.unref()); // the journal holds everything when the process ends
     }
   }
 
@@ -159,40 +132,18 @@ export class Compactor {
     return journal !== undefined && journal.end + bytes > 2 * stamp.size + MOST_JOURNAL_BYTES;
   }
 
-  /**
-   * Inside a change that waits: resolves to the compaction under way.
-   *
-   * Hazard: that compaction may wait for its turn behind another one, which gives way to changes that wait for this change.
-   * So no compaction gives way until this one has ended.
-   */
-  async hurry(id: string): Promise<PreparedCompaction | undefined> {
-    const running = this.#running.get(id);
-    this.#hurrying += 1;
-    this.#running.forEach(({ hurry }) => hurry());
-    try {
-      return await running?.prepared;
-    } finally {
-      this.#hurrying -= 1;
-    }
+  /** Inside a change: waits for the compaction under way until it can be put in place. */
+  async prepared(id: string): Promise<PreparedCompaction | undefined> {
+    return this.#running.get(id)?.prepared;
   }
 
   #begin(paths: SessionPaths, state: CompactableState, finish: Finish): void {
     const { id } = paths;
-    this.#waiting.delete(id);
+    this.#timers.delete(id);
     const abort = new AbortController();
     const { signal } = abort;
-    let hurry: () => void = () => undefined;
-    const hurried = new Promise<void>((resolve) => (hurry = resolve));
-    signal.addEventListener("abort", hurry);
-    const others_first = async () => {
-      await (this.#hurrying === 0 && Promise.race([this.#changes_ended(id), hurried]));
-    };
     const context = { layer: this.#layer, policy: this.#policy, paths, token: new_token(12) };
-    const preparing = with_open_files(
-      this.#layer,
-      () => prepare(context, state, { signal, others_first }),
-      "compactions",
-    );
+    const preparing = with_open_files(this.#layer, () => prepare(context, state, signal), "compactions");
     const ended = preparing
       .then(async (compaction) => {
         try {
@@ -207,52 +158,42 @@ export class Compactor {
           if (is_failure(error) && !signal.aborted) {
             this.#failed.set(id, 2 * state.journal.end);
           }
-          this.#left.set(paths.temporary(context.token), id);
-          return this.#remove_left(paths);
+          this.#orphaned(id, context.token);
         },
       )
       .finally(() => {
         this.#running.delete(id);
         this.#noted.get(id)?.();
       });
-    this.#running.set(id, { abort, hurry, prepared: preparing.catch(() => undefined), ended });
+    this.#running.set(id, { abort, prepared: preparing.catch(() => undefined), ended });
   }
 
-  /** Under the session's lock: gives a compaction under way up. Nothing is left of it, or of those before. */
-  async give_up(paths: SessionPaths): Promise<void> {
-    this.#forget_timer(paths.id);
-    this.#noted.delete(paths.id);
-    const running = this.#running.get(paths.id);
+  /** Under the session's lock: gives a compaction under way up. */
+  async give_up(id: string): Promise<void> {
+    this.#forget_timer(id);
+    this.#noted.delete(id);
+    const running = this.#running.get(id);
     running?.abort.abort();
     await (await running?.prepared)?.snapshot.discard();
-    await this.#remove_left(paths);
   }
 
   #forget_timer(id: string): void {
-    timers.clear_timeout(this.#waiting.get(id)?.timer);
-    this.#waiting.delete(id);
+    timers.clear_timeout(this.#timers.get(id));
+    this.#timers.delete(id);
   }
 
   /** Resolves when the compactions under way have ended: of one session, or all. None waits any more. */
   async settled(id?: string): Promise<void> {
-    for (const waiting of id === undefined ? [...this.#waiting.keys()] : [id]) {
+    for (const waiting of id === undefined ? [...this.#timers.keys()] : [id]) {
       this.#forget_timer(waiting);
     }
     const running = [...this.#running].filter(([of]) => id === undefined || of === id);
     await Promise.all(running.map(([, { ended }]) => ended));
   }
 
-  /** Under the session's lock: the session was compacted otherwise. */
-  async compacted(paths: SessionPaths): Promise<void> {
-    this.#failed.delete(paths.id);
-    await this.#remove_left(paths);
-  }
-
-  async #remove_left({ id }: SessionPaths): Promise<void> {
-    for (const [path, of] of this.#left) {
-      const removed = of === id && remove_if_there(this.#layer, path).then(() => this.#left.delete(path));
-      await (removed && removed.catch(() => undefined)); // until the next time
-    }
+  /** The session was compacted otherwise. */
+  compacted(id: string): void {
+    this.#failed.delete(id);
   }
 }
 
@@ -264,10 +205,10 @@ export class Compactor {
 async function prepare(
   context: PrepareContext,
   from: CompactableState,
-  giving_way: Pick<SnapshotContent, "signal" | "others_first">,
+  signal: AbortSignal,
 ): Promise<PreparedCompaction> {
   const { form, metadata, revision } = from;
-  const content = { ...content_with_journal(context, from), ...giving_way };
+  const content = { ...content_with_journal(context, from), signal };
   return { snapshot: await form.prepare(context, content, metadata, succession_of(from, revision)), from };
 }
 

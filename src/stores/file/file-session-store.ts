@@ -28,7 +28,7 @@ import { SessionChanges, type Outcome } from "./session-changes.js";
 import { SessionDrafts } from "./session-drafts.js";
 import type { SessionFiles } from "./session-files.js";
 import { session_names } from "./list/session-listing.js";
-import { HOLD_POLICY, type HoldPolicy } from "./lock/session-holds.js";
+import { LEASE_POLICY, type LeasePolicy } from "./lock/session-leases.js";
 import { require_valid_id, resolve_root } from "./session-paths.js";
 import { read_session } from "./session-reader.js";
 import type { SessionState } from "./session-view.js";
@@ -44,7 +44,7 @@ export interface FileSessionStoreOptions {
   format?: FileSessionFormat;
   /**
    * Whether an acknowledged write is synced to the device, so that it survives a power cut. Default `true`. `false`
-   * skips the syncs, not the atomicity: only a snapshot's content is synced before it replaces the one before.
+   * skips the syncs, not the atomicity: only the content of a new file is synced, before the file gets its name.
    */
   durable?: boolean;
   /** The mode of new files. Default `0o600`. */
@@ -74,14 +74,14 @@ export class FileSessionStore implements SessionStore {
   /**
    * @param root - the directory, as a path or a `file:` URL; made at the first write.
    * @param layer - how files are reached; for tests.
-   * @param holding - when locks are held between changes; for tests.
+   * @param leasing - when locks are kept between changes; for tests.
    * @param idle - when a session is compacted that is not changed any more; for tests.
    */
   constructor(
     root: string | { readonly href: string },
     options: FileSessionStoreOptions = {},
     layer: FileLayer = NODE_FILE_LAYER,
-    holding: HoldPolicy = HOLD_POLICY,
+    leasing: LeasePolicy = LEASE_POLICY,
     idle: IdlePolicy = IDLE_POLICY,
   ) {
     publish();
@@ -98,7 +98,7 @@ export class FileSessionStore implements SessionStore {
     this.#policy = policy;
     this.#root = resolve_root(root);
     const names = new TrueNames(layer);
-    this.#changes = new SessionChanges(layer, policy, this.#root, { format, holding, names, idle });
+    this.#changes = new SessionChanges(layer, policy, this.#root, { format, leasing, names, idle });
     this.#drafts = new SessionDrafts(layer, policy, names);
     this.#listing = new ListingCache(layer, this.#root);
   }
@@ -220,7 +220,6 @@ export class FileSessionStore implements SessionStore {
       require_valid_id(id);
       await this.#changes.compact(id);
       await guarded(id, () => this.#tidy_draft(id));
-      await this.#layer.free?.();
       return;
     }
     await this.#changes.settled();
@@ -232,7 +231,6 @@ export class FileSessionStore implements SessionStore {
         await this.flush(of).catch((error: unknown) => errors.push(error)); // the others are not to wait for it
       }
     }
-    await this.#layer.free?.();
     if (errors.length > 0) {
       throw errors[0];
     }
@@ -275,7 +273,7 @@ export class FileSessionStore implements SessionStore {
   async set_draft(id: string, draft: SessionDraft | undefined): Promise<void> {
     require_valid_id(id);
     const text = draft_to_json(draft, id);
-    return guarded(id, () => this.#drafts.set(this.#changes.paths(id), text, draft?.prompt.id));
+    return guarded(id, () => this.#drafts.set(this.#changes.paths(id), text));
   }
 
   /** Runs a change that stores messages. The draft of a turn that is stored is void, whether or not it can be removed now. */

@@ -6,18 +6,12 @@ import {
   sync_directory,
   with_file,
 } from "./fs/durable-files.js";
-import { is_errno, read_range, same_stamp, write_all, type FileStamp, type OpenFile } from "./fs/file-layer.js";
+import { read_range, same_stamp, write_all, type FileStamp, type OpenFile } from "./fs/file-layer.js";
 import { begin_journal, encode_again, is_closed_line, type JournalRecord } from "./format/journal.js";
 import { PreparedFile } from "./fs/prepared-file.js";
 import type { JournalState } from "./session-view.js";
 import type { ChangeContext } from "./snapshots/snapshot-form.js";
 import type { SnapshotHead } from "./format/snapshot-header.js";
-
-/** A journal that is written, and synced, but not the session's yet; and what it is like then. */
-export interface PreparedJournal {
-  file: PreparedFile;
-  state: JournalState;
-}
 
 /** The file of a session's journal, under the session's lock. */
 export class JournalFile {
@@ -29,9 +23,22 @@ export class JournalFile {
     this.#context = context;
   }
 
-  /** Writes a journal that goes on from this snapshot, with these records: those that are not in there. */
-  async prepare(head: SnapshotHead, records: AsyncIterable<JournalRecord>): Promise<PreparedJournal> {
-    const { policy, paths } = this.#context;
+  /** Begins a journal with these bytes. Nothing is left of the journal if this fails. */
+  async begin(bytes: Buffer): Promise<FileStamp> {
+    const { paths, lock } = this.#context;
+    const file = await PreparedFile.write(this.#context, paths.journal, (file) => write_all(file, bytes, 0));
+    try {
+      await file.put_in_place(lock, paths.journal);
+      return await this.#require_ours(file.stamp.inode);
+    } catch (error) {
+      await this.retire(file.stamp).catch(() => undefined); // the first error says more
+      throw error;
+    }
+  }
+
+  /** Replaces the journal by one that goes on from this snapshot, with these records. What fails leaves one of the two. */
+  async rewrite(head: SnapshotHead, records: AsyncIterable<JournalRecord>): Promise<JournalState> {
+    const { policy, paths, lock } = this.#context;
     let { bytes, state } = begin_journal(head);
     const file = await PreparedFile.write(this.#context, paths.journal, async (file) => {
       await write_all(file, bytes, 0);
@@ -41,55 +48,9 @@ export class JournalFile {
         await write_all(file, bytes, end);
       }
     });
-    return { file, state: { ...state, stamp: file.stamp } };
-  }
-
-  /** Replaces the journal by this one. */
-  async renew({ file, state }: PreparedJournal): Promise<JournalState> {
-    const { paths, lock } = this.#context;
     await this.close();
     await file.put_in_place(lock, paths.journal);
-    return state;
-  }
-
-  async #create(): Promise<OpenFile> {
-    const { layer, policy, paths, lock } = this.#context;
-    await lock.require_held(); // beside a successor's snapshot it would be a history of its own
-    try {
-      return await layer.create(paths.journal, policy.file_mode);
-    } catch (error) {
-      if (!is_errno(error, "EEXIST")) {
-        throw error;
-      }
-      await lock.require_held(); // a writer that has lost its lock has put it there since
-      await this.retire(undefined);
-      return layer.create(paths.journal, policy.file_mode);
-    }
-  }
-
-  async begin(bytes: Buffer): Promise<FileStamp> {
-    const { layer, policy, paths, lock } = this.#context;
-    let stamp: FileStamp | undefined;
-    try {
-      return await with_file(await this.#create(), async (file) => {
-        stamp = await file.stat();
-        lock.begin_writing();
-        try {
-          await write_all(file, bytes, 0);
-          if (policy.durable) {
-            await file.sync();
-          }
-          await sync_directory(layer, paths.root, policy);
-          return await this.#require_ours(stamp.inode);
-        } catch (error) {
-          await this.#take_back(file, 0);
-          throw error;
-        }
-      });
-    } catch (error) {
-      await this.retire(stamp).catch(() => undefined); // the first error says more
-      throw error;
-    }
+    return { ...state, stamp: file.stamp };
   }
 
   /**

@@ -9,7 +9,7 @@ import { Compactor, type IdlePolicy } from "./compaction.js";
 import { despite_foreign_writes } from "./foreign-write.js";
 import { with_open_files } from "./fs/open-files.js";
 import { SessionFiles } from "./session-files.js";
-import { SessionHolds, type HoldPolicy } from "./lock/session-holds.js";
+import { SessionLeases, type LeasePolicy } from "./lock/session-leases.js";
 import { SessionLock } from "./lock/session-lock.js";
 import { DRAFT_ENDING, parse_temporary, SessionPaths } from "./session-paths.js";
 import type { SessionState } from "./session-view.js";
@@ -32,14 +32,6 @@ const MOST_STATES = 1000;
 
 type Change<T> = (files: SessionFiles) => Promise<Outcome<T>>;
 
-/** The remains of changes that failed, until one succeeds. */
-interface Unfinished {
-  /** With which they named files that may still be there. */
-  tokens: string[];
-  /** The session's own files may hold half a change. */
-  is_half_written: boolean;
-}
-
 /**
  * The changes of sessions: one at a time in this process and under the session's lock, with what was known of the session,
  * and rid of what a killed process left. The steps of which a change is made, and the compactions that follow from them.
@@ -51,12 +43,14 @@ export class SessionChanges {
   readonly #format: FileSessionFormat;
   readonly #names: TrueNames;
   readonly #queues = new KeyedQueues();
-  readonly #holds: SessionHolds;
+  readonly #leases: SessionLeases<SessionFiles>;
   readonly #compactor: Compactor;
   readonly #states = new Map<string, SessionState>();
-  /** Changes of this process that failed, by session. */
-  readonly #unfinished = new Map<string, Unfinished>();
-  #prepared: Promise<Map<string, string[]>> | undefined;
+  /** Sessions of which a change of this store failed: true if their files may hold half of it. */
+  readonly #unfinished = new Map<string, boolean>();
+  /** Temporary files that may have been left, by session: the tokens in their names. */
+  readonly #orphans = new Map<string, Set<string>>();
+  #prepared: Promise<void> | undefined;
 
   constructor(
     layer: FileLayer,
@@ -64,18 +58,18 @@ export class SessionChanges {
     root: string,
     {
       format,
-      holding,
+      leasing,
       names,
       idle,
-    }: { format: FileSessionFormat; holding: HoldPolicy; names: TrueNames; idle: IdlePolicy },
+    }: { format: FileSessionFormat; leasing: LeasePolicy; names: TrueNames; idle: IdlePolicy },
   ) {
     this.#layer = layer;
     this.#policy = policy;
     this.#root = root;
     this.#format = format;
     this.#names = names;
-    this.#holds = new SessionHolds(holding, (id) => this.#end_hold(id));
-    this.#compactor = new Compactor(layer, policy, idle, (id) => this.#queues.settled(id));
+    this.#leases = new SessionLeases(leasing, (id) => this.#end_lease(id));
+    this.#compactor = new Compactor(layer, policy, idle, (id, token) => this.#note_orphan(id, token));
   }
 
   paths(id: string): SessionPaths {
@@ -109,27 +103,22 @@ export class SessionChanges {
 
   async #change<T>(id: string, task: Change<T>): Promise<T> {
     const paths = this.paths(id);
-    const held = await this.#holds.take(id);
-    const { files, leftovers } = held ? { files: held, leftovers: undefined } : await this.#open(paths);
+    const leased = await this.#leases.take(id);
+    const files = leased ?? (await this.#open(paths));
     const { lock } = files;
     lock.begin_change();
     files.known = this.#states.get(id);
     this.#states.delete(id);
-    const unfinished = this.#unfinished.get(id) ?? { tokens: [], is_half_written: false };
+    let is_half_written = this.#unfinished.get(id) ?? false;
     const was_cut_short = lock.former !== undefined || this.#unfinished.has(id);
     let outcome: Outcome<T>;
     try {
-      if (held === undefined) {
+      if (leased === undefined) {
         await this.#names.require_own(paths, files.known, true);
       }
-      await this.#clean(paths, [...(leftovers?.get(id) ?? []), lock.former?.token, ...unfinished.tokens]);
-      leftovers?.delete(id);
-      unfinished.tokens = [];
-      if (lock.former !== undefined) {
-        await this.#sweep(paths, lock);
-      }
-      if (lock.former !== undefined || unfinished.is_half_written) {
-        unfinished.is_half_written = !(await is_taken_over(files, lock.former));
+      await this.#remove_orphans(paths, lock);
+      if (lock.former !== undefined || is_half_written) {
+        is_half_written = !(await is_taken_over(files, lock.former));
       }
       outcome = await task(files);
       if (was_cut_short) {
@@ -137,10 +126,9 @@ export class SessionChanges {
         this.#unfinished.delete(id);
       }
     } catch (error) {
-      unfinished.tokens.push(lock.token);
-      unfinished.is_half_written ||= !(error instanceof SessionError); // what we refuse, we refuse before
-      this.#unfinished.set(id, unfinished);
-      this.#holds.forget(id);
+      this.#note_orphan(id, lock.token);
+      this.#unfinished.set(id, is_half_written || !(error instanceof SessionError)); // what we refuse, we refuse before
+      this.#leases.forget(id);
       const is_lost = !(await lock.is_held().catch(() => true));
       await files.release().catch(() => undefined); // the first error says more
       throw is_lost ? lock.broken(error) : error;
@@ -150,9 +138,9 @@ export class SessionChanges {
     }
     const may_go_on = outcome.may_go_on === true && !was_cut_short;
     if (!may_go_on) {
-      this.#holds.forget(id);
+      this.#leases.forget(id);
     }
-    if (!may_go_on || !this.#holds.keep(id, files)) {
+    if (!may_go_on || !this.#leases.keep(id, files)) {
       await files.release();
     }
     return outcome.result;
@@ -167,25 +155,25 @@ export class SessionChanges {
     }
   }
 
-  /** Others may want it. */
-  #end_hold(id: string): void {
+  /** Releases a lock that others may want. */
+  #end_lease(id: string): void {
     const ended = this.#queues.run(id, async () => {
-      const files = await this.#holds.take(id);
-      this.#holds.forget(id);
+      const files = await this.#leases.take(id);
+      this.#leases.forget(id);
       await files?.release();
     });
     ended.catch(() => undefined); // a lock that could not be removed is nobody's, as every waiter sees
   }
 
   /** Takes the lock. A directory that was removed since it was looked at is made again. */
-  async #open(paths: SessionPaths): Promise<{ files: SessionFiles; leftovers: Map<string, string[]> }> {
+  async #open(paths: SessionPaths): Promise<SessionFiles> {
     const open = async () => {
-      const leftovers = await this.#prepare();
+      await this.#prepare();
       // first: the lock of a dead writer of another id is not this id's to take over
       await this.#names.require_own(paths, this.#states.get(paths.id), false);
       const lock = await SessionLock.acquire(this.#layer, paths, this.#policy);
       const context = { layer: this.#layer, policy: this.#policy, paths, lock, token: lock.token };
-      return { files: new SessionFiles(context), leftovers };
+      return new SessionFiles(context);
     };
     try {
       return await open();
@@ -201,8 +189,8 @@ export class SessionChanges {
     });
   }
 
-  /** The directory is there, and what killed processes left in it is known; once, unless it fails. */
-  #prepare(): Promise<Map<string, string[]>> {
+  /** Makes the directory, and learns what killed processes left in it; once, unless that fails. */
+  #prepare(): Promise<void> {
     this.#prepared ??= this.#scan().catch((error: unknown) => {
       this.#prepared = undefined;
       throw error;
@@ -210,50 +198,48 @@ export class SessionChanges {
     return this.#prepared;
   }
 
-  async #scan(): Promise<Map<string, string[]>> {
+  async #scan(): Promise<void> {
     await ensure_directory(this.#layer, this.#root, this.#policy);
-    const leftovers = new Map<string, string[]>();
     const names = await this.#layer.names(this.#root);
     await this.#names.learn(this.#root, names);
-    for (const name of names) {
-      const { id, token } = parse_temporary(name);
-      if (id !== undefined && token !== undefined) {
-        leftovers.set(id, [...(leftovers.get(id) ?? []), token]);
-      }
+    for (const { id, token } of names.map(parse_temporary)) {
+      this.#note_orphan(id, token);
     }
-    return leftovers;
+  }
+
+  #note_orphan(id: string | undefined, token: string | undefined): void {
+    if (id !== undefined && token !== undefined) {
+      this.#orphans.set(id, (this.#orphans.get(id) ?? new Set()).add(token));
+    }
   }
 
   /**
-   * After a lock was taken over: files that anybody may be about to put in place are removed. The lock that was replaced
-   * need not be the one that was found dead: its holder may have lived, let go of it, and taken it again in that moment.
+   * Under the session's lock: removes the temporary files that were left.
+   *
+   * Hazard: a lock that was taken over need not be the one that was found dead. Its holder may have lived, let go of it,
+   * and taken it again in that moment. So all temporary files are removed then, whoever may be about to put one in place.
    */
-  async #sweep(paths: SessionPaths, lock: SessionLock): Promise<void> {
-    for (const name of await this.#layer.names(this.#root)) {
-      const { id, token } = parse_temporary(name);
-      if (id !== paths.id || token === undefined || token === lock.token || token.endsWith(DRAFT_ENDING)) {
-        continue;
-      }
-      const path = paths.temporary(token);
-      if ((await this.#layer.stat(path))?.kind === "file") {
-        await remove_if_there(this.#layer, path); // others are claims to the lock
+  async #remove_orphans(paths: SessionPaths, lock: SessionLock): Promise<void> {
+    const { id, draft_lock } = paths;
+    for (const found of lock.former ? (await this.#layer.names(this.#root)).map(parse_temporary) : []) {
+      const is_file = found.id === id && (await this.#layer.stat(paths.temporary(`${found.token}`)))?.kind === "file";
+      if (is_file && found.token !== lock.token) {
+        this.#note_orphan(id, found.token); // others are claims to the lock
       }
     }
-  }
-
-  async #clean(paths: SessionPaths, tokens: readonly (string | undefined)[]): Promise<void> {
-    for (const token of tokens) {
-      const is_of_draft = token?.endsWith(DRAFT_ENDING); // whoever holds its lock removes it, or is writing it
-      const is_locked = is_of_draft && (await this.#layer.stat(paths.draft_lock.lock)) !== undefined;
-      if (token !== undefined && !is_locked) {
-        await remove_if_there(this.#layer, paths.temporary(token));
+    this.#note_orphan(id, lock.former?.token);
+    for (const token of this.#orphans.get(id) ?? []) {
+      const is_of_draft = token.endsWith(DRAFT_ENDING);
+      if (!is_of_draft || (await this.#layer.stat(draft_lock.lock)) === undefined) {
+        await remove_if_there(this.#layer, paths.temporary(token)); // whoever holds the draft's lock removes its files
       }
     }
+    this.#orphans.delete(id);
   }
 
   /** Gives a compaction under way up, inside a change. */
   async give_up_compaction({ id }: SessionFiles): Promise<void> {
-    await this.#compactor.give_up(this.paths(id));
+    await this.#compactor.give_up(id);
   }
 
   /** Adds messages and metadata: to the journal, or where a session has none and only metadata change, at once. */
@@ -285,7 +271,7 @@ export class SessionChanges {
 
   /** Inside a change: compacts a journal that must not grow, with what a compaction under way has done so far. */
   async #compact_now(files: SessionFiles, old: SessionState): Promise<SessionState> {
-    const compaction = await this.#compactor.hurry(files.id);
+    const compaction = await this.#compactor.prepared(files.id);
     const finished = compaction && (await files.finish_compaction(compaction, old));
     if (finished !== undefined && !this.#compactor.is_full(finished, 0)) {
       return finished;
@@ -366,7 +352,7 @@ export class SessionChanges {
           return { result: undefined, state: found };
         }
         const state = await files.compact(view, view.state.metadata);
-        await this.#compactor.compacted(paths);
+        this.#compactor.compacted(id);
         return { result: undefined, state };
       },
       async () => ((await this.#layer.stat(paths.journal)) === undefined ? { result: undefined } : undefined),

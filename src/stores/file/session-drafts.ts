@@ -1,12 +1,11 @@
 import { isUtf8 } from "node:buffer";
 import { ignore, SessionError, session_not_found } from "../../errors.js";
 import { holds_prompt } from "../../draft.js";
-import { has_message } from "../../messages.js";
 import type { SessionDraft } from "../../types.js";
 import { KeyedQueues } from "../../async/queue.js";
 import { is_object, parse_json } from "./format/corrupt.js";
 import { all_settled, remove_if_there, sync_directory, with_file, type FilePolicy } from "./fs/durable-files.js";
-import { same_stamp, write_all, type FileLayer, type FileStamp } from "./fs/file-layer.js";
+import { write_all, type FileLayer } from "./fs/file-layer.js";
 import { find_form } from "./snapshots/forms.js";
 import { PreparedFile } from "./fs/prepared-file.js";
 import { with_open_files } from "./fs/open-files.js";
@@ -24,8 +23,6 @@ export class SessionDrafts {
   readonly #policy: FilePolicy;
   readonly #names: TrueNames;
   readonly #queues = new KeyedQueues();
-  /** Of drafts that this store has written: what their files look like, and whose they are. */
-  readonly #written = new Map<string, { stamp: FileStamp; prompt_id: string }>();
 
   constructor(layer: FileLayer, policy: FilePolicy, names: TrueNames) {
     this.#layer = layer;
@@ -42,7 +39,7 @@ export class SessionDrafts {
   }
 
   /** Stores a draft, or removes it. @throws {SessionError} `not_found` where there is no such session. */
-  async set(paths: SessionPaths, text: string | undefined, prompt_id?: string): Promise<void> {
+  async set(paths: SessionPaths, text: string | undefined): Promise<void> {
     const { root, draft } = paths;
     if (text === undefined && (await this.#layer.stat(draft)) === undefined) {
       return;
@@ -71,7 +68,6 @@ export class SessionDrafts {
         const file = await PreparedFile.write(context, draft, (file) => write_all(file, content, 0));
         await file.put_in_place(lock, draft);
       }
-      await this.#note(paths, prompt_id);
     });
   }
 
@@ -93,47 +89,20 @@ export class SessionDrafts {
     }
   }
 
-  /** Remembers the prompt of a draft that was written, so that the file need not be read again. */
-  async #note({ id, draft }: SessionPaths, prompt_id: string | undefined): Promise<void> {
-    const stamp = prompt_id === undefined ? undefined : await this.#layer.stat(draft);
-    if (stamp !== undefined && prompt_id !== undefined) {
-      this.#written.set(id, { stamp, prompt_id });
-    }
-  }
-
   /**
    * Removes the draft if one of these messages is its prompt. Not synced: one that comes back after a power cut is
    * void as well.
    */
   async drop_held(paths: SessionPaths, messages: readonly { id?: string }[]): Promise<void> {
-    const found = await this.#layer.stat(paths.draft);
-    if (found === undefined) {
-      this.#written.delete(paths.id);
+    const is_held = async () => {
+      const draft = await this.read(paths);
+      return draft !== undefined && holds_prompt(messages, draft);
+    };
+    if ((await this.#layer.stat(paths.draft)) !== undefined && (await is_held())) {
+      await this.#locked(paths, async () => {
+        await ((await is_held()) && remove_if_there(this.#layer, paths.draft));
+      });
     }
-    if (found === undefined || this.#holds(paths.id, found, messages) === false) {
-      return;
-    }
-    await this.#locked(paths, async () => {
-      const stamp = await this.#layer.stat(paths.draft);
-      if (this.#holds(paths.id, stamp, messages) ?? (await this.#holds_stored(paths, messages))) {
-        this.#written.delete(paths.id);
-        await remove_if_there(this.#layer, paths.draft);
-      }
-    });
-  }
-
-  /** True if one of these messages is the prompt of the draft with this stamp. Returns `undefined` if nobody knows the draft. */
-  #holds(id: string, stamp: FileStamp | undefined, messages: readonly { id?: string }[]): boolean | undefined {
-    const written = this.#written.get(id);
-    if (written === undefined || !same_stamp(written.stamp, stamp)) {
-      return undefined;
-    }
-    return has_message(messages, written.prompt_id);
-  }
-
-  async #holds_stored(paths: SessionPaths, messages: readonly { id?: string }[]): Promise<boolean> {
-    const draft = await this.read(paths);
-    return draft !== undefined && holds_prompt(messages, draft);
   }
 
   /**
@@ -162,7 +131,6 @@ export class SessionDrafts {
   }
 
   async #remove(paths: SessionPaths): Promise<void> {
-    this.#written.delete(paths.id);
     const is_there_again = (await find_form(this.#layer, paths)) !== undefined; // our lock on it was broken
     if (!is_there_again && (await remove_if_there(this.#layer, paths.draft))) {
       await sync_directory(this.#layer, paths.root, this.#policy); // under the same id it would come back

@@ -9,20 +9,19 @@ import { find_form, form_of } from "./snapshots/forms.js";
 import type { SessionLock } from "./lock/session-lock.js";
 import { begin_journal, encode_next, join_messages } from "./format/journal.js";
 import { JSON_SEPARATOR } from "./format/json-text.js";
-import { JournalFile, type PreparedJournal } from "./journal-file.js";
+import { JournalFile } from "./journal-file.js";
 import { records_in, type JournalPlace } from "./journal-reader.js";
 import { keep_session_aside, remove_followers, remove_session } from "./session-removal.js";
 import { salvage_session, type Salvage } from "./repair/salvage.js";
 import { content_with_journal, succession_of, type PreparedCompaction } from "./compaction.js";
 import { read_foreign_history, read_session, read_state } from "./session-reader.js";
-import { type JournalState, type SessionState, type SessionView } from "./session-view.js";
+import { type SessionState, type SessionView } from "./session-view.js";
 import {
   content_of,
   stamp_snapshot,
   type ChangeContext,
   type PreparedSnapshot,
   type SnapshotContent,
-  type SnapshotStamp,
 } from "./snapshots/snapshot-form.js";
 import type { Succession } from "./format/snapshot-header.js";
 import { type FileSessionFormat, type SnapshotHead } from "./format/snapshot-header.js";
@@ -91,10 +90,8 @@ export class SessionFiles {
     await this.sync_names(); // whoever put the snapshot there may have failed to
     const done = journal.records - view.records.length;
     const records = skip(done, records_in(layer, paths.journal, undefined, journal));
-    const prepared = await this.#journal.prepare(head, records);
     await this.#journal.keep_odd_tail(view.state.journal);
-    const renewed = await this.#journal.renew(prepared);
-    return { ...view, state: { ...view.state, journal: renewed } };
+    return { ...view, state: { ...view.state, journal: await this.#journal.rewrite(head, records) } };
   }
 
   /**
@@ -244,29 +241,12 @@ export class SessionFiles {
     if (old !== undefined && old.metadata.parent_id !== metadata.parent_id) {
       await this.sync_names(); // the lock is there after a power cut, too: whoever takes it over looks for old links
     }
-    const beside: { journal?: PreparedJournal } = {};
-    const prepare_journal =
-      tail &&
-      (async () => {
-        const records = records_in(layer, paths.journal, tail.from, tail.to);
-        beside.journal = await this.#journal.prepare(head, records);
-      });
-    let journal: JournalState | undefined;
-    let stamp: SnapshotStamp;
-    try {
-      stamp = await prepared.put_in_place(lock, {
-        before_rename: async () => {
-          await lock.require_held();
-          await this.#require_unmoved(old);
-        },
-        beside: prepare_journal,
-      });
-      await this.#journal.keep_odd_tail(old?.journal);
-      journal = beside.journal && (await this.#journal.renew(beside.journal));
-    } catch (error) {
-      await beside.journal?.file.discard();
-      throw error;
-    }
+    const stamp = await prepared.put_in_place(lock, async () => {
+      await lock.require_held();
+      await this.#require_unmoved(old);
+    });
+    await this.#journal.keep_odd_tail(old?.journal);
+    const journal = tail && (await this.#journal.rewrite(head, records_in(layer, paths.journal, tail.from, tail.to)));
     if (journal === undefined) {
       const is_retired = await this.#journal.retire(old?.journal?.stamp);
       if (is_retired && old?.journal?.relation !== "continues") {

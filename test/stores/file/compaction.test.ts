@@ -5,7 +5,7 @@ import process from "node:process";
 import { setTimeout as sleep } from "node:timers/promises";
 import { FileSessionStore, SessionManager, type FileSessionFormat } from "@simulacra-ai/session";
 import { describe, expect, test, vi } from "vitest";
-import { HOLD_POLICY } from "../../../src/stores/file/lock/session-holds.js";
+import { LEASE_POLICY } from "../../../src/stores/file/lock/session-leases.js";
 import { NODE_FILE_LAYER } from "../../../src/stores/file/fs/node-file-layer.js";
 import { bundle } from "../../support/bundle.js";
 import { PlainConversation } from "../../support/plain-conversation.js";
@@ -15,7 +15,7 @@ import { append, texts_in, tree } from "./files.js";
 /** A store that compacts a session so many milliseconds after its last change. */
 function soon_compacting(root: string, format: FileSessionFormat, idle_ms: number, idle_ms_per_mb = 0) {
   const options = { format, durable: false };
-  return new FileSessionStore(root, options, NODE_FILE_LAYER, HOLD_POLICY, { idle_ms, idle_ms_per_mb });
+  return new FileSessionStore(root, options, NODE_FILE_LAYER, LEASE_POLICY, { idle_ms, idle_ms_per_mb });
 }
 
 describe.each(["json", "ndjson"] as const)("%s", (format) => {

@@ -67,14 +67,16 @@ test("rule 41: a list that cannot read says so, as a whole or of the session, an
   expect(await store.list()).toEqual(all);
 });
 
-test("rule 41: a fold in the background that fails loses nothing, and is made up for by a flush", async () => {
+test("rule 41: a compaction in the background that fails loses nothing, and is made up for by a flush", async () => {
   const root = quick_directory();
   const layer = new HookedLayer();
   const store = new FileSessionStore(root, { durable: false }, layer);
+  const [first = "", ...texts_after] = Array.from({ length: 30 }, (_, n) => `${n} `.padEnd(10_000, "x"));
+  const texts = [first, ...texts_after];
   await store.save("s", []);
+  await append(store, [first]);
   layer.hook = ({ name, path }) => fail_if(name === "create" && path.endsWith(".tmp"), "ENOSPC");
-  const texts = Array.from({ length: 30 }, (_, n) => `${n} `.padEnd(10_000, "x"));
-  for (const text of texts) {
+  for (const text of texts_after) {
     await append(store, [text]);
   }
   expect(layer.operations.some(({ path }) => path.endsWith(".tmp"))).toBe(true);

@@ -3,7 +3,6 @@ import { join } from "node:path";
 import { afterEach, expect, test, vi } from "vitest";
 import { FileSessionStore, type FileSessionFormat } from "@simulacra-ai/session";
 import { timers } from "../../../src/async/timers.js";
-import { DeviceGauge } from "../../../src/stores/file/fs/device-gauge.js";
 import { sort_in_steps } from "../../../src/stores/file/list/sort-in-steps.js";
 import { message, temporary_directory } from "../helpers.js";
 import { HookedLayer } from "./hooked-layer.js";
@@ -100,32 +99,6 @@ test.each(["json", "ndjson"] as const)("rule 35: a file that has changed is read
   expect(await reader.list()).toMatchObject([{ label: "behind", message_count: format === "json" ? 1 : 2 }]);
   fs.rmSync(join(root, head));
   expect(await reader.list()).toEqual([]);
-});
-
-test("a single slow call is no cold device; several are, until one in place is quick again", () => {
-  const now = 1_000;
-  vi.spyOn(timers, "now").mockReturnValue(now); // nothing else takes time
-  const gauge = new DeviceGauge();
-  const made = (ms: number) => gauge.made_in_place(now - ms);
-  for (let n = 0; n < 100; n += 1) {
-    made(5);
-    expect(gauge.is_cold).toBe(false);
-    made(0);
-  }
-  [5, 5, 5].forEach(made);
-  expect(gauge.is_cold).toBe(false);
-  const batches = Array.from({ length: 6 }, () => {
-    made(5);
-    let batch = 0;
-    while (gauge.is_cold) {
-      gauge.on_pool(() => undefined);
-      batch += 1;
-    }
-    return batch;
-  });
-  expect(batches).toEqual([32, 64, 128, 256, 256, 256]);
-  made(0);
-  expect(gauge.is_cold).toBe(false);
 });
 
 test.each([0, 1, 499, 500, 501, 1_000, 1_501, 4_321])("sorting %i items in steps sorts them all", async (length) => {

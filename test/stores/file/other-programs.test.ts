@@ -102,6 +102,22 @@ test("rule 36.2: a copy of a head and its journal without the messages is not li
   expect((await store.list()).map(({ id }) => id)).toEqual(["s"]);
 });
 
+test.each(["json", "ndjson"] as const)(
+  "rule 36: a session whose id was damaged in its own head is listed as damaged, and is no copy (%s)",
+  async (format) => {
+    for (const has_journal of [true, false]) {
+      const root = quick_directory();
+      const store = await with_journal(root, {}, {}, format);
+      await (has_journal ? undefined : store.flush());
+      const path = join(root, format === "json" ? "s.json" : "s.meta.json");
+      fs.writeFileSync(path, fs.readFileSync(path, "utf8").replace('"id":"s"', '"id":"r"'));
+      expect(await outcome_of(store.load("s"))).toBe("corrupt");
+      expect(await store.list()).toMatchObject([{ id: "s", damaged: expect.any(String) as string }]);
+      expect((await store.verify()).map(({ code }) => code)).toEqual(["corrupt"]);
+    }
+  },
+);
+
 test("rule 30: the next write removes the link of a parent that another program has changed", async () => {
   const root = quick_directory();
   const store = new FileSessionStore(root);

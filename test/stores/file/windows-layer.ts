@@ -1,5 +1,5 @@
 import { basename } from "node:path";
-import { patiently } from "../../../src/stores/file/fs/long-files.js";
+import { patiently } from "../../../src/stores/file/fs/patience.js";
 import type { FileStamp, OpenFile } from "../../../src/stores/file/fs/file-layer.js";
 import { folding_layer, ignoring_case } from "./folding-layer.js";
 import { HookedLayer, system_error } from "./hooked-layer.js";

@@ -1,6 +1,6 @@
 import { timers } from "../../../src/async/timers.js";
 import { FileSessionStore } from "../../../src/stores/file/file-session-store.js";
-import { HOLD_POLICY, type HoldPolicy } from "../../../src/stores/file/lock/session-holds.js";
+import { LEASE_POLICY, type LeasePolicy } from "../../../src/stores/file/lock/session-leases.js";
 import type { FileSessionFormat } from "../../../src/stores/file/format/snapshot-header.js";
 import { LoggedDisk } from "../crash-states/logged-disk.js";
 import { MemoryDisk } from "../crash-states/memory-disk.js";
@@ -153,26 +153,23 @@ function actor_of_world(world: World, number: number): { actor: Actor; layer: Ac
     scheduler.is_dead(actor) ? "gone" : (scenario.seen_as?.[actor] ?? "alive");
   const view = { actor: number, seen_as };
   const layer = new ActorLayer(place_of(world), scheduler, view);
-  const holding = scenario.keepers?.includes(number) === true ? KEEPING : HOLDING_NOTHING;
+  const leasing = scenario.keepers?.includes(number) === true ? KEEPING : LEASING_NOTHING;
   return {
     layer,
     actor: new Actor(
       number,
-      new FileSessionStore(ROOT, { format, lock_timeout_ms: Infinity }, layer, holding, NEVER_IDLE),
+      new FileSessionStore(ROOT, { format, lock_timeout_ms: Infinity }, layer, leasing, NEVER_IDLE),
       world,
     ),
   };
 }
 
 /** A pause is over whenever the actor is woken, as every wait; its clock says nothing of how long others took. */
-const KEEPING: HoldPolicy = {
+const KEEPING: LeasePolicy = {
   after: 0,
   most: 3,
-  most_ms: Infinity,
-  rest: 1,
-  rest_if_contended: 2,
+  most_contended: 2,
   sure_ms: -1,
-  now: () => 0,
   in_a_pause(task) {
     let is_off = false;
     timers.set_timeout(() => {
@@ -187,7 +184,7 @@ const KEEPING: HoldPolicy = {
 /** In virtual time nobody is idle: the scenarios say when a session is compacted. */
 const NEVER_IDLE = { idle_ms: Infinity, idle_ms_per_mb: 0 };
 
-const HOLDING_NOTHING: HoldPolicy = { ...KEEPING, after: Infinity, in_a_pause: () => () => undefined };
+const LEASING_NOTHING: LeasePolicy = { ...KEEPING, after: Infinity, in_a_pause: () => () => undefined };
 
 /** A process that comes when all others are gone. */
 export function observer_of(world: Omit<World, "scenario">): Actor {
@@ -196,7 +193,7 @@ export function observer_of(world: Omit<World, "scenario">): Actor {
   const layer = new ActorLayer(place_of(world), scheduler, view);
   return new Actor(
     OBSERVER,
-    new FileSessionStore(ROOT, { format, lock_timeout_ms: Infinity }, layer, HOLD_POLICY, NEVER_IDLE),
+    new FileSessionStore(ROOT, { format, lock_timeout_ms: Infinity }, layer, LEASE_POLICY, NEVER_IDLE),
     world,
   );
 }

@@ -1,4 +1,3 @@
-import { NODE_FILE_LAYER } from "../../../src/stores/file/fs/node-file-layer.js";
 import { seeded_random } from "../../support/random.js";
 import { in_proportion, make_rounds, reordered } from "../budget.js";
 import type { Method, Outcome } from "../method.js";
@@ -107,7 +106,6 @@ function laboratory(disks: Disks, program: string): (run: Run) => Promise<Found>
     for (const cut of await cut_power(disks, empty, program, run)) {
       const at = disks.mount(cut.image, "copy", run.options);
       const { losses, damaged } = await judge(`${at}/sessions`, cut, run);
-      await NODE_FILE_LAYER.free?.();
       disks.unmount("copy");
       const where = `${run.format}, ${run.program}, ${run.options}, seed ${run.seed}, ${cut.moment}`;
       add(found, { cuts: 1, losses: losses.map((loss) => `${where}: ${loss}`), damaged: Math.min(damaged, 1) });

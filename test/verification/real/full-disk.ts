@@ -42,7 +42,6 @@ export async function fill_up(
     await account.note("s", ["one"], "replace", (messages) => store.save("s", messages));
     await append(store, account, "two", 40_000);
     await append(store, account, "three", 25_000);
-    await NODE_FILE_LAYER.free?.();
     fill(at, free);
     layer.forget();
     await WORK[work](store, account).catch((error: unknown) => account.failed(error, ["ENOSPC"]));
@@ -56,7 +55,6 @@ export async function fill_up(
     }
     return { losses, has_run_out: layer_below.has_run_out };
   } finally {
-    await NODE_FILE_LAYER.free?.();
     disks.unmount("small");
   }
 }

@@ -57,8 +57,6 @@ export interface FileLayer {
   symlink(target: string, path: string): Promise<void>;
   readlink(path: string): Promise<string>;
   sync_directory(path: string): Promise<void>;
-  /** Where what was removed is freed later: resolves when it is, and nothing holds the file system any more. */
-  free?(): Promise<void>;
 }
 
 /** True for an error of the operating system with one of these codes. Deno's rights answer without a code. */

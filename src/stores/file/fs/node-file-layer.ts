@@ -1,11 +1,20 @@
 import fs from "node:fs";
+import process from "node:process";
 import { promisify } from "node:util";
-import { DeviceGauge } from "./device-gauge.js";
-import { change_name, free_all, open_flags, patiently, with_room } from "./long-files.js";
+import { timers } from "../../../async/timers.js";
+import { patiently } from "./patience.js";
 import { REFUSALS, succeeds, type FileLayer, type FileStamp, type OpenFile } from "./file-layer.js";
 
 /** Up to here a read or write goes to the page cache faster than to another thread and back. */
 const INLINE_BYTES = 64 * 1024;
+/** A read in place that took longer waited for the device. The next reads are made on the thread pool, several at a time. */
+const COLD_MS = 0.15;
+const MOST_TO_POOL = 64;
+let to_pool = 0;
+
+/** Longer files take the file system noticeable time to free. */
+const LONG_BYTES = 1024 * 1024;
+const FREE_AFTER_MS = 20;
 const MAX_CHUNK_BYTES = 4 * 1024 * 1024;
 /** The answer of versions of Node.js that have no syncs under their permission model. */
 const NO_SYNCS = ["ERR_ACCESS_DENIED"];
@@ -25,7 +34,7 @@ function pool_calls() {
 
 /**
  * Node's file system. Calls that only touch names and the page cache are made in place, a few microseconds each;
- * whatever waits for the device (syncs, large reads and writes, directory scans, long files that are freed) runs on the
+ * what waits for the device (syncs, large reads and writes, directory scans, long files that are freed) runs on the
  * thread pool.
  */
 export const NODE_FILE_LAYER: FileLayer = {
@@ -34,16 +43,17 @@ export const NODE_FILE_LAYER: FileLayer = {
   },
 
   async peek(path, length) {
-    const fd = opening.is_cold
-      ? await opening.on_pool(() => on_pool.open(path, open_flags("read")))
-      : opening.in_place(() => fs.openSync(path, open_flags("read")));
+    const is_cold = to_pool > 0;
+    const began = timers.now();
+    const fd = is_cold ? await on_pool.open(path, open_flags("read")) : fs.openSync(path, open_flags("read"));
     try {
       const stamp = to_stamp(fs.fstatSync(fd, { bigint: true }));
       const room = stamp.kind === "file" ? Math.min(length, stamp.size) : 0;
       const buffer = Buffer.allocUnsafe(room);
-      const count = reading.is_cold
-        ? (await reading.on_pool(() => on_pool.read(fd, buffer, 0, room, 0))).bytesRead
-        : reading.in_place(() => fs.readSync(fd, buffer, 0, room, 0));
+      const count = is_cold
+        ? (await on_pool.read(fd, buffer, 0, room, 0)).bytesRead
+        : fs.readSync(fd, buffer, 0, room, 0);
+      to_pool = is_cold ? to_pool - 1 : timers.now() - began > COLD_MS ? MOST_TO_POOL : 0;
       return { stamp, bytes: buffer.subarray(0, count) };
     } finally {
       fs.closeSync(fd);
@@ -51,7 +61,7 @@ export const NODE_FILE_LAYER: FileLayer = {
   },
 
   async create(path, mode) {
-    const fd = await with_room(() => fs.openSync(path, "wx+", mode)); // which follows no link
+    const fd = fs.openSync(path, "wx+", mode); // which follows no link
     try {
       await succeeds(REFUSALS, () => fs.fchmodSync(fd, mode)); // whatever the umask
     } catch (error) {
@@ -77,7 +87,7 @@ export const NODE_FILE_LAYER: FileLayer = {
   },
 
   async make_directory(path, mode) {
-    await with_room(() => fs.mkdirSync(path, { mode }));
+    fs.mkdirSync(path, { mode });
     await succeeds(REFUSALS, () => fs.chmodSync(path, mode)); // whatever the umask
   },
 
@@ -86,19 +96,19 @@ export const NODE_FILE_LAYER: FileLayer = {
   },
 
   async rename(from, to) {
-    await patiently(() => with_room(() => change_name(to, () => fs.renameSync(from, to))));
+    await patiently(() => freeing_later(to, () => fs.renameSync(from, to)));
   },
 
   async link(existing, path) {
-    await with_room(() => fs.linkSync(existing, path));
+    fs.linkSync(existing, path);
   },
 
   async unlink(path) {
-    await patiently(() => change_name(path, () => fs.unlinkSync(path)));
+    await patiently(() => freeing_later(path, () => fs.unlinkSync(path)));
   },
 
   async symlink(target, path) {
-    await with_room(() => fs.symlinkSync(target, path));
+    fs.symlinkSync(target, path);
   },
 
   async readlink(path) {
@@ -113,14 +123,8 @@ export const NODE_FILE_LAYER: FileLayer = {
       fs.closeSync(fd);
     }
   },
-
-  async free() {
-    await free_all();
-  },
 };
 
-const opening = /* @__PURE__ */ new DeviceGauge();
-const reading = /* @__PURE__ */ new DeviceGauge();
 class NodeFile implements OpenFile {
   readonly #fd: number;
 
@@ -142,11 +146,9 @@ class NodeFile implements OpenFile {
 
   async write(data: Uint8Array, position: number): Promise<number> {
     const length = Math.min(data.length, MAX_CHUNK_BYTES);
-    return with_room(async () =>
-      length <= INLINE_BYTES
-        ? fs.writeSync(this.#fd, data, 0, length, position)
-        : (await on_pool.write(this.#fd, data, 0, length, position)).bytesWritten,
-    );
+    return length <= INLINE_BYTES
+      ? fs.writeSync(this.#fd, data, 0, length, position)
+      : (await on_pool.write(this.#fd, data, 0, length, position)).bytesWritten;
   }
 
   async truncate(size: number): Promise<void> {
@@ -164,6 +166,41 @@ class NodeFile implements OpenFile {
   async close(): Promise<void> {
     fs.closeSync(this.#fd);
   }
+}
+
+/**
+ * Takes a file its name, which may be the file's last.
+ *
+ * Hazard: to free a long file takes a millisecond for every few megabytes, and other syncs wait for that. So such a file is
+ * kept open until the present change has ended, and then closed on the thread pool. Windows changes no name of an open file.
+ */
+function freeing_later(path: string, change: () => void): void {
+  const stats = process.platform === "win32" ? undefined : fs.lstatSync(path, { throwIfNoEntry: false });
+  const fd = stats?.isFile() && stats.size > LONG_BYTES ? open_if_possible(path) : undefined;
+  try {
+    change();
+  } finally {
+    if (fd !== undefined) {
+      timers.set_timeout(() => fs.close(fd, () => undefined), FREE_AFTER_MS).unref(); // nothing was written through it
+    }
+  }
+}
+
+/** Returns `undefined` if this process may not open the file. */
+function open_if_possible(path: string): number | undefined {
+  try {
+    return fs.openSync(path, open_flags("read"));
+  } catch (error) {
+    return void error; // the change itself tells what is wrong
+  }
+}
+
+/** Returns the flags that open a file, but follow no link and wait for no pipe. */
+function open_flags(how: "read" | "modify"): number {
+  const { constants } = fs; // those of some systems lack two of these
+  return (
+    (how === "read" ? constants.O_RDONLY : constants.O_RDWR) | (constants.O_NOFOLLOW ?? 0) | (constants.O_NONBLOCK ?? 0)
+  );
 }
 
 function to_stamp(stats: fs.BigIntStats): FileStamp {

@@ -1,5 +1,5 @@
 import { SessionError } from "../../../errors.js";
-import { all_settled, remove_if_there, rename_if_there, sync_directory, with_file } from "./durable-files.js";
+import { remove_if_there, rename_if_there, sync_directory, with_file } from "./durable-files.js";
 import type { FileStamp, OpenFile } from "./file-layer.js";
 import type { SessionLock } from "../lock/session-lock.js";
 import type { LockPlace } from "../session-paths.js";
@@ -7,17 +7,6 @@ import type { PrepareContext } from "../snapshots/snapshot-form.js";
 
 /** Holds what a writer of one file needs. `paths` gives the file its temporary name. */
 type FileContext = Omit<PrepareContext, "paths"> & { paths: Pick<LockPlace, "root" | "temporary"> };
-
-/** Holds the steps before and beside the rename of a file. */
-export interface Placing {
-  /** Runs right before the rename, and throws if the file must not be renamed. By default requires the lock. */
-  before_rename?: (() => Promise<void>) | undefined;
-  /**
-   * Runs while the directory is synced: writes the next file, under the name that belongs to the lock. If the task or the
-   * sync fails, nothing is left of the next file either.
-   */
-  beside?: (() => Promise<void>) | undefined;
-}
 
 /** A file that is written and synced under a temporary name: its content is certain before it replaces anything. */
 export class PreparedFile {
@@ -57,10 +46,10 @@ export class PreparedFile {
 
   /**
    * Gives it the name that it is meant for, in one step, and syncs the directory. What fails before the rename leaves
-   * the old file as it was, and nothing of this one.
+   * the old file as it was, and nothing of this one. `before_rename` throws if the file must not be renamed.
    * @throws {SessionError} `conflict` where the lock is not held any more, and what `before_rename` throws.
    */
-  async put_in_place(lock: SessionLock, path: string, { before_rename, beside }: Placing = {}): Promise<void> {
+  async put_in_place(lock: SessionLock, path: string, before_rename = () => lock.require_held()): Promise<void> {
     const { layer, policy, paths, token } = this.#context;
     const temporary = paths.temporary(lock.token);
     const was_removed = async () => {
@@ -71,12 +60,12 @@ export class PreparedFile {
       if (token !== lock.token && !(await rename_if_there(layer, paths.temporary(token), temporary))) {
         throw await was_removed();
       }
-      await (before_rename ?? (() => lock.require_held()))();
+      await before_rename();
       lock.begin_writing();
       if (!(await rename_if_there(layer, temporary, path))) {
         throw await was_removed();
       }
-      await all_settled([sync_directory(layer, paths.root, policy), beside?.() ?? Promise.resolve()]);
+      await sync_directory(layer, paths.root, policy);
     } catch (error) {
       await remove_if_there(layer, temporary).catch(() => undefined); // the first error says more
       await this.discard();

@@ -9,6 +9,7 @@ import { find_form } from "../snapshots/forms.js";
 import { read_last_record } from "../journal-reader.js";
 import { read_beginning } from "../fs/regular-file.js";
 import { salvage_metadata } from "../repair/salvage.js";
+import { damaged_is_unknown } from "../store-rules.js";
 import { DRAFT_ENDING, DRAFT_LOCK_ENDING, is_valid_id, JOURNAL_ENDING, type SessionPaths } from "../session-paths.js";
 import { read_session } from "../session-reader.js";
 import { metadata_of_file } from "../session-view.js";
@@ -77,12 +78,12 @@ async function damaged_entry(
 ): Promise<SessionMetadata | undefined> {
   const form = await find_form(layer, paths);
   const stamp = form && (await layer.stat(paths.file(form.head_ending)));
-  const metadata = form && (await readable_metadata(layer, paths, form));
-  if (stamp === undefined || (await is_copy(layer, paths, metadata))) {
+  const found = form && (await readable_metadata(layer, paths, form));
+  if (stamp === undefined || found?.is_copy === true) {
     return undefined;
   }
   // its parent is not to forget what it inherits
-  const lineage = Object.entries(metadata ?? {}).filter(([key]) => key === "kind" || is_lineage(key));
+  const lineage = Object.entries(found?.metadata ?? {}).filter(([key]) => key === "kind" || is_lineage(key));
   const damaged = reason_of(error);
   return { ...metadata_of_file(paths, stamp, {}, 0), ...Object.fromEntries(lineage), damaged };
 }
@@ -90,35 +91,45 @@ async function damaged_entry(
 /** Returns the first file of a damaged session that is an incomplete copy of another session, as sync clients leave them. */
 export async function find_incomplete_copy(layer: FileLayer, paths: SessionPaths): Promise<string | undefined> {
   const form = await find_form(layer, paths);
-  const is_one = form && (await is_copy(layer, paths, await readable_metadata(layer, paths, form)));
-  return is_one ? paths.file(form.head_ending) : undefined;
-}
-
-/** Nobody has written to a file under a name if neither the head nor the journal has the id that belongs to the name. */
-async function is_copy(layer: FileLayer, { id, journal }: SessionPaths, metadata: FileMetadata = {}): Promise<boolean> {
-  const of = (metadata as { id?: unknown }).id;
-  if (typeof of !== "string" || of === id) {
-    return false;
-  }
-  const last = await read_last_record(layer, journal);
-  return last === undefined || (last !== "unclear" && (last.record.metadata as { id?: unknown }).id !== id);
+  const found = form && (await readable_metadata(layer, paths, form));
+  return found?.is_copy === true ? paths.file(form?.head_ending ?? "") : undefined;
 }
 
 /** Bytes of the beginning of a damaged file that are searched for metadata. */
 const MOST_SEARCHED = 256 * 1024;
 
-/** Reads the metadata of a session that is damaged, from the beginning of its head and the end of its journal. */
-async function readable_metadata(layer: FileLayer, paths: SessionPaths, form: SnapshotForm): Promise<FileMetadata> {
+/**
+ * Reads the metadata of a session that is damaged, from the beginning of its head and the end of its journal. The files
+ * are a copy of another session's if the head is as it was written, and neither head nor journal has this session's id.
+ */
+async function readable_metadata(
+  layer: FileLayer,
+  paths: SessionPaths,
+  form: SnapshotForm,
+): Promise<{ metadata: FileMetadata; is_copy: boolean }> {
   try {
-    const head = await read_beginning(layer, paths.file(form.head_ending), MOST_SEARCHED).catch(ignore("corrupt"));
-    const metadata = await salvage_metadata(head?.bytes ?? Buffer.alloc(0), form, pauses());
+    const path = paths.file(form.head_ending);
+    const bytes = (await read_beginning(layer, path, MOST_SEARCHED).catch(ignore("corrupt")))?.bytes ?? Buffer.alloc(0);
+    const metadata = await salvage_metadata(bytes, form, pauses());
     const last = await read_last_record(layer, paths.journal);
-    return typeof last === "object" ? apply_patch(metadata, last.record.metadata) : metadata;
+    const changed = typeof last === "object" ? last.record.metadata : {};
+    const ids = [metadata, changed].map((of) => (of as { id?: unknown }).id);
+    const is_other = typeof ids[0] === "string" && !ids.includes(paths.id) && last !== "unclear";
+    return { metadata: apply_patch(metadata, changed), is_copy: is_other && is_as_written(form, bytes, path) };
   } catch (error) {
     if (has_code(error, "corrupt") || is_errno(error, ...UNREADABLE)) {
-      return {};
+      return { metadata: {}, is_copy: false };
     }
     throw error;
+  }
+}
+
+function is_as_written(form: SnapshotForm, bytes: Buffer, path: string): boolean {
+  try {
+    form.check_head(bytes, path);
+    return true;
+  } catch (error) {
+    return damaged_is_unknown(error) !== "damaged";
   }
 }
 

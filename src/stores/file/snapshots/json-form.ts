@@ -41,6 +41,10 @@ export const JSON_FORM: SnapshotForm = {
     }
   },
 
+  check_head(bytes, path) {
+    decode_head(bytes, false, path);
+  },
+
   async read(layer, paths) {
     const path = paths.file(".json");
     return read_regular(layer, path, async (file, found) => {
@@ -80,8 +84,8 @@ export const JSON_FORM: SnapshotForm = {
     });
     return {
       head: head as unknown as SnapshotHead,
-      async put_in_place(lock, placing) {
-        await file.put_in_place(lock, path, placing);
+      async put_in_place(lock, before_rename) {
+        await file.put_in_place(lock, path, before_rename);
         return stamp_of(file.stamp);
       },
       discard: () => file.discard(),

@@ -61,7 +61,7 @@ export async function holds_messages(file: OpenFile, head: SnapshotHead, pause: 
 export async function write_messages(
   file: OpenFile,
   begin: number,
-  { kept, added, added_size, signal, others_first }: SnapshotContent,
+  { kept, added, added_size, signal }: SnapshotContent,
   { context, path, separator }: { context: PrepareContext; path: string; separator: string },
 ): Promise<{ size: number; checksum: string }> {
   const { layer, policy } = context;
@@ -72,7 +72,6 @@ export async function write_messages(
   let size = 0;
   const write_piece = async () => {
     if (filled > 0) {
-      await others_first?.();
       signal?.throwIfAborted();
       await write_all(file, piece.subarray(0, filled), begin + size);
       size += filled;

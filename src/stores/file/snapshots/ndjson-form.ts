@@ -56,6 +56,10 @@ export const NDJSON_FORM: SnapshotForm = {
     return file && head_of(file, data, paths);
   },
 
+  check_head(bytes, path) {
+    decode_meta(bytes, path);
+  },
+
   async read(layer, paths) {
     const path = paths.file(DATA);
     const data = await open_regular(layer, path); // before the head: a writer replaces it behind that
@@ -125,20 +129,16 @@ export const NDJSON_FORM: SnapshotForm = {
     const { text, store } = encode_meta(metadata, { ...succession, size, messages });
     return {
       head: { metadata, store, offset: 0 },
-      async put_in_place(lock, { before_rename, beside }) {
+      async put_in_place(lock, before_rename) {
         const is_new = (await layer.stat(paths.file(HEAD))) === undefined;
         if (is_new) {
           await lock.require_held();
           await remove_if_there(layer, paths.file(NEXT));
         }
-        let prepared: PreparedFile | undefined;
-        const write_head = async () => {
-          prepared = await PreparedFile.write({ ...context, token: lock.token }, paths.file(HEAD), (file) =>
-            write_all(file, Buffer.from(text), 0),
-          );
-        };
-        await file.put_in_place(lock, paths.file(is_new ? DATA : NEXT), { before_rename, beside: write_head });
-        const head = prepared as unknown as PreparedFile;
+        await file.put_in_place(lock, paths.file(is_new ? DATA : NEXT), before_rename);
+        const head = await PreparedFile.write({ ...context, token: lock.token }, paths.file(HEAD), (file) =>
+          write_all(file, Buffer.from(text), 0),
+        );
         const before_head = async () => {
           try {
             await before_rename();
@@ -148,7 +148,7 @@ export const NDJSON_FORM: SnapshotForm = {
           }
         };
         const old = await layer.stat(paths.file(DATA));
-        await head.put_in_place(lock, paths.file(HEAD), { before_rename: before_head, beside });
+        await head.put_in_place(lock, paths.file(HEAD), before_head);
         if (!is_new) {
           const has_moved = !same_stamp(await layer.stat(paths.file(DATA)), old);
           if (has_moved && !same_stamp(await layer.stat(paths.file(HEAD)), head.stamp)) {
@@ -159,9 +159,7 @@ export const NDJSON_FORM: SnapshotForm = {
             await keep_aside(layer, paths.file(DATA), "conflict");
           }
           await layer.rename(paths.file(NEXT), paths.file(DATA));
-          if (beside === undefined) {
-            await sync_directory(layer, paths.root, policy);
-          }
+          await sync_directory(layer, paths.root, policy);
         }
         return stamp_of(head.stamp, file.stamp);
       },
@@ -254,7 +252,7 @@ function is_header(value: unknown): value is Record<string, unknown> {
 
 /** Returns what a head says, as long as the file of messages may be the one that belongs to it. */
 function head_of(file: ReadFile, data: FileStamp | undefined, paths: SessionPaths): ReadHead {
-  const { head, metadata } = decode_meta(file, paths) ?? {};
+  const { head, metadata } = decode_meta(file.bytes, paths.file(HEAD)) ?? {};
   const is_in_step =
     data && (head ? data.size >= head.store.size && data.size <= size_of(head) : data.mtime_ns <= file.stamp.mtime_ns);
   const stamp = stamp_of(file.stamp, data);
@@ -268,11 +266,11 @@ interface Meta {
 
 /** @throws {SessionError} `corrupt`. */
 function require_meta(file: ReadFile, paths: SessionPaths, has_messages: boolean): Meta {
-  const meta = decode_meta(file, paths);
+  const path = paths.file(HEAD);
+  const meta = decode_meta(file.bytes, path);
   if (meta !== undefined) {
     return meta;
   }
-  const path = paths.file(HEAD);
   require_text(file.bytes, path);
   const value = parse_json(file.bytes, path);
   const may_be_ours = has_messages || is_object(value);
@@ -280,8 +278,7 @@ function require_meta(file: ReadFile, paths: SessionPaths, has_messages: boolean
 }
 
 /** Reads metadata, ours or another writer's. `undefined`: they are no object. @throws {SessionError} `corrupt`. */
-function decode_meta({ bytes }: ReadFile, paths: SessionPaths): Meta | undefined {
-  const path = paths.file(HEAD);
+function decode_meta(bytes: Buffer, path: string): Meta | undefined {
   const at = bytes.indexOf(STORE_PREFIX);
   const is_closed = bytes.subarray(-2).toString("latin1") === "}\n";
   if (bytes[0] === 0x7b && at > 0 && is_closed && bytes.indexOf("\n", at + 2) === bytes.length - 1) {

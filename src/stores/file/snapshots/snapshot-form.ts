@@ -3,7 +3,6 @@ import type { FileMetadata, FileSessionFormat, SnapshotHead, Succession } from "
 import type { FileLayer, FileStamp } from "../fs/file-layer.js";
 import { join_messages } from "../format/journal.js";
 import { JSON_SEPARATOR } from "../format/json-text.js";
-import type { Placing } from "../fs/prepared-file.js";
 import type { SessionLock } from "../lock/session-lock.js";
 import type { FilePolicy } from "../fs/durable-files.js";
 import type { SessionPaths } from "../session-paths.js";
@@ -53,18 +52,16 @@ export interface SnapshotContent {
   added_size: number;
   /** Stops the writing. */
   signal?: AbortSignal;
-  /** Resolves when this is the time to write the next piece: what somebody waits for goes first. */
-  others_first?: () => Promise<void>;
 }
 
 /** A snapshot that is written, and synced, but not the session's yet. */
 export interface PreparedSnapshot {
   head: SnapshotHead;
   /**
-   * Replaces the session's snapshot, in one step. Nothing is left of it where that fails, or `before_rename` does. Who
-   * does something beside it syncs the directory once more after it.
+   * Replaces the session's snapshot, in one step. Nothing is left of this one if that fails, or if `before_rename` does,
+   * which runs right before each rename.
    */
-  put_in_place(lock: SessionLock, placing: Placing & { before_rename: () => Promise<void> }): Promise<SnapshotStamp>;
+  put_in_place(lock: SessionLock, before_rename: () => Promise<void>): Promise<SnapshotStamp>;
   discard(): Promise<void>;
 }
 
@@ -81,6 +78,8 @@ export interface SnapshotForm {
   readonly separator: string;
   /** Reads no more than the head. @throws {SessionError} `corrupt`. */
   read_head(layer: FileLayer, paths: SessionPaths): Promise<ReadHead | undefined>;
+  /** Checks the metadata in the first bytes of a head. @throws {SessionError} `corrupt` if they are not what was written. */
+  check_head(bytes: Buffer, path: string): void;
   /** Reads and checks everything. @throws {SessionError} `corrupt`. */
   read(layer: FileLayer, paths: SessionPaths): Promise<ReadSnapshot | undefined>;
   /** Completes what a killed writer has begun and decided. */

@@ -3,7 +3,6 @@ import fs from "node:fs";
 import { join } from "node:path";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { loaded, message, outcome_of, quick_directory, texts_of } from "../../helpers.js";
-import { NODE_FILE_LAYER } from "../../../../src/stores/file/fs/node-file-layer.js";
 import { append, content, texts_in, tree } from "../files.js";
 import { expect_usable, FORMATS, open, session } from "./files.js";
 
@@ -17,10 +16,7 @@ function small_disk(): string | undefined {
   } catch (error) {
     return error instanceof Error ? undefined : path;
   }
-  onTestFinished(async () => {
-    await NODE_FILE_LAYER.free?.();
-    execFileSync("umount", [path]);
-  });
+  onTestFinished(() => void execFileSync("umount", [path]));
   return path;
 }
 
@@ -49,7 +45,6 @@ describe.each(FORMATS)("%s", (format) => {
       expect(await store.load("new")).toBeUndefined();
       const error: unknown = await store.save("s", big).catch((reason: unknown) => reason);
       expect(error).toMatchObject({ code: "storage", session_id: "s", cause: { code: "ENOSPC" } });
-      await NODE_FILE_LAYER.free?.();
       fill(filler);
       const outcomes = [await outcome_of(store.save("s", [message("y")])), await outcome_of(store.flush("s"))];
       expect(outcomes[0]).toBe("storage");
