@@ -13,3 +13,15 @@ export function use_fake_timers(): void {
     vi.useRealTimers();
   });
 }
+
+/** Lets fake time pass until a promise has settled: what it waits for on the device takes real time. */
+export async function pass_time_until<T>(settled: Promise<T>): Promise<T> {
+  let is_settled = false;
+  const note = () => (is_settled = true);
+  settled.then(note, note);
+  while (!is_settled) {
+    await vi.advanceTimersByTimeAsync(500);
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+  return settled;
+}

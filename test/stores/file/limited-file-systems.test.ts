@@ -1,8 +1,8 @@
 import fs from "node:fs";
 import { join } from "node:path";
 import { FileSessionStore } from "@simulacra-ai/session";
-import { describe, expect, test, vi } from "vitest";
-import { use_fake_timers } from "../../support/fake-timers.js";
+import { describe, expect, test } from "vitest";
+import { pass_time_until, use_fake_timers } from "../../support/fake-timers.js";
 import { message, temporary_directory } from "../helpers.js";
 import { append, append_many, expect_all, texts_in, tree } from "./files.js";
 import { HookedLayer } from "./hooked-layer.js";
@@ -49,9 +49,7 @@ describe("rule 45.1: without symbolic links", () => {
     const store = await filled(root, FEWEST);
     fs.writeFileSync(join(root, "s.lock"), content);
     use_fake_timers();
-    const saved = store.save("s", [message("three")]);
-    await vi.advanceTimersByTimeAsync(11_000);
-    await saved;
+    await pass_time_until(store.save("s", [message("three")]));
     expect(await texts_in(root)).toEqual(["three"]);
   });
 

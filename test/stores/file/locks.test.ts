@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { FileSessionStore, type FileSessionFormat } from "@simulacra-ai/session";
 import { describe, expect, test, vi } from "vitest";
 import { checksum } from "../../../src/stores/file/format/checksum.js";
-import { use_fake_timers } from "../../support/fake-timers.js";
+import { pass_time_until, use_fake_timers } from "../../support/fake-timers.js";
 import { loaded, message, outcome_of, temporary_directory, texts_of } from "../helpers.js";
 import { use_children } from "./children.js";
 import { append_many, expect_all, texts_in, tree } from "./files.js";
@@ -79,8 +79,7 @@ test("rule 44.3: the lock of a living process is waited for, and kept; after loc
   slow.hook = () => undefined;
   go_on();
   expect(await slowly).toBe("done");
-  await vi.advanceTimersByTimeAsync(1000);
-  expect(await patiently).toBe("done");
+  expect(await pass_time_until(patiently)).toBe("done");
   expect(await texts_in(root)).toEqual(["quick"]);
 });
 
@@ -143,8 +142,7 @@ describe.each(KINDS)("a lock that is %s", (_kind, refusals, plant) => {
     plant(with_part(change(target), -1, "0123456789ab"), lock);
     await vi.advanceTimersByTimeAsync(9_000);
     expect(await texts_in(root)).toEqual(["one"]);
-    await vi.advanceTimersByTimeAsync(2_000);
-    await saved;
+    await pass_time_until(saved);
     expect(await texts_in(root)).toEqual(["two"]);
     expect(tree(root)).toEqual(["s.json"]);
   });
@@ -214,9 +212,7 @@ test("rule 44.2: calls that wait for less than ten seconds each take a dead lock
   use_fake_timers();
   const outcomes: string[] = [];
   for (let call = 0; call < 9; call += 1) {
-    const saved = outcome_of(store.save("s", [message("two")]));
-    await vi.advanceTimersByTimeAsync(2_000);
-    outcomes.push(await saved);
+    outcomes.push(await pass_time_until(outcome_of(store.save("s", [message("two")]))));
   }
   expect(outcomes.slice(0, 4)).toEqual(Array(4).fill("storage"));
   expect(outcomes.at(-1)).toBe("done");
@@ -232,11 +228,7 @@ test("rule 44.2: a lock file that is being written has not aged, however old the
   const saved = store.save("s", [message("two")]);
   await vi.advanceTimersByTimeAsync(9_000);
   expect(await texts_in(root)).toEqual(["one"]);
-  let is_saved = false;
-  void saved.then(() => (is_saved = true));
-  while (!is_saved) {
-    await vi.advanceTimersByTimeAsync(1_000);
-  }
+  await pass_time_until(saved);
 });
 
 test("rule 38: a lock file has the mode of other files, so that others can tell whose it is", async () => {

@@ -4,7 +4,7 @@ import process from "node:process";
 import { FileSessionStore, type FileSessionFormat } from "@simulacra-ai/session";
 import { afterEach, expect, test, vi } from "vitest";
 import { NODE_FILE_LAYER } from "../../../src/stores/file/fs/node-file-layer.js";
-import { use_fake_timers } from "../../support/fake-timers.js";
+import { pass_time_until, use_fake_timers } from "../../support/fake-timers.js";
 import { message, outcome_of, temporary_directory } from "../helpers.js";
 import { append, tree } from "./files.js";
 import { system_error } from "./hooked-layer.js";
@@ -50,8 +50,7 @@ test.each(CHANGES)("rule 45.7: on Windows a %s that stays refused fails after tw
   const changed = outcome_of(change(temporary_directory())).then((found) => (outcome = found));
   await vi.advanceTimersByTimeAsync(1_900);
   expect(outcome).toBe("waits");
-  await vi.advanceTimersByTimeAsync(200);
-  await changed;
+  await pass_time_until(changed);
   expect(outcome).toContain("EBUSY");
 });
 

@@ -5,8 +5,8 @@ import net from "node:net";
 import { join } from "node:path";
 import process from "node:process";
 import { FileSessionStore } from "@simulacra-ai/session";
-import { describe, expect, test, vi } from "vitest";
-import { use_fake_timers } from "../../support/fake-timers.js";
+import { describe, expect, test } from "vitest";
+import { pass_time_until, use_fake_timers } from "../../support/fake-timers.js";
 import { message, outcome_of, quick_directory, temporary_directory } from "../../stores/helpers.js";
 import { append, texts_in, tree, with_journal } from "../../stores/file/files.js";
 
@@ -91,8 +91,7 @@ describe.each(KINDS)("%s", (kind, make, is_skipped = false) => {
       await store.save("other", [message("other")]); // which reads the directory
       use_fake_timers();
       const saved = outcome_of(name === "s.lock" ? store.save("s", [message("saved")]) : store.set_draft("s", DRAFT));
-      await vi.advanceTimersByTimeAsync(11_000);
-      expect(await saved).toBe("done");
+      expect(await pass_time_until(saved)).toBe("done");
       expect(fs.existsSync(join(root, "other.json"))).toBe(true);
     },
   );
