@@ -72,8 +72,13 @@ interface RunningCompaction {
   ended: Promise<void>;
 }
 
-/** Puts a compaction in place, under the session's lock; one that was given up meanwhile is not. */
-type Finish = (compaction: PreparedCompaction, signal: AbortSignal) => Promise<void>;
+/** The part of a compaction that needs the session's lock, or its next holder. */
+interface Owner {
+  /** Puts a compaction in place, unless the signal says that it was given up. */
+  finish(id: string, compaction: PreparedCompaction, signal: AbortSignal): Promise<void>;
+  /** Notes the token of a temporary file that a failed compaction may have left. */
+  orphaned(id: string, token: string): void;
+}
 
 /**
  * Compacts journals that have become long, or that nobody appends to any more, beside the appends that go on. Only
@@ -93,18 +98,17 @@ export class Compactor {
   readonly #noted = new Map<string, () => void>();
   /** Compactions that failed: tried again when the journal has doubled, or at the next flush. */
   readonly #failed = new Map<string, number>();
-  /** Called with a session and the token of a temporary file that a failed compaction may have left. */
-  readonly #orphaned: (id: string, token: string) => void;
+  readonly #owner: Owner;
 
-  constructor(layer: FileLayer, policy: FilePolicy, idle: IdlePolicy, orphaned: (id: string, token: string) => void) {
+  constructor(layer: FileLayer, policy: FilePolicy, idle: IdlePolicy, owner: Owner) {
     this.#layer = layer;
     this.#policy = policy;
     this.#idle = idle;
-    this.#orphaned = orphaned;
+    this.#owner = owner;
   }
 
   /** After a change: a long journal is compacted at once, and any other one when the changes end. */
-  note(paths: SessionPaths, state: SessionState | undefined, finish: Finish): void {
+  note(paths: SessionPaths, state: SessionState | undefined): void {
     const { id } = paths;
     this.#forget_timer(id);
     this.#noted.delete(id);
@@ -112,17 +116,17 @@ export class Compactor {
       return;
     }
     if (this.#running.has(id)) {
-      this.#noted.set(id, () => this.note(paths, state, finish));
+      this.#noted.set(id, () => this.note(paths, state));
       return;
     }
     if (state.journal.end > Math.max(MIN_BYTES, RATIO * state.stamp.size, this.#failed.get(id) ?? 0)) {
-      this.#begin(paths, state, finish);
+      this.#begin(paths, state);
       return;
     }
     const { idle_ms, idle_ms_per_mb } = this.#idle;
     const wait_ms = idle_ms + (idle_ms_per_mb * state.stamp.size) / 1_000_000;
     if (wait_ms <= MOST_TIMER_MS) {
-      const timer = timers.set_timeout(() => this.#begin(paths, state, finish), wait_ms);
+      const timer = timers.set_timeout(() => this.#begin(paths, state), wait_ms);
       this.#timers.set(id, timer.unref()); // the journal holds everything when the process ends
     }
   }
@@ -137,7 +141,7 @@ export class Compactor {
     return this.#running.get(id)?.prepared;
   }
 
-  #begin(paths: SessionPaths, state: CompactableState, finish: Finish): void {
+  #begin(paths: SessionPaths, state: CompactableState): void {
     const { id } = paths;
     this.#timers.delete(id);
     const abort = new AbortController();
@@ -147,7 +151,7 @@ export class Compactor {
     const ended = preparing
       .then(async (compaction) => {
         try {
-          await finish(compaction, signal);
+          await this.#owner.finish(id, compaction, signal);
         } finally {
           await compaction.snapshot.discard(); // what is in place by now has another name
         }
@@ -158,7 +162,7 @@ export class Compactor {
           if (is_failure(error) && !signal.aborted) {
             this.#failed.set(id, 2 * state.journal.end);
           }
-          this.#orphaned(id, context.token);
+          this.#owner.orphaned(id, context.token);
         },
       )
       .finally(() => {

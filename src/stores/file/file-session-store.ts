@@ -136,8 +136,8 @@ export class FileSessionStore implements SessionStore {
 
   async save(id: string, messages: Message[], metadata?: Partial<SessionMetadata>): Promise<void> {
     await this.#store(id, messages, metadata, async (files, texts, given) => {
-      await this.#changes.give_up_compaction(files);
-      const old = await this.#changes.readable(files);
+      await files.give_up_compaction();
+      const old = await files.readable();
       return this.#rewrite(files, texts, given, old);
     });
   }
@@ -149,8 +149,8 @@ export class FileSessionStore implements SessionStore {
   ): Promise<SessionRevision> {
     const revision = revision_of(options, id);
     return this.#store(id, messages, options.metadata, async (files, texts, given) => {
-      const old = await this.#changes.at_revision(files, revision);
-      const state = await this.#changes.extend(files, texts, given, old);
+      const old = await files.at_revision(revision);
+      const state = await files.extend(texts, given, old);
       return { result: { revision: state.revision }, state, may_go_on: true };
     });
   }
@@ -162,8 +162,8 @@ export class FileSessionStore implements SessionStore {
   ): Promise<SessionRevision> {
     const revision = revision_of(options, id);
     return this.#store(id, messages, options.metadata, async (files, texts, given) => {
-      await this.#changes.give_up_compaction(files);
-      const old = await (revision === null ? this.#changes.state(files) : this.#changes.at_revision(files, revision));
+      await files.give_up_compaction();
+      const old = await (revision === null ? files.state() : files.at_revision(revision));
       if (old !== files.known) {
         await files.read_all(); // what is damaged is not to be replaced
       }
@@ -179,8 +179,8 @@ export class FileSessionStore implements SessionStore {
     return this.#changes.run(
       id,
       async (files) => {
-        const old = await this.#changes.state(files);
-        const state = old && (await this.#changes.extend(files, [], given, old));
+        const old = await files.state();
+        const state = old && (await files.extend([], given, old));
         return { result: state !== undefined, state, may_go_on: state?.journal !== undefined };
       },
       async () =>
@@ -193,8 +193,8 @@ export class FileSessionStore implements SessionStore {
     const removed = this.#changes.run(
       id,
       async (files) => {
-        await this.#changes.give_up_compaction(files);
-        const old = await this.#changes.state(files).catch((error: unknown) => files.damage_of(error));
+        await files.give_up_compaction();
+        const old = await files.state().catch((error: unknown) => files.damage_of(error));
         if (old === "never a session") {
           return { result: false, state: undefined };
         }
@@ -265,7 +265,7 @@ export class FileSessionStore implements SessionStore {
   async repair(id: string): Promise<FileSessionRepair> {
     require_valid_id(id);
     return this.#changes.run(id, async (files) => {
-      await this.#changes.give_up_compaction(files);
+      await files.give_up_compaction();
       return repair_session(files, id);
     });
   }
@@ -298,7 +298,7 @@ export class FileSessionStore implements SessionStore {
     old: SessionState | undefined,
   ): Promise<Outcome<SessionRevision>> {
     await this.#drop_void_draft(files.id);
-    const state = await this.#changes.write(files, texts, given, old);
+    const state = await files.rewrite(texts, given, old);
     return { result: { revision: state.revision }, state };
   }
 

@@ -1,11 +1,11 @@
 import type { Message } from "@simulacra-ai/core";
 import { KeyedQueues } from "../../async/queue.js";
-import { changed_meanwhile, has_code, SessionError, session_not_found } from "../../errors.js";
+import { has_code, SessionError } from "../../errors.js";
 import { messages_to_json } from "../../json.js";
-import { merge_metadata, type MetadataPatch } from "../../metadata.js";
+import type { MetadataPatch } from "../../metadata.js";
 import { ensure_directory, remove_if_there, type FilePolicy } from "./fs/durable-files.js";
 import { is_errno, type FileLayer } from "./fs/file-layer.js";
-import { Compactor, type IdlePolicy } from "./compaction.js";
+import { Compactor, type IdlePolicy, type PreparedCompaction } from "./compaction.js";
 import { despite_foreign_writes } from "./foreign-write.js";
 import { with_open_files } from "./fs/open-files.js";
 import { SessionFiles } from "./session-files.js";
@@ -15,7 +15,6 @@ import { DRAFT_ENDING, parse_temporary, SessionPaths } from "./session-paths.js"
 import type { SessionState } from "./session-view.js";
 import type { FileSessionFormat } from "./format/snapshot-header.js";
 import { guarded, refused_id } from "./fs/storage-error.js";
-import { recovered_id } from "./store-rules.js";
 import type { TrueNames } from "./true-names.js";
 
 /** The result of a change, and the state that it leaves in memory. */
@@ -34,7 +33,7 @@ type Change<T> = (files: SessionFiles) => Promise<Outcome<T>>;
 
 /**
  * The changes of sessions: one at a time in this process and under the session's lock, with what was known of the session,
- * and rid of what a killed process left. The steps of which a change is made, and the compactions that follow from them.
+ * and rid of what a killed process left; and the compactions that follow from them.
  */
 export class SessionChanges {
   readonly #layer: FileLayer;
@@ -69,7 +68,10 @@ export class SessionChanges {
     this.#format = format;
     this.#names = names;
     this.#leases = new SessionLeases(leasing, (id) => this.#end_lease(id));
-    this.#compactor = new Compactor(layer, policy, idle, (id, token) => this.#note_orphan(id, token));
+    this.#compactor = new Compactor(layer, policy, idle, {
+      finish: (id, compaction, signal) => this.#finish_compaction(id, compaction, signal),
+      orphaned: (id, token) => this.#note_orphan(id, token),
+    });
   }
 
   paths(id: string): SessionPaths {
@@ -133,9 +135,8 @@ export class SessionChanges {
       await files.release().catch(() => undefined); // the first error says more
       throw is_lost ? lock.broken(error) : error;
     }
-    if (outcome.state !== undefined) {
-      this.#remember(id, outcome.state);
-    }
+    this.#remember(id, outcome.state);
+    this.#compactor.note(paths, outcome.state);
     const may_go_on = outcome.may_go_on === true && !was_cut_short;
     if (!may_go_on) {
       this.#leases.forget(id);
@@ -147,8 +148,10 @@ export class SessionChanges {
   }
 
   /** Remembers the state of a session. The session that was changed longest ago is forgotten: it is read again. */
-  #remember(id: string, state: SessionState): void {
-    this.#states.set(id, state);
+  #remember(id: string, state: SessionState | undefined): void {
+    if (state !== undefined) {
+      this.#states.set(id, state);
+    }
     const [oldest] = this.#states.size > MOST_STATES ? this.#states.keys() : [];
     if (oldest !== undefined) {
       this.#states.delete(oldest);
@@ -173,7 +176,9 @@ export class SessionChanges {
       await this.#names.require_own(paths, this.#states.get(paths.id), false);
       const lock = await SessionLock.acquire(this.#layer, paths, this.#policy);
       const context = { layer: this.#layer, policy: this.#policy, paths, lock, token: lock.token };
-      return new SessionFiles(context);
+      return new SessionFiles(context, this.#format, this.#compactor, (of, messages, metadata) =>
+        this.#create(of, messages, metadata),
+      );
     };
     try {
       return await open();
@@ -237,125 +242,32 @@ export class SessionChanges {
     this.#orphans.delete(id);
   }
 
-  /** Gives a compaction under way up, inside a change. */
-  async give_up_compaction({ id }: SessionFiles): Promise<void> {
-    await this.#compactor.give_up(id);
-  }
-
-  /** Adds messages and metadata: to the journal, or where a session has none and only metadata change, at once. */
-  async extend(files: SessionFiles, texts: string[], given: MetadataPatch, old: SessionState): Promise<SessionState> {
-    const { id } = files;
-    const message_count = old.metadata.message_count + texts.length;
-    const length = texts.reduce((sum, text) => sum + text.length, 0);
-    const from = this.#compactor.is_full(old, length) ? await this.#compact_now(files, old) : old;
-    const state = await files.extend(from, texts, merge_metadata(old.metadata, given, { id, message_count }));
-    this.#note(id, state);
-    return state;
-  }
-
-  /** Has a session compacted, sooner or later. */
-  #note(id: string, state: SessionState | undefined): void {
-    this.#compactor.note(this.paths(id), state, (compaction, signal) =>
-      this.run(
-        id,
-        async (files) => {
-          const current = await this.state(files);
-          const after = (current && (await files.finish_compaction(compaction, current))) ?? current;
-          this.#note(id, after);
-          return { result: undefined, state: after, may_go_on: after?.journal !== undefined };
-        },
-        async () => (signal.aborted ? { result: undefined } : undefined),
-      ),
-    );
-  }
-
-  /** Inside a change: compacts a journal that must not grow, with what a compaction under way has done so far. */
-  async #compact_now(files: SessionFiles, old: SessionState): Promise<SessionState> {
-    const compaction = await this.#compactor.prepared(files.id);
-    const finished = compaction && (await files.finish_compaction(compaction, old));
-    if (finished !== undefined && !this.#compactor.is_full(finished, 0)) {
-      return finished;
-    }
-    await this.give_up_compaction(files);
-    const view = await files.read();
-    return view === undefined ? old : files.compact(view, view.state.metadata);
-  }
-
-  async write(
-    files: SessionFiles,
-    texts: string[],
-    given: MetadataPatch,
-    old: SessionState | undefined,
-  ): Promise<SessionState> {
-    const metadata = merge_metadata(old?.metadata, given, { id: files.id, message_count: texts.length });
-    return files.write(texts, metadata, old, this.#format);
-  }
-
-  /** Returns the stored state, from memory where the files are as they were left. */
-  async state(files: SessionFiles): Promise<SessionState | undefined> {
-    if (await files.is_known()) {
-      return files.known;
-    }
-    const state = (await files.read())?.state;
-    const is_of_several_files = state?.journal !== undefined || state?.form.data_ending !== state?.form.head_ending;
-    if (is_of_several_files) {
-      await files.sync_names(); // whoever put them there may have failed to
-    }
-    if (state?.journal?.relation !== "foreign") {
-      return state;
-    }
-    await files.require_lock(); // without it, another writer's new journal looks like that
-    const { messages, metadata } = await files.foreign_history();
-    const rescued = recovered_id(files.id, state.journal.sum);
-    await this.#create(rescued, messages, metadata);
-    await files.set_journal_aside();
-    return (await files.read())?.state;
-  }
-
-  /** The same, with what is damaged moved aside. */
-  async readable(files: SessionFiles): Promise<SessionState | undefined> {
-    try {
-      if (!(await files.is_known())) {
-        await files.read_all(); // a change of messages reads no more than the head, and would not notice
-      }
-      return await this.state(files);
-    } catch (error) {
-      if (!has_code(error, "corrupt")) {
-        throw error;
-      }
-      await files.set_aside();
-      await files.sweep_links(undefined);
-      return undefined;
-    }
-  }
-
-  async at_revision(files: SessionFiles, revision: string): Promise<SessionState> {
-    const state = await this.state(files);
-    if (state === undefined) {
-      throw session_not_found(files.id);
-    }
-    if (state.revision !== revision) {
-      throw changed_meanwhile(files.id);
-    }
-    return state;
-  }
-
   async compact(id: string): Promise<void> {
     await this.#compactor.settled(id);
     const paths = this.paths(id);
     await this.run(
       id,
       async (files) => {
-        const found = await this.state(files);
+        const found = await files.state();
         const view = found?.journal && (await files.read());
-        if (view === undefined) {
-          return { result: undefined, state: found };
-        }
-        const state = await files.compact(view, view.state.metadata);
+        const state = view ? await files.compact(view, view.state.metadata) : found;
         this.#compactor.compacted(id);
         return { result: undefined, state };
       },
       async () => ((await this.#layer.stat(paths.journal)) === undefined ? { result: undefined } : undefined),
+    );
+  }
+
+  /** Puts a prepared compaction in place, unless it was given up meanwhile. */
+  async #finish_compaction(id: string, compaction: PreparedCompaction, signal: AbortSignal): Promise<void> {
+    await this.run(
+      id,
+      async (files) => {
+        const current = await files.state();
+        const state = (current && (await files.finish_compaction(compaction, current))) ?? current;
+        return { result: undefined, state, may_go_on: state?.journal !== undefined };
+      },
+      async () => (signal.aborted ? { result: undefined } : undefined),
     );
   }
 
@@ -368,7 +280,7 @@ export class SessionChanges {
   async #create(id: string, messages: Message[], metadata: MetadataPatch): Promise<void> {
     const texts = messages_to_json(messages, id);
     await this.#change(id, async (files) => {
-      const state = (await this.state(files)) ?? (await this.write(files, texts, metadata, undefined));
+      const state = (await files.state()) ?? (await files.rewrite(texts, metadata, undefined));
       return { result: undefined, state };
     });
   }

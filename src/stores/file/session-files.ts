@@ -1,5 +1,6 @@
 import type { Message } from "@simulacra-ai/core";
-import { session_not_found } from "../../errors.js";
+import { changed_meanwhile, has_code, session_not_found } from "../../errors.js";
+import { merge_metadata, type MetadataPatch } from "../../metadata.js";
 import type { SessionMetadata } from "../../types.js";
 import { sync_directory } from "./fs/durable-files.js";
 import { same_stamp } from "./fs/file-layer.js";
@@ -13,7 +14,7 @@ import { JournalFile } from "./journal-file.js";
 import { records_in, type JournalPlace } from "./journal-reader.js";
 import { keep_session_aside, remove_followers, remove_session } from "./session-removal.js";
 import { salvage_session, type Salvage } from "./repair/salvage.js";
-import { content_with_journal, succession_of, type PreparedCompaction } from "./compaction.js";
+import { content_with_journal, succession_of, type Compactor, type PreparedCompaction } from "./compaction.js";
 import { read_foreign_history, read_session, read_state } from "./session-reader.js";
 import { type SessionState, type SessionView } from "./session-view.js";
 import {
@@ -27,7 +28,7 @@ import type { Succession } from "./format/snapshot-header.js";
 import { type FileSessionFormat, type SnapshotHead } from "./format/snapshot-header.js";
 import { new_token } from "./fs/token.js";
 import { NotASession } from "./format/corrupt.js";
-import { damaged_is_unknown } from "./store-rules.js";
+import { damaged_is_unknown, recovered_id } from "./store-rules.js";
 
 /** How a snapshot is written that replaces everything. */
 interface Writing {
@@ -37,15 +38,25 @@ interface Writing {
   succession?: Partial<Succession> | undefined;
 }
 
+/** Creates a session, if it is not there already. */
+type CreateSession = (id: string, messages: Message[], metadata: MetadataPatch) => Promise<void>;
+
 /** The files of one session under their lock: every step that changes them. */
 export class SessionFiles {
   /** The session as this store knew it before the present change. */
   known: SessionState | undefined;
   readonly #context: ChangeContext;
+  readonly #format: FileSessionFormat;
+  readonly #compactor: Compactor;
+  readonly #create: CreateSession;
   readonly #journal: JournalFile;
 
-  constructor(context: ChangeContext) {
+  /** `format`: of new sessions. */
+  constructor(context: ChangeContext, format: FileSessionFormat, compactor: Compactor, create: CreateSession) {
     this.#context = context;
+    this.#format = format;
+    this.#compactor = compactor;
+    this.#create = create;
     this.#journal = new JournalFile(context);
   }
 
@@ -75,6 +86,62 @@ export class SessionFiles {
       (await stamp_snapshot(layer, paths, known.form))?.key === known.stamp.key &&
       same_stamp(await layer.stat(paths.journal), known.journal?.stamp)
     );
+  }
+
+  /** Returns the stored state, from memory where the files are as they were left. */
+  async state(): Promise<SessionState | undefined> {
+    if (await this.is_known()) {
+      return this.known;
+    }
+    const state = (await this.read())?.state;
+    const is_of_several_files = state?.journal !== undefined || state?.form.data_ending !== state?.form.head_ending;
+    if (is_of_several_files) {
+      await this.sync_names(); // whoever put them there may have failed to
+    }
+    if (state?.journal?.relation !== "foreign") {
+      return state;
+    }
+    const { layer, paths, lock } = this.#context;
+    await lock.require_held(); // without it, another writer's new journal looks like that
+    const { messages, metadata } = await read_foreign_history(layer, paths);
+    await this.#create(recovered_id(this.id, state.journal.sum), messages, metadata);
+    await this.#journal.keep_aside("conflict");
+    await this.#journal.retire(undefined);
+    return (await this.read())?.state;
+  }
+
+  /** Returns the stored state. What is damaged is moved aside. */
+  async readable(): Promise<SessionState | undefined> {
+    try {
+      if (!(await this.is_known())) {
+        await this.read_all(); // a change of messages reads no more than the head, and would not notice
+      }
+      return await this.state();
+    } catch (error) {
+      if (!has_code(error, "corrupt")) {
+        throw error;
+      }
+      await this.set_aside();
+      await this.sweep_links(undefined);
+      return undefined;
+    }
+  }
+
+  /** Returns the stored state. @throws {SessionError} `not_found`, and `conflict` at any other revision. */
+  async at_revision(revision: string): Promise<SessionState> {
+    const state = await this.state();
+    if (state === undefined) {
+      throw session_not_found(this.id);
+    }
+    if (state.revision !== revision) {
+      throw changed_meanwhile(this.id);
+    }
+    return state;
+  }
+
+  /** Gives a compaction under way up. */
+  async give_up_compaction(): Promise<void> {
+    await this.#compactor.give_up(this.id);
   }
 
   /** Reads what a change needs to know; first completes what a killed writer had decided. */
@@ -132,19 +199,10 @@ export class SessionFiles {
     return is_foreign ? "never a session" : damaged_is_unknown(error);
   }
 
-  async require_lock(): Promise<void> {
-    await this.#context.lock.require_held();
-  }
-
-  /** The history in a journal whose snapshot another writer replaced, as a session of its own. */
-  async foreign_history(): Promise<{ messages: Message[]; metadata: Partial<SessionMetadata> }> {
-    const { layer, paths } = this.#context;
-    return read_foreign_history(layer, paths);
-  }
-
-  async set_journal_aside(): Promise<void> {
-    await this.#journal.keep_aside("conflict");
-    await this.#journal.retire(undefined);
+  /** Replaces everything by these messages, each a JSON text. */
+  async rewrite(texts: readonly string[], given: MetadataPatch, old: SessionState | undefined): Promise<SessionState> {
+    const metadata = merge_metadata(old?.metadata, given, { id: this.id, message_count: texts.length });
+    return this.write(texts, metadata, old, this.#format);
   }
 
   /** Replaces everything by these messages, each a JSON text; a new session is laid out in this format. */
@@ -265,7 +323,11 @@ export class SessionFiles {
    * of another writer, and one whose last compaction was cut short, is first made whole and ours; a journal that ends in a
    * damaged record is first done with.
    */
-  async extend(state: SessionState, texts: readonly string[], metadata: SessionMetadata): Promise<SessionState> {
+  async extend(texts: readonly string[], given: MetadataPatch, old: SessionState): Promise<SessionState> {
+    const message_count = old.metadata.message_count + texts.length;
+    const metadata = merge_metadata(old.metadata, given, { id: this.id, message_count });
+    const length = texts.reduce((sum, text) => sum + text.length, 0);
+    const state = this.#compactor.is_full(old, length) ? await this.#compact_now(old) : old;
     const { head, journal } = state;
     const has_journal = journal?.relation === "continues";
     const is_whole = head !== undefined && (!has_journal || journal.base === head.store.generation);
@@ -283,6 +345,18 @@ export class SessionFiles {
     return texts.length === 0
       ? this.compact(view, metadata)
       : this.#append(await this.compact(view, view.state.metadata), texts, metadata);
+  }
+
+  /** Compacts a journal that must not grow, with what a compaction under way has done so far. */
+  async #compact_now(old: SessionState): Promise<SessionState> {
+    const compaction = await this.#compactor.prepared(this.id);
+    const finished = compaction && (await this.finish_compaction(compaction, old));
+    if (finished !== undefined && !this.#compactor.is_full(finished, 0)) {
+      return finished;
+    }
+    await this.give_up_compaction();
+    const view = await this.read();
+    return view === undefined ? old : this.compact(view, view.state.metadata);
   }
 
   /** Removes a journal whose records are all in the snapshot. The next snapshot names no base of such a journal. */
