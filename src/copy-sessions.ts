@@ -93,19 +93,19 @@ async function copy_session(
   overwrite: boolean,
 ): Promise<"copied" | "skipped" | "different"> {
   const session = await from.load(id);
-  if (session === undefined) {
+  if (!session) {
     throw session_not_found(id);
   }
   const there = await to.load(id);
-  if (there !== undefined && is_same(session, there, to)) {
+  if (there && is_same(session, there, to)) {
     return "skipped";
   }
   const lacks_draft = there !== undefined && there.draft === undefined && difference(session, there, to) === "draft";
-  if (there !== undefined && !lacks_draft && !overwrite) {
+  if (there && !lacks_draft && !overwrite) {
     return "different";
   }
   await (lacks_draft ? write_draft(to, session) : write(to, session, there));
-  if (there !== undefined && !lacks_draft && !is_same(session, await to.load(id), to)) {
+  if (there && !lacks_draft && !is_same(session, await to.load(id), to)) {
     await to.delete(id); // a kind or a label that is never replaced
     await write(to, session, undefined);
   }
@@ -124,7 +124,7 @@ async function write(to: SessionStore, session: StoredSession, there: StoredSess
   const gone = Object.keys(there?.metadata ?? {}).filter((key) => !Object.hasOwn(session.metadata, key));
   const given: MetadataPatch = { ...Object.fromEntries(gone.map((key) => [key, null])), ...metadata };
   await to.save(id, session.messages, given as Partial<SessionMetadata>);
-  if (session.draft !== undefined || there?.draft !== undefined) {
+  if (session.draft || there?.draft) {
     await write_draft(to, session);
   }
 }
@@ -143,7 +143,7 @@ function is_same(session: StoredSession, copy: StoredSession | undefined, to: Se
 
 /** The first part that differs, as JSON holds it; the draft is the last one that is compared. */
 function difference(session: StoredSession, copy: StoredSession | undefined, to: SessionStore): string | undefined {
-  if (copy === undefined) {
+  if (!copy) {
     return "it is not there";
   }
   const expected = as_stored(to, counted(session));

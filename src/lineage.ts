@@ -67,14 +67,14 @@ export async function resolve_session(
       record = await load(next);
     } catch (error) {
       const is_alike = has_code(error, "conflict"); // another session has a name that is alike, and is not the parent
-      if (child === undefined || !(is_alike || has_code(error, "invalid_id"))) {
+      if (!child || !(is_alike || has_code(error, "invalid_id"))) {
         throw error;
       }
       missing.push(is_alike ? `the parent of ${child.id} is gone: ${reason_of(error)}` : invalid_parent(child));
       break;
     }
-    if (record === undefined) {
-      if (child === undefined) {
+    if (!record) {
+      if (!child) {
         return undefined;
       }
       missing.push(`session ${next}, the parent of ${child.id}, is gone`);

@@ -205,7 +205,7 @@ export function publish_operations(type: { prototype: SessionStore }): void {
   const methods = type.prototype as unknown as Record<string, Method | undefined>;
   for (const operation of OPERATIONS) {
     const method = Object.hasOwn(methods, operation) ? methods[operation] : undefined;
-    if (method !== undefined) {
+    if (method) {
       Object.defineProperty(methods, operation, {
         value: publishes(operation, method),
         writable: true,

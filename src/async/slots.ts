@@ -17,7 +17,7 @@ export class Slots {
       return await task();
     } finally {
       const next = this.#waiting.shift();
-      if (next === undefined) {
+      if (!next) {
         this.#free += 1;
       } else {
         next(); // takes over the slot

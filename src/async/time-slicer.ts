@@ -18,7 +18,7 @@ export function pauses(): Pause {
     pausing = undefined;
   };
   return () => {
-    if (pausing === undefined && timers.now() - slice_began > SLICE_MS) {
+    if (!pausing && timers.now() - slice_began > SLICE_MS) {
       pausing = next_turn().then(go_on);
     }
     return pausing;

@@ -96,7 +96,7 @@ export function draft(text: string, partial?: string): SessionDraft {
 
 export async function loaded(store: SessionStore, id: string): Promise<StoredSession> {
   const session = await store.load(id);
-  if (session === undefined) {
+  if (!session) {
     throw new ConformanceError(`session ${id} is not there`);
   }
   return session;

@@ -93,7 +93,7 @@ export class ManagedConversation {
   }
 
   set checkpoint_state(state: CheckpointState | undefined) {
-    if (state !== undefined || this.#conversation.checkpoint_state !== undefined) {
+    if (state || this.#conversation.checkpoint_state) {
       this.#conversation.checkpoint_state = state;
     }
   }
@@ -169,7 +169,7 @@ export class ManagedConversation {
   /** @throws {SessionError} `invalid_state` if the conversation is busy, or cannot send. */
   async send(contents: UserMessage["content"]): ReturnType<Conversation["send_message"]> {
     this.require_idle();
-    if (this.#conversation.send_message === undefined) {
+    if (!this.#conversation.send_message) {
       throw invalid_state("invalid state: the conversation cannot send messages");
     }
     this.#phase = "sending"; // a conversation accepts a second message until the first turn begins

@@ -53,7 +53,7 @@ export class CurrentSession {
   /** @throws {SessionError} `invalid_state` if no session is active. */
   require(): SessionState {
     const { session } = this;
-    if (session === undefined) {
+    if (!session) {
       throw no_active_session();
     }
     return session;
@@ -111,7 +111,7 @@ export class CurrentSession {
   /** Marks the present state of the conversation as to be stored, and saves in the background. */
   request_save(): void {
     const { session } = this;
-    if (session !== undefined) {
+    if (session) {
       const live = this.#parts.conversation.messages;
       this.note_derived_metadata(session, live);
       this.#parts.queue.request_save(session, live);
@@ -137,7 +137,7 @@ export class CurrentSession {
   /** Begins a session with the present conversation if no session is active and `auto_start` is set. */
   start_automatically(): void {
     const { options } = this.#parts;
-    if (this.session === undefined && options.auto_start && options.auto_save) {
+    if (!this.session && options.auto_start && options.auto_save) {
       this.set_current(this.create({ kind: "root" }));
       this.request_save();
     }
@@ -145,7 +145,7 @@ export class CurrentSession {
 
   turn_began(): void {
     this.start_automatically();
-    if (this.session === undefined) {
+    if (!this.session) {
       this.#sessionless_base = this.#parts.conversation.messages.length;
     }
   }
@@ -161,27 +161,27 @@ export class CurrentSession {
     this.#sessionless_base = undefined;
     let turns = this.#sessionless.at(-1);
     const end = turns && turns.from + turns.session.history.length;
-    if (turns === undefined || end !== base || turns.session.shared.deletion !== undefined) {
+    if (!turns || end !== base || turns.session.shared.deletion !== undefined) {
       this.#mark_sessionless_dirty();
       turns = { session: this.create({ kind: "root" }), from: base };
       this.#sessionless.push(turns);
     }
     const { session, from } = turns;
     const messages = live.slice(from);
-    if (usage !== undefined) {
+    if (usage) {
       session.note_usage(usage);
     }
     if (options.auto_slug) {
       session.note_auto_label(messages);
     }
-    if (session.stored !== undefined || queue.dirty.has(session)) {
+    if (session.stored || queue.dirty.has(session)) {
       queue.request_save(session, messages); // an operation stored the turns before, or tried to, and failed after that
     } else {
       queue.capture(session, messages);
     }
     const context = this.#next_report;
     this.#next_report = undefined;
-    if (context !== undefined) {
+    if (context) {
       const message = "no active session: the turn is not saved; call start_new() or load() first, or set auto_start";
       events.emit_error(invalid_state(message), "save", context);
     }

@@ -49,7 +49,7 @@ export class Drafts {
     const session = this.#current();
     const { store, options } = this.#parts;
     const is_enabled = options.drafts && options.auto_save && has_capability(store.given, "set_draft");
-    if (is_enabled && session !== undefined) {
+    if (is_enabled && session) {
       this.#turn = { session, base: session.history.length, draft: draft_now(prompt), is_over: false };
       session.draft_turn = this.#turn;
       this.write_now();
@@ -58,12 +58,12 @@ export class Drafts {
 
   answer_updated(partial: Partial<AssistantMessage>): void {
     const turn = this.#turn;
-    if (turn === undefined || turn.is_over) {
+    if (!turn || turn.is_over) {
       return;
     }
     turn.draft = draft_now(turn.draft.prompt, partial);
     const interval_ms = this.#parts.options.draft_interval_ms;
-    if (this.#timer === undefined && interval_ms <= MAX_TIMER_MS) {
+    if (!this.#timer && interval_ms <= MAX_TIMER_MS) {
       const elapsed = timers.now() - this.#last_write_began;
       this.#timer = timers.set_timeout(() => this.write_now(), Math.max(0, interval_ms - elapsed));
       this.#timer.unref();
@@ -76,7 +76,7 @@ export class Drafts {
     this.#turn = undefined;
     this.write_now(); // stops the timer
     const session = turn?.session ?? this.#current();
-    if (session?.draft_turn !== undefined || session?.stored_draft !== undefined) {
+    if (session?.draft_turn || session?.stored_draft) {
       this.#complete(session, turn);
     }
   }
@@ -92,14 +92,14 @@ export class Drafts {
   /** Returns the draft of a session, unless the conversation holds its prompt. */
   draft_of(session: SessionState, conversation: { readonly messages: Messages }): SessionDraft | undefined {
     const turn = session.draft_turn;
-    return turn === undefined || holds_prompt(conversation.messages, turn) ? undefined : turn.draft;
+    return !turn || holds_prompt(conversation.messages, turn) ? undefined : turn.draft;
   }
 
   /** Stores the newest state of the answer without waiting for the interval. */
   write_now(): void {
     timers.clear_timeout(this.#timer);
     this.#timer = undefined;
-    if (this.#turn !== undefined) {
+    if (this.#turn) {
       this.#sync(this.#turn.session);
     }
   }
@@ -107,14 +107,14 @@ export class Drafts {
   /** Ends the turn, as failed or cancelled, unless `turn_completed` follows at once. */
   turn_may_have_ended(): void {
     const turn = this.#turn;
-    if (turn !== undefined) {
+    if (turn) {
       void next_turn().then(() => this.#turn === turn && this.turn_abandoned());
     }
   }
 
   /** Ends a turn that failed, or that the manager stops following. The draft stays. */
   turn_abandoned(): void {
-    if (this.#turn !== undefined) {
+    if (this.#turn) {
       this.#turn.is_over = true;
     }
     this.write_now();
@@ -124,7 +124,7 @@ export class Drafts {
   async discard(session: SessionState): Promise<void> {
     const { store, queue, events } = this.#parts;
     const turn = session.draft_turn;
-    if (turn !== undefined) {
+    if (turn) {
       turn.is_over = true;
     }
     await queue.enqueue_draft(async () => {
@@ -148,7 +148,7 @@ export class Drafts {
     this.#sync(session, () => {
       const stored = session.stored_draft;
       const is_left_to_store = is_here && stored?.turn === turn && stored?.draft.prompt.id !== undefined;
-      if (stored !== undefined && !is_left_to_store) {
+      if (stored && !is_left_to_store) {
         stored.void_at = Math.min(stored.void_at, want);
       }
     });
@@ -182,7 +182,7 @@ export class Drafts {
     const { draft_turn: turn, stored_draft: stored } = session;
     const is_void = (of: StoredDraft) =>
       of.void_at <= session.stored_want || (of.id !== session.id && turn === undefined);
-    if (stored !== undefined && is_void(stored)) {
+    if (stored && is_void(stored)) {
       await this.#remove(stored);
       session.stored_draft = session.stored_draft === stored ? undefined : session.stored_draft; // loaded meanwhile
       this.#parts.events.clear_failure("draft", session.id);
@@ -193,10 +193,10 @@ export class Drafts {
   async #put(session: SessionState, turn: DraftTurn | undefined): Promise<void> {
     const { id, shared, stored_draft: stored } = session;
     const is_stored = stored?.draft === turn?.draft && stored?.id === id;
-    if (turn === undefined || turn !== session.draft_turn || is_stored || shared.deletion !== undefined) {
+    if (!turn || turn !== session.draft_turn || is_stored || shared.deletion !== undefined) {
       return;
     }
-    if (session.stored === undefined) {
+    if (!session.stored) {
       return this.#parts.queue.save_in_background(session); // do not wait here: `#saved` continues
     }
     this.#last_write_began = timers.now();
@@ -214,7 +214,7 @@ export class Drafts {
     }
     session.stored_draft = { id, turn, draft, void_at: Infinity };
     this.#parts.events.clear_failure("draft", id);
-    if (stored !== undefined && stored.id !== id) {
+    if (stored && stored.id !== id) {
       await this.#remove(stored);
     }
   }
@@ -223,7 +223,7 @@ export class Drafts {
   async #remove({ id, draft }: { id: string; draft: SessionDraft }): Promise<void> {
     const { store } = this.#parts;
     const stored = (await store.load(id))?.draft;
-    if (stored !== undefined && same_prompt(stored, as_stored(store.given, { draft }).draft)) {
+    if (stored && same_prompt(stored, as_stored(store.given, { draft }).draft)) {
       await store.set_draft(id, undefined);
     }
   }

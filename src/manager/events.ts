@@ -29,7 +29,7 @@ export class ManagerEvents {
 
   constructor(parent?: ManagerEvents) {
     this.#parent = parent;
-    this.#failures = parent === undefined ? new Map<string, unknown>() : parent.#failures;
+    this.#failures = parent ? parent.#failures : new Map<string, unknown>();
   }
 
   get newest_failure(): unknown {
@@ -85,7 +85,7 @@ export class ManagerEvents {
 
   /** Emits `lifecycle_error` without noting a failure. */
   emit_error(error: unknown, operation: string, context: Record<string, unknown> = {}): void {
-    if (this.#parent !== undefined) {
+    if (this.#parent) {
       return this.#parent.emit_error(error, operation, context);
     }
     const event: LifecycleErrorEvent = { error, operation, context };
@@ -140,7 +140,7 @@ export class MessagesEvent {
     this.id = id;
     this.#messages = read;
     Object.defineProperty(this, "messages", MessagesEvent.#lazy_messages);
-    if (draft !== undefined) {
+    if (draft) {
       this.draft = draft;
     }
     Object.freeze(this);

@@ -38,7 +38,7 @@ async function materialize(store: StoreAccess, id: string, parent_id: string, hi
     const resolved = history
       ? resolve_below(history, await store.load(id))
       : await store.resolve(id, { cut_cycles: true });
-    if (resolved === undefined || resolved.record.metadata.parent_id !== parent_id) {
+    if (!resolved || resolved.record.metadata.parent_id !== parent_id) {
       return undefined;
     }
     const { record, messages, missing } = resolved;
@@ -50,7 +50,7 @@ async function materialize(store: StoreAccess, id: string, parent_id: string, hi
       return "again";
     }
     const now = await store.load(id);
-    if (now === undefined || !same_lineage(now.metadata, record.metadata)) {
+    if (!now || !same_lineage(now.metadata, record.metadata)) {
       return "again"; // the fork has another parent by now, so the messages that were read may be incomplete
     }
     return write_materialized(store, record, messages);
@@ -59,7 +59,7 @@ async function materialize(store: StoreAccess, id: string, parent_id: string, hi
 
 /** Resolves a fork whose parent had this history. */
 function resolve_below(history: Messages, record: StoredSession | undefined) {
-  if (record === undefined) {
+  if (!record) {
     return undefined;
   }
   const { count } = fork_point(record.metadata, history);
@@ -84,7 +84,7 @@ export async function materialize_forks(store: StoreAccess, id: string, history?
 export async function reparent_fork(store: StoreAccess, id: string, from: string, to: string): Promise<void> {
   await until_settled(id, async () => {
     const metadata = (await store.load(id))?.metadata;
-    if (metadata !== undefined && metadata.parent_id === from && inherits(metadata)) {
+    if (metadata && metadata.parent_id === from && inherits(metadata)) {
       await store.update(id, { parent_id: to, updated_at: metadata.updated_at });
     }
   });
@@ -133,7 +133,7 @@ export async function secure_fork(
       return false;
     }
     const resolved = await store.resolve(id, { cut_cycles: true });
-    if (resolved === undefined) {
+    if (!resolved) {
       return false; // the fork was deleted with its parent
     }
     const { record, messages } = resolved;
@@ -146,7 +146,7 @@ export async function secure_fork(
 }
 
 function is_as_before(known: StoredSession, now: StoredSession | undefined): boolean {
-  if (now === undefined || !same_lineage(known.metadata, now.metadata)) {
+  if (!now || !same_lineage(known.metadata, now.metadata)) {
     return false;
   }
   return known.revision === undefined ? is_same_version(now.messages, known.messages) : now.revision === known.revision;
@@ -172,25 +172,25 @@ export async function prepare_replacement(
   const { id } = session;
   const resolved = await store.resolve(id, { cut_cycles: true }).catch(ignore("corrupt"));
   const record = resolved?.record ?? (await store.load(id));
-  if (record === undefined || record.revision !== known.revision) {
+  if (!record || record.revision !== known.revision) {
     throw changed_meanwhile(id);
   }
   const { metadata, messages } = record; // the session may have another parent by now
   const is_kept = policy === "keep" && messages.length > 0 && session_kind(metadata) !== "checkpoint";
   let kept_as: string | undefined;
   if (is_kept) {
-    if (session.replaced === undefined || !is_same_version(session.replaced.messages, messages)) {
+    if (!session.replaced || !is_same_version(session.replaced.messages, messages)) {
       session.replaced = { id: randomUUID(), messages };
     }
     kept_as = await store_version(store, { id: session.replaced.id, suffix: "replaced" }, metadata, messages);
     session.replaced.id = kept_as;
   }
-  if (resolved === undefined) {
+  if (!resolved) {
     await ((await store.forks_of(id)).length > 0 && store.resolve(id)); // throws: the session cannot be read
     return () => Promise.resolve();
   }
   const [, parent] = resolved.chain;
-  if (kept_as !== undefined && parent !== undefined) {
+  if (kept_as !== undefined && parent) {
     await secure_fork(store, kept_as, parent, resolved.messages);
   }
   const cut = { history: resolved.messages, common, kept_as };

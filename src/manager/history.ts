@@ -183,7 +183,7 @@ export class History {
         problem ??= { error: error as SessionError, content: message?.content };
       }
     }
-    if (problem === undefined) {
+    if (!problem) {
       copies.forEach(([at, copy]) => this.#copies.set(at, copy));
       return;
     }

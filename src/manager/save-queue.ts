@@ -25,14 +25,14 @@ export class Family {
   readonly #reported = new WeakSet();
   readonly #shared = new Map<string, WeakRef<SharedSession>>();
   readonly #collected = new FinalizationRegistry<string>((id) => {
-    if (this.#shared.get(id)?.deref() === undefined) {
+    if (!this.#shared.get(id)?.deref()) {
       this.#shared.delete(id);
     }
   });
 
   shared_of(id: string): SharedSession {
     let shared = this.#shared.get(id)?.deref();
-    if (shared === undefined) {
+    if (!shared) {
       shared = new SharedSession(id);
       this.#shared.set(id, new WeakRef(shared));
       this.#collected.register(shared, id);
@@ -56,7 +56,7 @@ export class Family {
       const is_over =
         session === undefined || session.shared.deletion === "done" || session.history.conversation.is_disposed;
       const reason = is_over ? undefined : session.history.reason_left_out();
-      if (reason !== undefined) {
+      if (reason) {
         return reason;
       }
       this.#unstorable.delete(ref);
@@ -188,7 +188,7 @@ export class SaveQueue {
       }
       try {
         await this.#protect_late_forks(session);
-        for (let [next] = session.versions; next !== undefined && is_left(next); [next] = session.versions) {
+        for (let [next] = session.versions; next && is_left(next); [next] = session.versions) {
           const emit_saved = await this.save_version(session, next, on_conflict);
           emit_saved();
           await this.#protect_late_forks(session);
@@ -221,7 +221,7 @@ export class SaveQueue {
     }
     family.unflushed.add(session.id);
     return () => {
-      if (conflict !== undefined) {
+      if (conflict) {
         events.forget_failures(conflict.id); // the session belongs to the other writer now
         trace_event({ operation: "conflict", session_id: conflict.id, fork_id: conflict.fork_id });
         events.emit("conflict", Object.freeze(conflict));
@@ -267,7 +267,7 @@ export class SaveQueue {
   /** Flushes written sessions after every task so far: those of the family, or of these. Nobody waits for that. */
   flush_written(own: readonly SessionState[]): void {
     const { family } = this.#parts;
-    const wanted = this.#parent === undefined ? family.unflushed : new Set(own.map(({ id }) => id));
+    const wanted = this.#parent ? new Set(own.map(({ id }) => id)) : family.unflushed;
     void this.enqueue(async () => {
       for (const id of wanted) {
         await (family.unflushed.has(id) && this.flush_session(id).catch(() => undefined)); // `last_error` tells
@@ -301,7 +301,7 @@ export class SaveQueue {
     this.#pending += change;
     const is_at_work = this.#pending > 0 || this.dirty.size > 0;
     this.#parts.family.at_work[is_at_work ? "add" : "delete"](this);
-    if (this.#parent !== undefined) {
+    if (this.#parent) {
       this.#parent.#note_work(change);
     }
   }

@@ -83,10 +83,10 @@ export class SaveTask {
   async #write(): Promise<ConflictEvent | undefined> {
     const { stored } = this.session;
     try {
-      if (this.#lineage === undefined && stored === undefined) {
+      if (!this.#lineage && !stored) {
         return await this.#rewrite(null);
       }
-      if (this.#lineage === undefined && stored?.history === this.history && stored.is_certain) {
+      if (!this.#lineage && stored?.history === this.history && stored.is_certain) {
         return await this.#append(this.#read(stored.count, this.#as_begun.count), stored.revision);
       }
     } catch (error) {
@@ -102,7 +102,7 @@ export class SaveTask {
   /** Appends messages to the record at a revision. */
   async #append(added: Messages, revision: string | undefined): Promise<undefined> {
     const extended = await this.#store.extend(this.session.id, added, this.#metadata, revision);
-    if (extended === undefined) {
+    if (!extended) {
       return this.#rewrite(revision ?? null);
     }
     this.#mark_stored(extended);
@@ -147,7 +147,7 @@ export class SaveTask {
     if (!inherits(target)) {
       return { inherited: 0, metadata };
     }
-    if (parent === undefined) {
+    if (!parent) {
       return { inherited: 0, metadata: { ...metadata, fork_message_count: 0 } }; // a later parent adds no messages
     }
     const { count, missing } = fork_point(target, parent.messages);
@@ -167,8 +167,8 @@ export class SaveTask {
   async #reconcile(): Promise<Divergence | undefined> {
     const { session, history, messages } = this;
     const record = await this.#store.load(session.id);
-    if (record === undefined) {
-      if (session.stored !== undefined) {
+    if (!record) {
+      if (session.stored) {
         if (!session.shared.may_be_gone) {
           return { common: undefined };
         }
@@ -176,7 +176,7 @@ export class SaveTask {
         this.#metadata = { ...known, ...this.#metadata } as Metadata;
         history.inherited = inherits(this.#metadata as SessionMetadata) ? history.inherited : 0;
       }
-      await (this.#lineage === undefined ? this.#rewrite(null) : this.#write_with_lineage(undefined));
+      await (this.#lineage ? this.#write_with_lineage(undefined) : this.#rewrite(null));
       return undefined;
     }
     const stored = await this.#compare(record);
@@ -189,7 +189,7 @@ export class SaveTask {
     if (stored.common < messages.length) {
       return { common: stored.common, record };
     }
-    if (this.#lineage !== undefined) {
+    if (this.#lineage) {
       await this.#write_with_lineage(record, stored.messages);
     } else {
       await this.#store.update(session.id, this.#metadata);
@@ -212,7 +212,7 @@ export class SaveTask {
       : await prepare_replacement(this.#store, this.session, { record, common }, this.#parts.options.on_replace);
     const holds_all = is_parent_cut || common < inherited;
     history.inherited = holds_all ? 0 : inherited;
-    if (this.#lineage !== undefined) {
+    if (this.#lineage) {
       await this.#write_with_lineage(record);
     } else if (is_continued && !holds_all) {
       await this.#append(this.messages.slice(common), record.revision);
@@ -248,7 +248,7 @@ export class SaveTask {
       return { common, messages: [...messages.slice(0, inherited), ...record.messages], inherited };
     }
     const resolved = await this.#store.resolve(this.session.id);
-    if (resolved === undefined || resolved.record.revision !== record.revision) {
+    if (!resolved || resolved.record.revision !== record.revision) {
       throw changed_meanwhile(this.session.id);
     }
     const common = common_prefix(resolved.messages, this.#store.as_stored(messages));

@@ -130,7 +130,7 @@ export class SessionManager extends DISPOSABLE_BASE {
     const { current, conversation } = this.#parts;
     const session_id = current.require().id;
     const { draft } = this;
-    if (draft === undefined) {
+    if (!draft) {
       throw invalid_state("there is no draft", { session_id });
     }
     return conversation.send(draft.prompt.content);
@@ -212,7 +212,7 @@ export class SessionManager extends DISPOSABLE_BASE {
     return queue.enqueue(async () => {
       await queue.save_awaited(session, version);
       await queue.flush_session(session.id);
-      if (left_out[0] !== undefined) {
+      if (left_out[0]) {
         throw left_out[0].error;
       }
     });
@@ -226,7 +226,7 @@ export class SessionManager extends DISPOSABLE_BASE {
     const { queue, store } = this.#parts;
     await queue.settled();
     const entries = await store.list(query);
-    return query === undefined ? entries : apply_query(entries, query);
+    return query ? apply_query(entries, query) : entries;
   }
 
   /**
@@ -320,7 +320,7 @@ export class SessionManager extends DISPOSABLE_BASE {
     const { current, drafts } = this.#parts;
     drafts.turn_completed();
     current.start_automatically();
-    if (current.session === undefined) {
+    if (!current.session) {
       current.sessionless_turn_completed(usage);
     } else if (usage) {
       current.session.note_usage(usage);
@@ -340,7 +340,7 @@ export class SessionManager extends DISPOSABLE_BASE {
 
   #create_child(child: Conversation): void {
     const { store, current, options } = this.#parts;
-    if (current.session === undefined) {
+    if (!current.session) {
       return;
     }
     const checkpoint = child.is_checkpoint;
@@ -366,7 +366,7 @@ export class SessionManager extends DISPOSABLE_BASE {
       known.add(current.session);
     }
     const [unsaved] = [...known].filter(({ stored }) => stored === undefined);
-    if (unsaved !== undefined) {
+    if (unsaved) {
       return unsaved.note_now(user_label);
     }
     try {

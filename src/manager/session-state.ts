@@ -33,7 +33,7 @@ export class SharedSession {
   /** Records that the record holds all messages itself now. The next save reads the record first. */
   mark_materialized(): void {
     this.known = { ...this.known, detached: true };
-    if (this.stored !== undefined) {
+    if (this.stored) {
       this.stored.is_certain = false;
       this.stored.history.inherited = 0;
     }
@@ -136,7 +136,7 @@ export class SessionState {
   want(messages: Messages, given?: MetadataPatch): Version {
     this.history = this.history.follow(messages, given !== undefined);
     let version = this.versions.at(-1);
-    if (version?.history !== this.history || version.given !== undefined) {
+    if (version?.history !== this.history || version.given) {
       version = { history: this.history, count: 0, want: 0, metadata: {}, given, is_awaited: given !== undefined };
       this.versions.push(version);
     }
@@ -155,7 +155,7 @@ export class SessionState {
   want_again(messages: Messages): void {
     const { stored } = this;
     const is_first = stored !== undefined && this.versions[0]?.history === stored.history;
-    if (stored !== undefined && !is_first && stored.history.recall(messages, stored.count)) {
+    if (stored && !is_first && stored.history.recall(messages, stored.count)) {
       this.versions.unshift({ history: stored.history, count: stored.count, want: this.stored_want, metadata: {} });
     }
   }
@@ -168,7 +168,7 @@ export class SessionState {
   note_now(metadata: MetadataPatch): void {
     this.learn(metadata);
     const [next] = this.versions;
-    if (next === undefined) {
+    if (!next) {
       this.note(metadata);
     } else {
       next.metadata = { ...next.metadata, ...metadata };
@@ -195,7 +195,7 @@ export class SessionState {
     if (state?.message_id === before?.message_id && state?.summary === before?.summary) {
       return;
     }
-    if (state === undefined || has_message(messages, state.message_id)) {
+    if (!state || has_message(messages, state.message_id)) {
       this.checkpoint_state = state && { ...state };
       this.note({ checkpoint_state: state ? { message_id: state.message_id, summary: state.summary } : null });
     }
@@ -239,7 +239,7 @@ export class SessionState {
 
   /** Makes the next write read the record first, because a failed write may have taken effect. */
   mark_uncertain(): void {
-    if (this.shared.stored !== undefined) {
+    if (this.shared.stored) {
       this.shared.stored.is_certain = false;
     }
   }

@@ -70,7 +70,7 @@ export class StoreAccess {
   /** @throws {SessionError} `storage` if the store returns no session, and everything that the store throws. */
   async load(id: string): Promise<StoredSession | undefined> {
     const record = (await this.#store.load(id)) ?? undefined; // another program's store may return null
-    if (record !== undefined && !(typeof record.metadata === "object" && Array.isArray(record.messages))) {
+    if (record && !(typeof record.metadata === "object" && Array.isArray(record.messages))) {
       throw new SessionError("storage", `load() of the store did not return a session: ${id}`, { session_id: id });
     }
     return record;
@@ -83,13 +83,13 @@ export class StoreAccess {
   async resolve(id: string, options: { cut_cycles?: boolean } = {}): Promise<ResolvedSession | undefined> {
     const resolve = () => resolve_session(id, (of) => this.load(of), options);
     const resolved = await resolve();
-    return resolved === undefined || resolved.missing.length === 0 ? resolved : resolve();
+    return !resolved || resolved.missing.length === 0 ? resolved : resolve();
   }
 
   /** @throws {SessionError} `not_found`, and everything that `resolve` throws. */
   async require_resolved(id: string): Promise<ResolvedSession> {
     const resolved = await this.resolve(id);
-    if (resolved === undefined) {
+    if (!resolved) {
       throw session_not_found(id);
     }
     return resolved;
@@ -111,7 +111,7 @@ export class StoreAccess {
    */
   async create(id: string, messages: Messages, metadata: Metadata): Promise<Written & { id: string }> {
     const there = await this.load(id);
-    if (there === undefined) {
+    if (!there) {
       try {
         return { id, ...(await this.put(id, messages, metadata, null)) };
       } catch (error) {

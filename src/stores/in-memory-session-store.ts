@@ -42,7 +42,7 @@ export class InMemorySessionStore implements SessionStore {
 
   async load(id: string): Promise<StoredSession | undefined> {
     const record = this.#records.get(id);
-    if (record === undefined) {
+    if (!record) {
       return undefined;
     }
     const messages = messages_of(record);
@@ -93,7 +93,7 @@ export class InMemorySessionStore implements SessionStore {
 
   async update(id: string, metadata: Partial<SessionMetadata>): Promise<boolean> {
     const record = this.#records.get(id);
-    if (record === undefined) {
+    if (!record) {
       return false;
     }
     this.#merge(id, record, metadata);
@@ -103,7 +103,7 @@ export class InMemorySessionStore implements SessionStore {
   async set_draft(id: string, draft: SessionDraft | undefined): Promise<void> {
     const text = draft_to_json(draft, id);
     const record = this.#records.get(id);
-    if (record !== undefined) {
+    if (record) {
       record.draft = text;
     } else if (text !== undefined) {
       throw session_not_found(id);
@@ -112,7 +112,7 @@ export class InMemorySessionStore implements SessionStore {
 
   #at_revision(id: string, revision: string): MemoryRecord {
     const record = this.#records.get(id);
-    if (record === undefined) {
+    if (!record) {
       throw session_not_found(id);
     }
     if (record.revision !== revision) {

@@ -68,7 +68,7 @@ export function decide_replace(
   return (stored) => {
     if (expected !== null) {
       require_revision(id, stored, expected);
-    } else if (stored !== undefined) {
+    } else if (stored) {
       throw new SessionError("conflict", `session ${id} exists already`, { session_id: id });
     }
     return save(stored);
@@ -99,7 +99,7 @@ export function decide_append(
 export function decide_update(id: string, metadata: Partial<SessionMetadata>): Decide<boolean> {
   const given = metadata_to_plain(metadata, id);
   return (stored) => {
-    if (stored === undefined) {
+    if (!stored) {
       return { result: false };
     }
     const { message_count, revision } = stored;
@@ -113,7 +113,7 @@ function ids_of(messages: readonly Message[]): Set<string> {
 }
 
 function require_revision(id: string, stored: StoredHead | undefined, revision: string): StoredHead {
-  if (stored === undefined) {
+  if (!stored) {
     throw session_not_found(id);
   }
   if (stored.revision !== revision) {

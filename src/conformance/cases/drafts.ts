@@ -69,7 +69,7 @@ export const DRAFTS: readonly ConformanceCase[] = [
           undefined,
           way === "append" ? [typed.prompt] : [...first, typed.prompt],
         );
-        await write_by(store as Capable, store.replace === undefined ? "save" : "replace", id, undefined, first);
+        await write_by(store as Capable, store.replace ? "replace" : "save", id, undefined, first);
         check_same((await loaded(store, id)).draft, undefined, `the draft after ${way} and a rewind`);
       }
     },
@@ -82,7 +82,7 @@ export const DRAFTS: readonly ConformanceCase[] = [
       const [id, first, typed] = [new_id(), messages("one"), draft("typed")];
       await store.save(id, [...first, typed.prompt]);
       await (store as Capable).set_draft(id, typed);
-      await write_by(store as Capable, store.replace === undefined ? "save" : "replace", id, undefined, first);
+      await write_by(store as Capable, store.replace ? "replace" : "save", id, undefined, first);
       check_same((await loaded(store, id)).draft, undefined, "the draft after a rewind");
     },
   },

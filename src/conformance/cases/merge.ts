@@ -169,7 +169,7 @@ export const MERGE: readonly ConformanceCase[] = [
         const metadata = generated_metadata(random, ids);
         const given = messages(...Array.from({ length: random.below(3) }, (_, n) => `${round} ${n}`));
         const known = await model.load(id);
-        const way = known === undefined ? "save" : random.pick(ways);
+        const way = known ? random.pick(ways) : "save";
         const { revision = "" } = (await store.load(id)) ?? {};
         await start_write(store as Capable, way, id, { metadata, given, revision });
         await start_write(model as unknown as Capable, way, id, { metadata, given, revision: known?.revision ?? "" });

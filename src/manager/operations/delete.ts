@@ -111,7 +111,7 @@ async function delete_all(
 ): Promise<boolean> {
   const { store, queue, current, conversation } = parts;
   const { session } = current;
-  if (session === undefined || !ids.includes(session.id)) {
+  if (!session || !ids.includes(session.id)) {
     require_unchanged();
     return delete_each(store, ids);
   }
@@ -138,7 +138,7 @@ async function delete_all(
 }
 
 async function restore(store: StoreAccess, record: StoredSession | undefined): Promise<void> {
-  if (record === undefined) {
+  if (!record) {
     return;
   }
   const { metadata, messages, draft } = record;

@@ -17,11 +17,11 @@ export async function load_session(parts: ManagerParts, id: string | undefined, 
   drafts.write_now();
   await queue.drafts_settled();
   const resolved = await (id === undefined ? newest_session(parts) : resolve_saved(parts, id));
-  if (resolved === undefined && id !== undefined) {
+  if (!resolved && id !== undefined) {
     throw session_not_found(id);
   }
   conversation.require_no_turn_since(epoch);
-  if (resolved === undefined) {
+  if (!resolved) {
     current.begin();
     return;
   }
@@ -76,12 +76,12 @@ async function newest_session(parts: ManagerParts): Promise<ResolvedSession | un
       }
       passed_over.push({ id, error });
     }
-    if (found !== undefined) {
+    if (found) {
       break;
     }
   }
   const corrupt = passed_over.find(({ error }) => has_code(error, "corrupt"));
-  if (found === undefined && corrupt !== undefined) {
+  if (!found && corrupt) {
     const message = `none of ${passed_over.length} sessions can be read; the newest: ${reason_of(corrupt.error)}`;
     throw new SessionError("corrupt", message, { cause: corrupt.error, session_id: corrupt.id });
   }

@@ -62,7 +62,7 @@ export async function rewind_current(
       } catch (error) {
         session.mark_uncertain();
         await take_back(store, cut, written).catch(() => undefined); // the first error says more, and the tail is kept
-        if (has_code(error, "conflict") && (await store.load(cut.kept_as)) !== undefined) {
+        if (has_code(error, "conflict") && (await store.load(cut.kept_as))) {
           kept_id = cut.kept_as; // the tail may be stored nowhere else
         }
         throw error;
@@ -132,7 +132,7 @@ async function make_cut(store: StoreAccess, cut: Cut): Promise<Written> {
 async function take_back(store: StoreAccess, cut: Cut, written: Written | undefined): Promise<void> {
   const { id, history, change, kept_as } = cut;
   const { record } = cut.before;
-  if (written !== undefined) {
+  if (written) {
     const keys = [...Object.keys(change), "updated_at"] as (keyof SessionMetadata)[];
     const changed = keys.map((key) => [key, record.metadata[key] ?? null]);
     await store.put(id, record.messages, Object.fromEntries(changed) as Metadata, written.revision ?? null);

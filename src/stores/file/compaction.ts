@@ -61,7 +61,7 @@ export function succession_of(old: SessionState | undefined, revision: string): 
   const journal = old?.journal;
   const is_merged = old?.head === undefined && journal?.relation === "spent";
   const previous = old?.head?.store.generation ?? (is_merged ? (journal?.base ?? null) : null);
-  const folded = journal !== undefined && journal.base === previous ? journal.records : 0;
+  const folded = journal && journal.base === previous ? journal.records : 0;
   return { version: 1, generation: new_token(16), previous, folded, revision };
 }
 
@@ -112,7 +112,7 @@ export class Compactor {
     const { id } = paths;
     this.#forget_timer(id);
     this.#noted.delete(id);
-    if (state === undefined || !can_compact(state)) {
+    if (!state || !can_compact(state)) {
       return;
     }
     if (this.#running.has(id)) {

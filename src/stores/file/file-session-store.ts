@@ -122,7 +122,7 @@ export class FileSessionStore implements SessionStore {
         const draft = await this.#drafts.read(paths); // first: its turn may be completed meanwhile
         return { draft, view: await read_session(this.#layer, paths) };
       });
-      if (view === undefined) {
+      if (!view) {
         return undefined;
       }
       await this.#changes.require_own_name(id, view.state);
@@ -167,7 +167,7 @@ export class FileSessionStore implements SessionStore {
       if (old !== files.known) {
         await files.read_all(); // what is damaged is not to be replaced
       }
-      if (revision === null && old !== undefined) {
+      if (revision === null && old) {
         throw new SessionError("conflict", `session ${id} exists already`, { session_id: id });
       }
       return this.#rewrite(files, texts, given, old);
@@ -183,8 +183,7 @@ export class FileSessionStore implements SessionStore {
         const state = old && (await files.extend([], given, old));
         return { result: state !== undefined, state, may_go_on: state?.journal !== undefined };
       },
-      async () =>
-        (await find_form(this.#layer, this.#changes.paths(id))) === undefined ? { result: false } : undefined,
+      async () => ((await find_form(this.#layer, this.#changes.paths(id))) ? undefined : { result: false }),
     );
   }
 
@@ -306,11 +305,11 @@ export class FileSessionStore implements SessionStore {
   async #drop_void_draft(id: string): Promise<void> {
     const paths = this.#changes.paths(id);
     const draft = await this.#drafts.read(paths);
-    if (draft === undefined) {
+    if (!draft) {
       return;
     }
     const view = await read_session(this.#layer, paths).catch(damaged_is_unknown);
-    if (view !== "damaged" && (view === undefined || holds_prompt(view.messages ?? [], draft))) {
+    if (view !== "damaged" && (!view || holds_prompt(view.messages ?? [], draft))) {
       await this.#drafts.set(paths, undefined);
     }
   }

@@ -61,7 +61,7 @@ export class JournalFile {
     const { layer, paths, lock } = this.#context;
     const grave = paths.temporary(lock.token);
     await this.close();
-    if ((await layer.stat(paths.journal)) === undefined) {
+    if (!(await layer.stat(paths.journal))) {
       return false;
     }
     await lock.require_held(); // a successor's is not even to be moved
@@ -106,7 +106,7 @@ export class JournalFile {
 
   /** Keeps such a tail aside, before the journal is done with. */
   async keep_odd_tail(journal: JournalState | undefined): Promise<void> {
-    if (journal !== undefined && (await this.has_odd_tail(journal))) {
+    if (journal && (await this.has_odd_tail(journal))) {
       await this.keep_aside("corrupt");
     }
   }

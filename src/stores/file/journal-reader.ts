@@ -44,10 +44,10 @@ export async function read_journal(
       return { ...record, size: body.length, messages };
     };
     for await (const line of read_lines(file, 0, stamp.size, pause)) {
-      if (journal.header !== undefined) {
+      if (journal.header) {
         const { header, sum, records } = journal;
         const record = next_record(line, { base: header.base, sum, records: records.length });
-        if (record === undefined) {
+        if (!record) {
           break;
         }
         records.push(await entry_of(record));
@@ -79,7 +79,7 @@ async function damage_after(
   for (const mark of marks_in(bytes)) {
     const found = mark < behind ? undefined : line_at_mark(bytes, mark);
     const line = typeof found === "object" ? await checked_line(found, pause) : undefined;
-    if (line !== undefined) {
+    if (line) {
       const head = line.head as RecordHead; // or the first line of a journal, which does not belong here either
       behind = line.end;
       records.push(await entry_of({ ...head, sum: line.sum, body: line.body }));
@@ -105,7 +105,7 @@ export async function* read_records(
   for await (const line of read_lines(file, from?.end ?? 0, to.end, pauses())) {
     if (records >= 0) {
       const record = next_record(line, { base: to.base, sum, records });
-      if (record === undefined) {
+      if (!record) {
         throw corrupt(path, `it does not go on behind record ${records}`);
       }
       yield record;
@@ -141,7 +141,7 @@ async function* read_lines(file: OpenFile, begin: number, end: number, pause: Pa
     const found = line_from(unread, 0);
     if (typeof found === "object") {
       const line = await checked_line(found, pause);
-      if (line === undefined) {
+      if (!line) {
         return;
       }
       yield { ...line, end: position - unread.length + line.end };
@@ -192,7 +192,7 @@ export async function read_last_record(layer: FileLayer, path: string): Promise<
         }
         const record = parse_object(line.json) as unknown as RecordHead | undefined;
         const is_whole = digest(hash.update(line.json)) === line.sum;
-        return is_whole && record !== undefined && "n" in record ? { record, stamp } : "unclear";
+        return is_whole && record && "n" in record ? { record, stamp } : "unclear";
       }
     }
   });

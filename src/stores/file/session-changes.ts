@@ -98,7 +98,7 @@ export class SessionChanges {
     return guarded(id, () =>
       this.#queues.run(id, async () => {
         const answer = await shortcut?.();
-        return answer === undefined ? with_open_files(this.#layer, change) : answer.result;
+        return answer ? answer.result : with_open_files(this.#layer, change);
       }),
     );
   }
@@ -115,11 +115,11 @@ export class SessionChanges {
     const was_cut_short = lock.former !== undefined || this.#unfinished.has(id);
     let outcome: Outcome<T>;
     try {
-      if (leased === undefined) {
+      if (!leased) {
         await this.#names.require_own(paths, files.known, true);
       }
       await this.#remove_orphans(paths, lock);
-      if (lock.former !== undefined || is_half_written) {
+      if (lock.former || is_half_written) {
         is_half_written = !(await is_taken_over(files, lock.former));
       }
       outcome = await task(files);
@@ -149,7 +149,7 @@ export class SessionChanges {
 
   /** Remembers the state of a session. The session that was changed longest ago is forgotten: it is read again. */
   #remember(id: string, state: SessionState | undefined): void {
-    if (state !== undefined) {
+    if (state) {
       this.#states.set(id, state);
     }
     const [oldest] = this.#states.size > MOST_STATES ? this.#states.keys() : [];
@@ -235,7 +235,7 @@ export class SessionChanges {
     this.#note_orphan(id, lock.former?.token);
     for (const token of this.#orphans.get(id) ?? []) {
       const is_of_draft = token.endsWith(DRAFT_ENDING);
-      if (!is_of_draft || (await this.#layer.stat(draft_lock.lock)) === undefined) {
+      if (!is_of_draft || !(await this.#layer.stat(draft_lock.lock))) {
         await remove_if_there(this.#layer, paths.temporary(token)); // whoever holds the draft's lock removes its files
       }
     }
@@ -254,7 +254,7 @@ export class SessionChanges {
         this.#compactor.compacted(id);
         return { result: undefined, state };
       },
-      async () => ((await this.#layer.stat(paths.journal)) === undefined ? { result: undefined } : undefined),
+      async () => ((await this.#layer.stat(paths.journal)) ? undefined : { result: undefined }),
     );
   }
 

@@ -41,11 +41,11 @@ export class SessionDrafts {
   /** Stores a draft, or removes it. @throws {SessionError} `not_found` where there is no such session. */
   async set(paths: SessionPaths, text: string | undefined): Promise<void> {
     const { root, draft } = paths;
-    if (text === undefined && (await this.#layer.stat(draft)) === undefined) {
+    if (text === undefined && !(await this.#layer.stat(draft))) {
       return;
     }
     const require_session = async () => {
-      if (text !== undefined && (await find_form(this.#layer, paths)) === undefined) {
+      if (text !== undefined && !(await find_form(this.#layer, paths))) {
         throw session_not_found(paths.id);
       }
       await this.#names.require_own(paths, undefined, false);
@@ -98,7 +98,7 @@ export class SessionDrafts {
       const draft = await this.read(paths);
       return draft !== undefined && holds_prompt(messages, draft);
     };
-    if ((await this.#layer.stat(paths.draft)) !== undefined && (await is_held())) {
+    if ((await this.#layer.stat(paths.draft)) && (await is_held())) {
       await this.#locked(paths, async () => {
         await ((await is_held()) && remove_if_there(this.#layer, paths.draft));
       });
@@ -139,7 +139,7 @@ export class SessionDrafts {
 
   /** Removes the temporary files of killed processes. */
   async clean(paths: SessionPaths): Promise<void> {
-    if ((await this.#layer.stat(paths.draft_lock.lock)) !== undefined) {
+    if (await this.#layer.stat(paths.draft_lock.lock)) {
       await this.#locked(paths, () => Promise.resolve());
     }
   }
@@ -163,7 +163,7 @@ export class SessionDrafts {
     const run = async () => {
       const lock = await SessionLock.acquire(this.#layer, paths.draft_lock, this.#policy);
       try {
-        if (lock.former !== undefined) {
+        if (lock.former) {
           await this.#sweep(paths);
         }
         return await task(lock);
@@ -178,7 +178,7 @@ export class SessionDrafts {
 /** @throws {SessionError} `corrupt`. */
 export async function read_draft(layer: FileLayer, paths: SessionPaths): Promise<SessionDraft | undefined> {
   const file = await read_file(layer, paths.draft);
-  if (file === undefined) {
+  if (!file) {
     return undefined;
   }
   const value = parse_json(file.bytes, paths.draft);

@@ -130,7 +130,7 @@ export class SessionFiles {
   /** Returns the stored state. @throws {SessionError} `not_found`, and `conflict` at any other revision. */
   async at_revision(revision: string): Promise<SessionState> {
     const state = await this.state();
-    if (state === undefined) {
+    if (!state) {
       throw session_not_found(this.id);
     }
     if (state.revision !== revision) {
@@ -151,7 +151,7 @@ export class SessionFiles {
     const view = await read_state(layer, paths);
     const { head, journal } = view?.state ?? {};
     const is_cut_short = head && journal?.relation === "continues" && journal.base !== head.store.generation;
-    if (!is_cut_short || view === undefined) {
+    if (!is_cut_short || !view) {
       return view;
     }
     await this.sync_names(); // whoever put the snapshot there may have failed to
@@ -215,7 +215,7 @@ export class SessionFiles {
   ): Promise<SessionState> {
     const old = known && (await this.#without_spent_journal(known));
     const found = old?.form ?? (await find_form(this.#context.layer, this.#context.paths));
-    if (found === undefined) {
+    if (!found) {
       await remove_followers(this.#context, [this.#context.paths.draft]);
     }
     const form = found ?? form_of(format);
@@ -230,7 +230,7 @@ export class SessionFiles {
     }
     const state = await this.#without_spent_journal(view.state);
     const { form, head, revision } = state;
-    if (head === undefined) {
+    if (!head) {
       const texts = messages.map((message) => JSON.stringify(message));
       return this.write(texts, metadata, state, form.format, { revision });
     }
@@ -248,7 +248,7 @@ export class SessionFiles {
   ): Promise<SessionState | undefined> {
     const { form, stamp, journal, metadata, revision } = state;
     const is_same = stamp.key === from.stamp.key && journal?.stamp.inode === from.journal?.stamp.inode;
-    if (!is_same || journal === undefined || from.journal === undefined || journal.records < from.journal.records) {
+    if (!is_same || !journal || !from.journal || journal.records < from.journal.records) {
       await snapshot.discard();
       return undefined;
     }
@@ -275,7 +275,7 @@ export class SessionFiles {
   /** @throws {ForeignWrite} where another program, which knows no locks, has replaced the snapshot since. */
   async #require_unmoved(old: SessionState | undefined): Promise<void> {
     const { layer, paths } = this.#context;
-    if (old !== undefined && (await stamp_snapshot(layer, paths, old.form))?.key !== old.stamp.key) {
+    if (old && (await stamp_snapshot(layer, paths, old.form))?.key !== old.stamp.key) {
       throw new ForeignWrite(paths.id);
     }
   }
@@ -296,7 +296,7 @@ export class SessionFiles {
   ): Promise<SessionState> {
     const { layer, paths, lock } = this.#context;
     const { head } = prepared;
-    if (old !== undefined && old.metadata.parent_id !== metadata.parent_id) {
+    if (old && old.metadata.parent_id !== metadata.parent_id) {
       await this.sync_names(); // the lock is there after a power cut, too: whoever takes it over looks for old links
     }
     const stamp = await prepared.put_in_place(lock, async () => {
@@ -305,14 +305,14 @@ export class SessionFiles {
     });
     await this.#journal.keep_odd_tail(old?.journal);
     const journal = tail && (await this.#journal.rewrite(head, records_in(layer, paths.journal, tail.from, tail.to)));
-    if (journal === undefined) {
+    if (!journal) {
       const is_retired = await this.#journal.retire(old?.journal?.stamp);
       if (is_retired && old?.journal?.relation !== "continues") {
         await this.sync_names(); // it may be damaged, and no later snapshot names the one that it continued
       }
     }
     await refresh_link(this.#context, form, old?.metadata.parent_id, metadata.parent_id);
-    if (old !== undefined && old.head === undefined) {
+    if (old && !old.head) {
       await this.sweep_links(metadata.parent_id); // another program may have changed the parent
     }
     return { form, stamp, head, journal, metadata, revision };
@@ -336,7 +336,7 @@ export class SessionFiles {
       return this.#append(state, texts, metadata);
     }
     const view = await this.read();
-    if (view === undefined) {
+    if (!view) {
       throw session_not_found(this.#context.paths.id);
     }
     if (view.state.stamp.key !== state.stamp.key) {
@@ -351,17 +351,17 @@ export class SessionFiles {
   async #compact_now(old: SessionState): Promise<SessionState> {
     const compaction = await this.#compactor.prepared(this.id);
     const finished = compaction && (await this.finish_compaction(compaction, old));
-    if (finished !== undefined && !this.#compactor.is_full(finished, 0)) {
+    if (finished && !this.#compactor.is_full(finished, 0)) {
       return finished;
     }
     await this.give_up_compaction();
     const view = await this.read();
-    return view === undefined ? old : this.compact(view, view.state.metadata);
+    return view ? this.compact(view, view.state.metadata) : old;
   }
 
   /** Removes a journal whose records are all in the snapshot. The next snapshot names no base of such a journal. */
   async #without_spent_journal(state: SessionState): Promise<SessionState> {
-    if (state.head === undefined || state.journal?.relation !== "spent") {
+    if (!state.head || state.journal?.relation !== "spent") {
       return state;
     }
     await this.#journal.keep_odd_tail(state.journal);
@@ -405,7 +405,7 @@ export class SessionFiles {
   async salvage(): Promise<{ salvage: Salvage; form: FileSessionFormat; set_aside: string[] }> {
     const { layer, paths } = this.#context;
     const form = await find_form(layer, paths);
-    if (form === undefined) {
+    if (!form) {
       throw session_not_found(paths.id);
     }
     const salvage = await salvage_session(layer, paths, form);

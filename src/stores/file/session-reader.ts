@@ -27,7 +27,7 @@ const SETTLE_MS = 10;
 export async function read_session(layer: FileLayer, paths: SessionPaths): Promise<SessionView | undefined> {
   for (let attempt = 1; ; attempt += 1) {
     const form = await find_form(layer, paths);
-    if (form === undefined) {
+    if (!form) {
       return undefined;
     }
     const before = await stamps(layer, paths, form);
@@ -67,7 +67,7 @@ async function stamps(layer: FileLayer, paths: SessionPaths, form: SnapshotForm)
 /** @throws {SessionError} `corrupt` where a journal is damaged, unless a snapshot holds all of it anyway. */
 function require_whole({ journal }: JournalFile, paths: SessionPaths, head: SnapshotHead | undefined): void {
   const { damage } = journal;
-  if (damage === undefined) {
+  if (!damage) {
     return;
   }
   const is_done = ({ base, n = 0 }: JournalEntry) => base === head?.store.previous && n <= head.store.folded;
@@ -141,10 +141,10 @@ function journal_state({ stamp, journal }: JournalFile, relation: Relation): Jou
 export async function read_state(layer: FileLayer, paths: SessionPaths): Promise<SessionView | undefined> {
   const form = await find_form(layer, paths);
   const snapshot = await form?.read_head(layer, paths).catch(damaged_is_unknown);
-  if (form === undefined || snapshot === undefined) {
+  if (!form || snapshot === undefined) {
     return undefined;
   }
-  return snapshot === "damaged" || snapshot.head === undefined
+  return snapshot === "damaged" || !snapshot.head
     ? read_session(layer, paths)
     : combine(form, paths, snapshot, await read_journal(layer, paths.journal, "heads"));
 }

@@ -64,7 +64,7 @@ export async function keep_session_aside({ layer, policy, paths, lock }: ChangeC
   const form = await find_form(layer, paths);
   const kept: string[] = [];
   for (const path of [JOURNAL_ENDING, ...(form?.endings ?? [])].map((ending) => paths.file(ending))) {
-    if ((await layer.stat(path)) !== undefined) {
+    if (await layer.stat(path)) {
       kept.push(await keep_aside(layer, path, "corrupt"));
     }
   }

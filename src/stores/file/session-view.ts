@@ -48,7 +48,7 @@ export async function merge_foreign(
   const [first] = journal.records;
   const at = first?.at ?? messages.length;
   const sum = (of: Message[]) => sum_of_messages(of, form.separator, pause);
-  if (journal.header === undefined || (await sum(messages.slice(0, at))) !== journal.header.messages) {
+  if (!journal.header || (await sum(messages.slice(0, at))) !== journal.header.messages) {
     return undefined;
   }
   const theirs = messages.slice(at);

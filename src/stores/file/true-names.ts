@@ -86,7 +86,7 @@ export class TrueNames {
     if (ending === undefined) {
       return;
     }
-    if (form !== undefined && this.#ignores_case === undefined) {
+    if (form && this.#ignores_case === undefined) {
       const { key } = found?.stamp ?? (await stamp_snapshot(layer, paths, form)) ?? {};
       const is_unmoved = async () => key !== undefined && (await stamp_snapshot(layer, paths, form))?.key === key;
       await this.#learn(paths.file(form.head_ending), is_unmoved);
@@ -108,10 +108,7 @@ export class TrueNames {
   async #require_name(paths: SessionPaths, ending: string): Promise<void> {
     const name = paths.id + ending;
     const stamp = await this.#layer.stat(paths.file(ending));
-    if (
-      stamp === undefined ||
-      (Number(stamp.mtime_ns / 1_000_000n) < this.#read_at - SETTLED_AFTER_MS && this.#names.has(name))
-    ) {
+    if (!stamp || (Number(stamp.mtime_ns / 1_000_000n) < this.#read_at - SETTLED_AFTER_MS && this.#names.has(name))) {
       return;
     }
     for (let attempt = 1; attempt <= ATTEMPTS; attempt += 1) {

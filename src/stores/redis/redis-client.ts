@@ -98,7 +98,7 @@ export async function run_script(
 
 /** A whole hash; `undefined` where the client has no way to that but scripts, or returns something else than texts. */
 export async function read_hash(client: RedisSessionClient, key: string): Promise<Map<string, string> | undefined> {
-  if (client.hGetAll === undefined || !reads_where_it_writes(client)) {
+  if (!client.hGetAll || !reads_where_it_writes(client)) {
     return undefined;
   }
   const reply = await with_attempts(async () => client.hGetAll?.(key));

@@ -44,7 +44,7 @@ export class SessionChanges {
     for (let attempt = 1; attempt <= ATTEMPTS; attempt += 1) {
       const state = await this.#records.state(id);
       const { result, write } = decide(state && read_state(id, state));
-      if (write === undefined || (await this.#write(id, { state, is_remembered: false }, write))) {
+      if (!write || (await this.#write(id, { state, is_remembered: false }, write))) {
         return result;
       }
       await sleep(Math.random() * Math.min(LONGEST_MS, 2 ** attempt));
@@ -88,7 +88,7 @@ export class SessionChanges {
       if (written === "apart") {
         return "refused";
       }
-      if (written !== undefined) {
+      if (written) {
         await this.#sweep(written.expired);
       }
       return written?.entry;
@@ -123,7 +123,7 @@ export class SessionChanges {
     if (meta.length > LONGEST_METADATA) {
       return;
     }
-    const n = messages === undefined ? state?.n : String(messages.kept + messages.texts.length);
+    const n = messages ? String(messages.kept + messages.texts.length) : state?.n;
     this.#remembered.set(id, { meta, rev: revision, n, entry });
     const [oldest] = this.#remembered.keys();
     if (this.#remembered.size > REMEMBERED && oldest !== undefined) {

@@ -36,8 +36,8 @@ export async function list_sessions(
     return [];
   }
   const shelves = shelves_of(query);
-  const kind_marks = parent_id !== undefined && kinds !== undefined ? kinds.map((kind) => ascending(kind)) : undefined;
-  const first = before === undefined ? "" : `${position_of(before)}!`;
+  const kind_marks = parent_id !== undefined && kinds ? kinds.map((kind) => ascending(kind)) : undefined;
+  const first = before ? `${position_of(before)}!` : "";
   for (let count = limit === undefined ? -1 : kind_marks ? Math.max(limit, PORTION) : limit; ; count *= GROWTH) {
     const members = await index.page(shelves, first, count);
     const wanted = members.filter(({ entry }) => kind_marks?.includes(place_of_entry(entry).kind) ?? true);
@@ -46,7 +46,7 @@ export async function list_sessions(
     const end = members.at(-1)?.entry ?? "";
     const found = new Map<string, SessionMetadata>();
     for (const { id, metadata } of sightings) {
-      if (metadata !== undefined && (is_all || `${position_of(metadata)} ` <= end)) {
+      if (metadata && (is_all || `${position_of(metadata)} ` <= end)) {
         found.set(id, metadata); // others may stand before what has moved further back
       }
     }
@@ -67,7 +67,7 @@ function shelves_of(query?: SessionQuery | null): string[] {
   if (parent_id !== undefined) {
     return [`p${parent_mark(String(parent_id))}`];
   }
-  return kinds === undefined ? ["a"] : [...new Set(kinds)].map((kind) => `k${ascending(String(kind))}`);
+  return kinds ? [...new Set(kinds)].map((kind) => `k${ascending(String(kind))}`) : ["a"];
 }
 
 async function look_at(records: SessionRecords, members: readonly IndexMember[]): Promise<Sighting[]> {
@@ -109,7 +109,7 @@ export async function sweep(
   const sightings = await look_at(records, members);
   const [past, alive] = [true, false].map((is_past) => members.filter((_, at) => sightings[at]?.is_past === is_past));
   await forget(index, past ?? []);
-  if (alive !== undefined && alive.length > 0) {
+  if (alive && alive.length > 0) {
     const again = alive.map(({ member }) => member);
     await index.ask_later(again, again_ms);
   }
@@ -125,7 +125,7 @@ export async function rebuild(
   for await (const keys of scan_keys(client, key_pattern(prefix))) {
     const ids = keys.map((key) => id_of_key(prefix, key)).filter((id) => id !== undefined);
     const states = await records.states(ids);
-    const there = states.flatMap((state, at) => (state === undefined ? [] : [entry_for(ids[at] as string, state)]));
+    const there = states.flatMap((state, at) => (state ? [entry_for(ids[at] as string, state)] : []));
     if (there.length > 0) {
       await index.add(there);
     }

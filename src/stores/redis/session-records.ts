@@ -161,7 +161,7 @@ export class SessionRecords {
     const looks = this.#ttl_ms > 0 || timers.now() >= this.#look_again;
     const own = [position, random, kind, parent, looks ? "1" : ""];
     const reply = await this.#together(WRITE_AND_ENTER, keys, () => this.#arguments(ground, change, own));
-    if (reply === undefined) {
+    if (!reply) {
       return "apart";
     }
     const [outcome, entry, ...expired] = reply;
@@ -180,7 +180,7 @@ export class SessionRecords {
     own: readonly string[],
   ): (string | number)[] {
     const known = is_remembered ? state : undefined;
-    const ids = messages === undefined ? "" : [...messages.ids].join("\n");
+    const ids = messages ? [...messages.ids].join("\n") : "";
     return [
       state?.entry ?? "",
       known?.meta ?? "",

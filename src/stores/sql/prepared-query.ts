@@ -27,7 +27,7 @@ export function prepare_query<Given extends object, Row>(
   const built = new WeakMap<SqlDatabase, CompiledQuery<Row>>();
   return async (database, db, given) => {
     let query = built.get(database);
-    if (query === undefined) {
+    if (!query) {
       query = build(database, SLOTS as Given).compile();
       built.set(database, query);
     }

@@ -114,11 +114,11 @@ function listing(shape: ListSelection) {
     if (shape.parent !== undefined) {
       rows = rows.where("parent_key", "=", text("parent"));
     }
-    if (shape.kinds !== undefined) {
+    if (shape.kinds) {
       const kinds = shape.kinds.map((_, n) => text(`kind ${n}`));
       rows = kinds.length === 1 ? rows.where("kind", "=", text("kind 0")) : rows.where("kind", "in", kinds);
     }
-    if (shape.before !== undefined) {
+    if (shape.before) {
       rows = rows
         .where("updated_at", "<=", text("date")) // says the same as the next, for the index
         .where((is) => is.or([is("updated_at", "<", text("date")), is("session_key", ">", text("key"))]));

@@ -57,7 +57,7 @@ export async function load_session(database: SqlDatabase, id: string): Promise<S
   let last: string | undefined;
   for (let attempt = 0; attempt < ATTEMPTS; attempt += 1) {
     const row = await read_head(database, id);
-    if (row === undefined) {
+    if (!row) {
       return undefined;
     }
     const bodies = await read_bodies(database, id, row);

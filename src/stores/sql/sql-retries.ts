@@ -92,6 +92,6 @@ export async function in_transaction<T>(
       }
     });
   } catch (error) {
-    throw first === undefined ? error : first.error;
+    throw first ? first.error : error;
   }
 }

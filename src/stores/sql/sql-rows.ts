@@ -63,7 +63,7 @@ export async function read_state(
   id: string,
 ): Promise<SessionState | undefined> {
   const [row] = (await select_state(database, db, { key: to_key(id) })).rows;
-  if (row === undefined) {
+  if (!row) {
     return undefined;
   }
   const message_count = read_count(id, row.message_count);
@@ -100,23 +100,23 @@ export async function write_session(
   const { id } = metadata;
   const session_key = to_key(id);
   const replaces = messages?.kept === 0;
-  const generation = stored === undefined || replaces ? new_token() : stored.generation;
+  const generation = !stored || replaces ? new_token() : stored.generation;
   const row = { ...columns_of(metadata), revision, generation, version: new_token() };
-  if (stored === undefined) {
+  if (!stored) {
     if (!(await insert_new(database, db, { ...row, session_key, id, locks: 0 }))) {
       throw new RowMoved();
     }
   } else {
     const given = { ...row, key: session_key, found: stored.version };
     // A draft of which nothing was read might be void.
-    const { numAffectedRows: found = 0n } = await (messages === undefined
-      ? update_row(database, db, given)
-      : update_row_and_draft(database, db, { ...given, locks: stored.locks }));
+    const { numAffectedRows: found = 0n } = await (messages
+      ? update_row_and_draft(database, db, { ...given, locks: stored.locks })
+      : update_row(database, db, given));
     if (found === 0n) {
       throw new RowMoved();
     }
   }
-  if (messages === undefined) {
+  if (!messages) {
     return;
   }
   const prompt_id = stored?.prompt_id ?? undefined;

@@ -171,7 +171,7 @@ export class SqlSessionStore implements SessionStore {
           await lock_session(database, transaction, id);
           const stored = await read_state(database, transaction, id);
           const { result, write } = decide(stored);
-          if (write !== undefined) {
+          if (write) {
             await write_session(database, transaction, stored, write);
           }
           return result;
@@ -179,7 +179,7 @@ export class SqlSessionStore implements SessionStore {
       }
       const stored = await read_state(database, database.db, id);
       const { result, write } = decide(stored);
-      if (write !== undefined) {
+      if (write) {
         await in_transaction(database.db, (transaction) => write_session(database, transaction, stored, write));
       }
       return result;

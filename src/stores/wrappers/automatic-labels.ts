@@ -18,7 +18,7 @@ export class AutomaticLabels {
   readonly #known = new Map<string, string>();
 
   redact(label: string, redact: (text: string) => string, written: Written | undefined): string {
-    if (written !== undefined && label_from_messages(written.messages) === label) {
+    if (written && label_from_messages(written.messages) === label) {
       const redacted = redact(label_from_messages(written.redacted) ?? label);
       if (redacted !== label) {
         this.#remember(label, redacted);

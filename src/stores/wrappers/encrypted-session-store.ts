@@ -65,7 +65,7 @@ export class EncryptedSessionStore extends WrappedStore {
 
   async load(id: string): Promise<StoredSession | undefined> {
     const stored = await this.inner.load(id);
-    if (stored === undefined) {
+    if (!stored) {
       return undefined;
     }
     const { messages, tail } = this.#seal.open_messages(id, stored);
@@ -147,11 +147,11 @@ export class EncryptedSessionStore extends WrappedStore {
   /** Where the history ends that is to be continued; read, unless this store has written or read it last. */
   async #tail_at(id: string, revision: string): Promise<Tail> {
     const known = this.#tails.get(id);
-    if (known !== undefined && known.revision === revision) {
+    if (known && known.revision === revision) {
       return known;
     }
     const stored = await this.inner.load(id);
-    if (stored === undefined) {
+    if (!stored) {
       throw session_not_found(id);
     }
     if (stored.revision !== revision) {
@@ -166,7 +166,7 @@ export class EncryptedSessionStore extends WrappedStore {
    */
   async #drop_old_draft(id: string, messages: readonly Pick<Message, "id">[]): Promise<void> {
     const old = this.#old_drafts.get(id);
-    if (old === undefined) {
+    if (!old) {
       return;
     }
     old.is_void ||= holds_prompt(messages, old.draft);

@@ -124,7 +124,7 @@ export class RedactingSessionStore extends WrappedStore {
   }
 
   #metadata(id: string, metadata: Metadata | undefined, written?: Written): Metadata | undefined {
-    if (metadata === undefined) {
+    if (!metadata) {
       return undefined;
     }
     const redact = (text: string) => this.#text(id, text);

@@ -50,7 +50,7 @@ export class SessionCipher {
    */
   open(session_id: string, place: readonly unknown[], envelope: unknown): string | undefined {
     const parts = parts_of(envelope);
-    if (parts === undefined) {
+    if (!parts) {
       return undefined;
     }
     const { key_id, nonce, sealed } = parts;
@@ -75,7 +75,7 @@ export class SessionCipher {
   #key(session_id: string, key_id: string, purpose: "content" | "ids"): Buffer {
     const info = key_info([purpose, key_id], session_id);
     const known = this.#derived.get(info);
-    if (known !== undefined) {
+    if (known) {
       return known;
     }
     const [oldest] = this.#derived.keys();

@@ -104,7 +104,7 @@ export class SessionSeal {
   }
 
   seal_metadata(id: string, metadata: Metadata | undefined): Metadata | undefined {
-    if (metadata === undefined) {
+    if (!metadata) {
       return undefined;
     }
     const entries = Object.entries(metadata_to_plain(metadata, id)).map(([key, value]) => {

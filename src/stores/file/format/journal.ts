@@ -319,7 +319,7 @@ export function relate(
   }
   const records = journal.records.slice(done);
   const [next] = records;
-  if (next === undefined) {
+  if (!next) {
     return { relation: base === store.generation ? "continues" : "spent", records };
   }
   return next.at === message_count ? { relation: "continues", records } : { relation: "foreign", records: [] };
@@ -338,5 +338,5 @@ export function messages_of(records: readonly JournalEntry[]): Message[] {
 /** The metadata after the last of these records. */
 export function patched(metadata: MetadataPatch, records: readonly JournalEntry[]): MetadataPatch {
   const last = records.at(-1);
-  return last === undefined ? metadata : apply_patch(metadata, last.metadata);
+  return last ? apply_patch(metadata, last.metadata) : metadata;
 }

@@ -71,7 +71,7 @@ export function rename_if_there(layer: FileLayer, from: string, to: string): Pro
 export async function free_name(layer: FileLayer, path: string, reason: "corrupt" | "conflict"): Promise<string> {
   const name = `${path}.${reason}-${new Date().toISOString().replace(/[-:.]/g, "")}`;
   let aside = name;
-  for (let attempt = 2; (await layer.stat(aside)) !== undefined; attempt += 1) {
+  for (let attempt = 2; await layer.stat(aside); attempt += 1) {
     aside = `${name}-${attempt}`;
   }
   return aside;

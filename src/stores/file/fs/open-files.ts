@@ -17,7 +17,7 @@ const slots_of = /* @__PURE__ */ new WeakMap<FileLayer, Record<Kind, Slots>>();
  */
 export function with_open_files<T>(layer: FileLayer, task: () => Promise<T>, kind: Kind = "sessions"): Promise<T> {
   let slots = slots_of.get(layer);
-  if (slots === undefined) {
+  if (!slots) {
     const { sessions, drafts, compactions } = MOST_TASKS;
     slots = { sessions: new Slots(sessions), drafts: new Slots(drafts), compactions: new Slots(compactions) };
     slots_of.set(layer, slots);

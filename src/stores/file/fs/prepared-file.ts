@@ -27,7 +27,7 @@ export class PreparedFile {
   ): Promise<PreparedFile> {
     const { layer, policy, paths, token } = context;
     const old = await layer.stat(path);
-    if (old !== undefined && old.kind !== "file") {
+    if (old && old.kind !== "file") {
       throw new SessionError("storage", `${path} is not a regular file`, { path });
     }
     const file = await layer.create(paths.temporary(token), old?.mode ?? policy.file_mode);

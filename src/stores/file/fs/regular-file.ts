@@ -47,7 +47,7 @@ export async function read_regular<T>(
 
 /** The first bytes of a regular file, as many or all; `undefined` where there is none. @throws {SessionError} `corrupt`. */
 export async function read_beginning(layer: FileLayer, path: string, length: number): Promise<ReadFile | undefined> {
-  if (layer.peek === undefined) {
+  if (!layer.peek) {
     return read_file(layer, path, length);
   }
   try {

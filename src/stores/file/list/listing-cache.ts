@@ -40,7 +40,7 @@ export class ListingCache {
     const lane = async () => {
       for (const name of rest) {
         const entry = await this.#entry(name);
-        if (entry.metadata !== undefined) {
+        if (entry.metadata) {
           found.push(copy_of(entry.metadata));
         }
         if (entry.key !== undefined) {
@@ -57,7 +57,7 @@ export class ListingCache {
   async #entry({ id, form, has_journal }: SessionName): Promise<Entry> {
     const paths = new SessionPaths(this.#root, id);
     const known = this.#entries.get(id);
-    if (known !== undefined && known.key === key_of(await stamps_of(this.#layer, paths, form, has_journal))) {
+    if (known && known.key === key_of(await stamps_of(this.#layer, paths, form, has_journal))) {
       return known;
     }
     const read = () => list_session(this.#layer, paths, form, has_journal);

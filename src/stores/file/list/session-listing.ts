@@ -40,7 +40,7 @@ export async function list_session(
   let stamps: SnapshotStamp[] | undefined;
   try {
     const listed = await list_from_ends(layer, paths, form, has_journal).catch(ignore("corrupt")); // or a change under way
-    if (listed !== undefined) {
+    if (listed) {
       return listed;
     }
     stamps = await stamps_of(layer, paths, form, has_journal); // before the files are read, as they may change then
@@ -79,7 +79,7 @@ async function damaged_entry(
   const form = await find_form(layer, paths);
   const stamp = form && (await layer.stat(paths.file(form.head_ending)));
   const found = form && (await readable_metadata(layer, paths, form));
-  if (stamp === undefined || found?.is_copy === true) {
+  if (!stamp || found?.is_copy === true) {
     return undefined;
   }
   // its parent is not to forget what it inherits
@@ -145,8 +145,8 @@ async function list_from_ends(
   const stored_count = metadata?.message_count;
   if (
     journal === "unclear" ||
-    stamp === undefined ||
-    metadata === undefined ||
+    !stamp ||
+    !metadata ||
     !Number.isSafeInteger(stored_count) ||
     (stored_count as number) < 0
   ) {
@@ -154,7 +154,7 @@ async function list_from_ends(
   }
   const stamps = journal ? [stamp, stamp_of(journal.stamp)] : [stamp];
   const last = journal?.record;
-  if (last === undefined || (last.base === head?.store.previous && last.n <= (head?.store.folded ?? 0))) {
+  if (!last || (last.base === head?.store.previous && last.n <= (head?.store.folded ?? 0))) {
     return { metadata: metadata_of_file(paths, stamp, metadata, stored_count as number), stamps };
   }
   const patched = apply_patch(metadata, last.metadata);
@@ -183,10 +183,10 @@ export async function session_names(
   for (const name of await names_if_there(layer, root)) {
     const rank = forms.findIndex(({ head_ending }) => name.endsWith(head_ending));
     const form = forms[rank];
-    if (form !== undefined) {
+    if (form) {
       const id = name.slice(0, -form.head_ending.length);
       const known = sessions.get(id);
-      if (known === undefined ? is_valid_id(id) : rank < forms.indexOf(known)) {
+      if (known ? rank < forms.indexOf(known) : is_valid_id(id)) {
         sessions.set(id, form);
       }
     } else if (name.endsWith(JOURNAL_ENDING)) {

@@ -48,7 +48,7 @@ function namespaces(): string {
 let own: ProcessIdentity | undefined;
 
 export function own_identity(): ProcessIdentity {
-  if (own === undefined) {
+  if (!own) {
     const task = read_if_there(() => fs.readlinkSync("/proc/thread-self")); // such as "12/task/34"
     own = {
       pid: process.pid,
@@ -83,7 +83,7 @@ export function life_of(other: ProcessIdentity, self = own_identity()): "gone" |
       return "gone";
     }
   }
-  if (other.started === "" || stat_of(`${other.pid}`) === undefined) {
+  if (other.started === "" || !stat_of(`${other.pid}`)) {
     return "unknown"; // the number may be another process's by now
   }
   const { state, started } = stat_of(`${other.pid}/task/${other.thread}`) ?? { state: "X", started: "" };

@@ -69,7 +69,7 @@ export class SessionLeases<T extends LockedFiles> {
     const burst = this.#bursts.get(id);
     burst?.call_off(); // a change is no pause, however long it takes
     const files = burst?.files;
-    if (burst === undefined || files === undefined) {
+    if (!burst || files === undefined) {
       return undefined;
     }
     burst.files = undefined;

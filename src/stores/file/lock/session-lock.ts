@@ -137,7 +137,7 @@ const HELD_LOCKS = "@simulacra-ai/session held locks";
 /** Returns the tokens of the locks that this thread holds or waits for, in all its realms and copies of this package. */
 function held_tokens(): Set<string> {
   const tokens = getEnvironmentData(HELD_LOCKS) as Set<string> | undefined;
-  if (tokens !== undefined) {
+  if (tokens) {
     return tokens;
   }
   setEnvironmentData(HELD_LOCKS, new Set<string>());

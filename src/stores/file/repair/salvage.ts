@@ -54,7 +54,7 @@ async function records_behind(
   const all = [...records, ...(damage?.records ?? [])];
   const followers = new Map(all.map((record) => [record.prev, record] as const).reverse()); // of several, the first
   const found: JournalEntry[] = [];
-  for (let next = all.find(is_first); next !== undefined; next = followers.get(next.sum)) {
+  for (let next = all.find(is_first); next; next = followers.get(next.sum)) {
     found.push(next);
   }
   return found;
@@ -71,7 +71,7 @@ function succession_of({ header, records, damage }: Journal): Salvage["successio
 /** How many records of the journal of a snapshot this one has taken in; of its own none, of any other all. */
 function folded_of(head: Buffer, base: string): number {
   const store = store_in(head);
-  if (store !== undefined) {
+  if (store) {
     return store["generation"] === base ? 0 : store["previous"] === base ? Number(store["folded"]) : Infinity;
   }
   if (head.includes(`"generation":"${base}"`)) {
@@ -89,7 +89,7 @@ function store_in(bytes: Buffer): Record<string, unknown> | undefined {
     const begin = at + STORE.length + (before?.length ?? 0);
     const end = before === undefined ? undefined : value_end(bytes, begin);
     const value = end === undefined ? undefined : parse_object(bytes.subarray(begin, end));
-    if (value !== undefined && "generation" in value) {
+    if (value && "generation" in value) {
       return value;
     }
   }
@@ -154,7 +154,7 @@ async function salvage_objects(bytes: Buffer, begin: number, pause: Pause): Prom
     }
     const end = bytes[at] === 0x7b ? value_end(bytes, at) : undefined;
     const message = end === undefined ? undefined : parse_object(bytes.subarray(at, end));
-    if (end === undefined || message === undefined) {
+    if (end === undefined || !message) {
       return messages;
     }
     messages.push(message as unknown as Message);

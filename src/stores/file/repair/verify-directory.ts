@@ -114,7 +114,7 @@ async function verify_session(layer: FileLayer, paths: SessionPaths, links: Link
   const journal = view?.state.journal;
   if (journal?.relation === "foreign") {
     report("foreign_journal", paths.journal, "another writer replaced the snapshot that this journal continues", id);
-  } else if (journal !== undefined && journal.stamp.size > journal.end) {
+  } else if (journal && journal.stamp.size > journal.end) {
     const message = `the last ${journal.stamp.size - journal.end} bytes are no whole record: a write that was never acknowledged, or a damaged one`;
     report("torn_journal", paths.journal, message, id);
   }
@@ -136,8 +136,8 @@ async function verify_link(
   const is_folder = (await layer.stat(dirname(path)))?.kind === "directory";
   const link = is_folder ? await layer.stat(path) : undefined;
   const file = await layer.stat(paths.file(form.data_ending));
-  if (link?.inode !== file?.inode && (link !== undefined || (await links.are_possible()))) {
-    const message = link === undefined ? "the link to the fork is missing" : "the link leads to an older file";
+  if (link?.inode !== file?.inode && (link || (await links.are_possible()))) {
+    const message = link ? "the link leads to an older file" : "the link to the fork is missing";
     report("fork_link", path, message, paths.id);
   }
 }

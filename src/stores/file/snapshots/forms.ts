@@ -15,7 +15,7 @@ export function form_of(format: FileSessionFormat): SnapshotForm {
 /** The form in which a session is stored; `undefined`: there is none. */
 export async function find_form(layer: FileLayer, paths: SessionPaths): Promise<SnapshotForm | undefined> {
   for (const form of FORMS) {
-    if ((await layer.stat(paths.file(form.head_ending))) !== undefined) {
+    if (await layer.stat(paths.file(form.head_ending))) {
       return form;
     }
   }

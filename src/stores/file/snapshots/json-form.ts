@@ -10,7 +10,7 @@ import {
   scan_metadata,
 } from "../format/json-text.js";
 import type { SnapshotHead } from "../format/snapshot-header.js";
-import { read_range, write_all, type FileStamp, type OpenFile } from "../fs/file-layer.js";
+import { read_range, write_all } from "../fs/file-layer.js";
 import { PreparedFile } from "../fs/prepared-file.js";
 import { read_all, read_beginning, read_regular, type ReadFile } from "../fs/regular-file.js";
 import { read_messages, write_messages } from "./message-region.js";
@@ -29,16 +29,10 @@ export const JSON_FORM: SnapshotForm = {
 
   async read_head(layer, paths) {
     const path = paths.file(".json");
-    for (let length = HEAD_BYTES; ; length *= 4) {
-      const beginning = await read_beginning(layer, path, length);
-      if (beginning === undefined) {
-        return undefined;
-      }
-      const read = head_in(beginning, path);
-      if (read !== "incomplete") {
-        return read;
-      }
-    }
+    return from_beginning(
+      (length) => read_beginning(layer, path, length),
+      (beginning) => head_in(beginning, path),
+    );
   },
 
   check_head(bytes, path) {
@@ -50,15 +44,18 @@ export const JSON_FORM: SnapshotForm = {
     return read_regular(layer, path, async (file, found) => {
       const pause = pauses();
       const stamp = stamp_of(found);
-      const head = await read_own_head(file, found, path);
-      if (head === undefined) {
+      const head = await from_beginning(
+        async (length) => ({ stamp: found, bytes: await read_range(file, 0, Math.min(length, found.size)) }),
+        ({ bytes }) => decode_head(bytes, bytes.length >= found.size, path),
+      );
+      if (!head) {
         const bytes = await read_all(file, found, path);
         return { stamp, head, ...(await decode_foreign(bytes, path, pause)) };
       }
       require_size(found.size, head, path);
       const messages = await read_messages(file, head, path, pause);
       const suffix = await read_range(file, head.offset + head.store.size, JSON_SUFFIX.length);
-      if (messages === undefined || !JSON_SUFFIX.subarray(0, suffix.length).equals(suffix)) {
+      if (!messages || !JSON_SUFFIX.subarray(0, suffix.length).equals(suffix)) {
         throw wrong_messages(path);
       }
       return { stamp, head, metadata: head.metadata, messages };
@@ -109,16 +106,16 @@ function head_in({ stamp: file, bytes }: ReadFile, path: string): ReadHead | "in
   return { stamp, head: undefined, metadata: scanned === "incomplete" ? undefined : scanned };
 }
 
-/** Reads the head of a snapshot of ours. Returns `undefined` if another program made the file. @throws {SessionError} `corrupt`. */
-async function read_own_head(file: OpenFile, { size }: FileStamp, path: string): Promise<SnapshotHead | undefined> {
+/** Decodes the beginning of a file, of which more is read until that is enough. Returns `undefined` if there is no file. */
+async function from_beginning<T>(
+  read: (length: number) => Promise<ReadFile | undefined>,
+  decode: (beginning: ReadFile) => T | "incomplete",
+): Promise<T | undefined> {
   for (let length = HEAD_BYTES; ; length *= 4) {
-    const bytes = await read_range(file, 0, Math.min(length, size));
-    const head = decode_head(bytes, bytes.length >= size, path);
-    if (head !== "incomplete") {
-      return head;
-    }
-    if (length >= size) {
-      return undefined;
+    const beginning = await read(length);
+    const found = beginning && decode(beginning);
+    if (found !== "incomplete") {
+      return found;
     }
   }
 }

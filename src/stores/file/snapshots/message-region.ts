@@ -97,7 +97,7 @@ export async function write_messages(
     }
   };
 
-  if (kept !== undefined) {
+  if (kept) {
     await with_file(await layer.open(path, "read"), async (from) => {
       for (let position = 0; position < kept_size;) {
         const room = await room_for(kept_size - position);

@@ -65,17 +65,17 @@ export const NDJSON_FORM: SnapshotForm = {
     const data = await open_regular(layer, path); // before the head: a writer replaces it behind that
     const read = async () => {
       const file = await read_file(layer, paths.file(HEAD));
-      if (file === undefined) {
+      if (!file) {
         return undefined;
       }
       const stamp = stamp_of(file.stamp, data?.stamp);
       const { head, metadata } = require_meta(file, paths, data !== undefined);
-      if (head === undefined && data === undefined && !KNOWN_KEYS.some((key) => key in metadata)) {
+      if (!head && !data && !KNOWN_KEYS.some((key) => key in metadata)) {
         throw new NotASession(paths.file(HEAD));
       }
       const pause = pauses();
       const ours = head && (await read_named(layer, paths, data, head, pause));
-      if (ours !== undefined) {
+      if (ours) {
         return { stamp, head, metadata, messages: ours };
       }
       const expected = metadata.message_count ?? 0;
@@ -105,7 +105,7 @@ export const NDJSON_FORM: SnapshotForm = {
     const head = file && require_meta(file, paths, true).head;
     const state = head && (await state_of_next(layer, paths, head));
     await lock.require_held();
-    if (head === undefined || state === undefined) {
+    if (!head || !state) {
       await remove_if_there(layer, paths.file(NEXT));
     } else {
       if (state.size > size_of(head)) {
@@ -222,7 +222,7 @@ async function read_named(
 }
 
 function read_region(file: OpenFile | undefined, head: SnapshotHead, path: string, pause: Pause) {
-  return file === undefined ? Promise.resolve([]) : read_messages(file, head, path, pause);
+  return file ? read_messages(file, head, path, pause) : Promise.resolve([]);
 }
 
 /** Looks at messages that have yet to get their place. Returns `undefined` if a head does not name them, or no more. */
@@ -234,7 +234,7 @@ async function state_of_next(
   const pause = pauses();
   const look = async (file: OpenFile, stamp: FileStamp) => ({ stamp, holds: await holds_messages(file, head, pause) });
   const data = await read_regular(layer, paths.file(DATA), look);
-  const is_in_place = data === undefined ? head.store.size === 0 : has_size_of(data.stamp, head) && data.holds;
+  const is_in_place = data ? has_size_of(data.stamp, head) && data.holds : head.store.size === 0;
   const next = is_in_place ? undefined : await read_regular(layer, paths.file(NEXT), look);
   return next?.holds === true && !is_outdated(next.stamp, data?.stamp, head) ? next.stamp : undefined;
 }
@@ -268,7 +268,7 @@ interface Meta {
 function require_meta(file: ReadFile, paths: SessionPaths, has_messages: boolean): Meta {
   const path = paths.file(HEAD);
   const meta = decode_meta(file.bytes, path);
-  if (meta !== undefined) {
+  if (meta) {
     return meta;
   }
   require_text(file.bytes, path);
@@ -287,7 +287,7 @@ function decode_meta(bytes: Buffer, path: string): Meta | undefined {
     return { head: { metadata, store, offset: 0 }, metadata };
   }
   const value = parse_object(bytes);
-  if (value === undefined) {
+  if (!value) {
     return undefined;
   }
   const { store, ...metadata } = value;
