@@ -58,7 +58,6 @@ test.each(ALL)(
 
 /** Every sync that the scenarios contain: none is there for nothing. */
 const SYNCS = [
-  "sync {id}.journal",
   "datasync {id}.journal",
   "sync {id}.tmp, rename to {id}.json",
   "sync {id}.tmp, rename to {id}.meta.json",
@@ -66,7 +65,6 @@ const SYNCS = [
   "sync {id}.tmp, rename to {id}.ndjson.next",
   "sync {id}.tmp, rename to {id}.journal",
   "sync_directory after make directory",
-  "sync_directory after create {id}.journal",
   "sync_directory after rename to {id}.json",
   "sync_directory after rename to {id}.meta.json",
   "sync_directory after rename to {id}.ndjson",
@@ -89,7 +87,7 @@ const SYNCS = [
 /** Syncs whose absence only means that something is done once more after a crash. */
 const HARMLESS = [
   "sync {id}.draft.tmp, given up", // by a writer that died
-  "sync {id}.tmp, given up", // a fold that was needless in the end
+  "sync {id}.tmp, given up", // a compaction that was needless in the end
   "sync_directory after link {id}.journal aside", // what is kept aside is for a person to look at
   "sync_directory after link {id}.json aside",
   "sync_directory after link {id}.ndjson aside",

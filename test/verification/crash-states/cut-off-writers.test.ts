@@ -12,9 +12,9 @@ import { append, append_huge, message, save } from "./steps.js";
  * then reach the device before what the first one did.
  */
 
-/** What putting a fold in place is made of; the journal only where something was appended meanwhile. */
+/** What putting a compaction in place is made of; the journal only where something was appended meanwhile. */
 const JOURNAL = ["create {id}.tmp", "rename to {id}.journal", "sync_directory after rename to {id}.journal"];
-const FOLD = {
+const COMPACTION = {
   json: ["rename to {id}.tmp", "rename to {id}.json", "sync_directory after rename to {id}.json"],
   ndjson: [
     "rename to {id}.tmp",
@@ -44,8 +44,9 @@ function die(): void {
   held.clear();
 }
 
-/** A fold has written its snapshot, and goes on when it is let go. */
-async function written_fold(world: World, tail: boolean): Promise<() => void> {
+/** A compaction has written its snapshot, and goes on when it is let go. */
+async function written_compaction(world: World, tail: boolean): Promise<() => void> {
+  await append("the journal is there")(world);
   const written = world.layer.hold("close {id}.tmp");
   await append_huge("huge")(world);
   await written.reached;
@@ -65,22 +66,22 @@ async function violations_of(format: FileSessionFormat, steps: Step[]): Promise<
 const DEATHS = (["json", "ndjson"] as const).flatMap((format) =>
   [true, false].flatMap((tail) => {
     const last = format === "ndjson" ? ["sync_directory after rename to {id}.ndjson"] : [];
-    return [...FOLD[format], ...(tail ? JOURNAL : last)].map((before) => ({ format, before, tail }));
+    return [...COMPACTION[format], ...(tail ? JOURNAL : last)].map((before) => ({ format, before, tail }));
   }),
 );
 
 test.each(DEATHS)(
-  "rule 31: who folds dies before '$before' ($format, behind appends: $tail), and another process goes on",
+  "rule 31: who compacts dies before '$before' ($format, behind appends: $tail), and another process goes on",
   async ({ format, before, tail }) => {
-    const fold: Step = async (world) => {
-      const let_go = await written_fold(world, tail);
+    const compaction: Step = async (world) => {
+      const let_go = await written_compaction(world, tail);
       const end = world.layer.hold(before);
       let_go();
       await end.reached;
       die();
     };
     for (const next of JOURNAL.includes(before) ? NEXT : [tail ? append_elsewhere : save_elsewhere]) {
-      expect(await violations_of(format, [save("a"), fold, next])).toEqual({});
+      expect(await violations_of(format, [save("a"), compaction, next])).toEqual({});
     }
   },
 );
@@ -106,17 +107,17 @@ const FAILURES = (["json", "ndjson"] as const).flatMap((format) =>
 );
 
 test.each(FAILURES)(
-  "rule 31: a fold fails behind '$behind' ($format), and another process goes on",
+  "rule 31: a compaction fails behind '$behind' ($format), and another process goes on",
   async ({ format, behind }) => {
     for (const next of NEXT) {
       let has_failed = () => false;
-      const fold: Step = async (world) => {
-        const let_go = await written_fold(world, true);
+      const compaction: Step = async (world) => {
+        const let_go = await written_compaction(world, true);
         has_failed = fail_sync(world, behind);
         let_go();
         await world.layer.quiet();
       };
-      expect(await violations_of(format, [save("a"), fold, next])).toEqual({});
+      expect(await violations_of(format, [save("a"), compaction, next])).toEqual({});
       expect(has_failed()).toBe(true);
     }
   },

@@ -96,7 +96,8 @@ const RETIRED: Pattern = (entry) =>
   entry.changes[0]?.name.endsWith(".journal") === true;
 const SYNCED = /^sync_directory after /;
 const NEW_SNAPSHOT = /^sync_directory after rename to \{id\}\.(meta\.)?json$/;
-const NEW_JOURNAL = "sync_directory after create {id}.journal";
+const JOURNAL = "rename to {id}.journal";
+const NEW_JOURNAL = "sync_directory after rename to {id}.journal";
 /** A head gets another name before it is removed, too. */
 const REMOVED: Pattern = (entry) =>
   entry.kind === "entries" && entry.label === "rename to {id}.tmp" && entry.changes[0]?.name.endsWith(".json") === true;
@@ -104,7 +105,12 @@ const GONE = "sync_directory after rename to {id}.tmp";
 const DRAFTED = "rename to {id}.draft";
 const HEAD = "rename to {id}.meta.json";
 /** What a process writes beside others gets the name that belongs to the lock before it gets its own. */
-const FOLD_BEGINS: Pattern = (entry) => entry.label === "rename to {id}.tmp" && !fits(entry, RETIRED);
+const COMPACTION_BEGINS: Pattern = (entry) => entry.label === "rename to {id}.tmp" && !fits(entry, RETIRED);
+
+/** Where a compaction renames a new journal over the one before. */
+function renewal(log: readonly LogEntry[]): number {
+  return find(log, COMPACTION_BEGINS, SNAPSHOT, JOURNAL)?.[2] ?? 0;
+}
 
 export interface OrderMutation {
   /** What is wrong with the order. */
@@ -114,10 +120,17 @@ export interface OrderMutation {
 
 /** Every rule of order that the files depend on, broken. */
 export const ORDERS: OrderMutation[] = [
-  { name: "a journal is there before its snapshot", mutate: delayed(SNAPSHOT, "sync {id}.journal", SYNCED) },
+  { name: "a journal is there before its snapshot", mutate: delayed(SNAPSHOT, JOURNAL, SYNCED) },
   { name: "a session is removed behind its journal", mutate: swapped(REMOVED, "unlink {id}.journal") },
   { name: "a new journal is acknowledged before its name is synced", mutate: delayed(NEW_JOURNAL, ACKNOWLEDGED) },
-  { name: "a first record is acknowledged before it is synced", mutate: delayed("sync {id}.journal", ACKNOWLEDGED) },
+  {
+    name: "a first record is acknowledged before it is synced",
+    mutate: (log) => {
+      const [begun = 0, ended = 0] = find(log, JOURNAL, ACKNOWLEDGED) ?? [];
+      const synced = log.slice(0, begun).findLastIndex((entry) => entry.label === "sync {id}.tmp");
+      return synced < 0 ? undefined : moved(log, [synced, synced], ended);
+    },
+  },
   { name: "a record is acknowledged before it is synced", mutate: delayed("datasync {id}.journal", ACKNOWLEDGED) },
   { name: "a record is written behind a torn tail", mutate: weld },
   { name: "a snapshot is renamed before it is synced", mutate: delayed("sync {id}.tmp", SNAPSHOT) },
@@ -142,16 +155,16 @@ export const ORDERS: OrderMutation[] = [
   {
     name: "a journal is renewed before its snapshot is in place",
     mutate: (log) => {
-      const renewed = find(log, /^rename to \{id\}\.(meta\.)?json$/, "rename to {id}.journal")?.[1] ?? 0;
+      const renewed = renewal(log);
       const created = log.slice(0, renewed).findLastIndex((entry) => entry.label === "create {id}.tmp");
-      const begun = log.slice(0, created).findLastIndex((entry) => fits(entry, FOLD_BEGINS));
+      const begun = log.slice(0, created).findLastIndex((entry) => fits(entry, COMPACTION_BEGINS));
       return begun < 0 ? undefined : moved(log, [created, renewed], begun);
     },
   },
   {
     name: "a journal is renewed before the name of its snapshot is synced",
     mutate: (log) => {
-      const [renewed = 0] = find(log, "rename to {id}.journal") ?? [];
+      const renewed = renewal(log);
       const synced = log.slice(0, renewed).findLastIndex((entry) => fits(entry, NEW_SNAPSHOT));
       return synced < 0 ? undefined : moved(log, [synced, synced], renewed);
     },
@@ -159,7 +172,7 @@ export const ORDERS: OrderMutation[] = [
   {
     name: "a renewed journal is renamed before it is synced",
     mutate: (log) => {
-      const [renewed = 0] = find(log, "rename to {id}.journal") ?? [];
+      const renewed = renewal(log);
       const synced = log.slice(0, renewed).findLastIndex((entry) => entry.label === "sync {id}.tmp");
       return synced < 0 ? undefined : moved(log, [synced, synced], renewed);
     },

@@ -2,7 +2,7 @@ import type { FileSessionStoreOptions } from "../../../src/stores/file/file-sess
 import { user } from "../../support/messages.js";
 import { ROOT } from "./contents.js";
 import { DRAFTS } from "./draft-scenarios.js";
-import { FOLDS } from "./fold-scenarios.js";
+import { COMPACTIONS } from "./compaction-scenarios.js";
 import { MANAGED } from "./manager-scenarios.js";
 import { record, type Recording, type Scenario, type Step } from "./record.js";
 import type { RecordingLayer } from "./recording-layer.js";
@@ -147,7 +147,7 @@ const THEIRS: Scenario[] = [
   },
 ].map((scenario) => ({ ...scenario, json_only: true }));
 
-export const SCENARIOS: Scenario[] = [...OURS, ...FOLDS, ...DRAFTS, ...MANAGED, ...THEIRS];
+export const SCENARIOS: Scenario[] = [...OURS, ...COMPACTIONS, ...DRAFTS, ...MANAGED, ...THEIRS];
 
 export const FORMATS = ["json", "ndjson"] as const;
 
