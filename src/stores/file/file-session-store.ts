@@ -301,29 +301,21 @@ export class FileSessionStore implements SessionStore {
     return { result: { revision: state.revision }, state };
   }
 
-  /** Before the messages are replaced: a draft whose turn is among them does not come back without it. */
+  /** Inside a turn to open files: removes a draft whose turn the session holds, so that neither comes back without the other. */
   async #drop_void_draft(id: string): Promise<void> {
     const paths = this.#changes.paths(id);
     const draft = await this.#drafts.read(paths);
-    if (!draft) {
-      return;
-    }
-    const view = await read_session(this.#layer, paths).catch(damaged_is_unknown);
-    if (view !== "damaged" && (!view || holds_prompt(view.messages ?? [], draft))) {
+    const view = draft && (await read_session(this.#layer, paths).catch(damaged_is_unknown));
+    if (draft && view && view !== "damaged" && holds_prompt(view.messages ?? [], draft)) {
       await this.#drafts.set(paths, undefined);
     }
   }
 
-  /** A draft that was written behind its turn. */
+  /** Removes what is left of drafts. */
   async #tidy_draft(id: string): Promise<void> {
-    const paths = this.#changes.paths(id);
     await this.#drafts.settled(id);
-    await this.#drafts.clean(paths);
-    const messages = await with_open_files(this.#layer, async () => {
-      const draft = await this.#drafts.read(paths);
-      return draft && (await read_session(this.#layer, paths))?.messages;
-    });
-    await this.#drafts.drop_held(paths, messages ?? []);
+    await this.#drafts.clean(this.#changes.paths(id));
+    await with_open_files(this.#layer, () => this.#drop_void_draft(id));
   }
 }
 

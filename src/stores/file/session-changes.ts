@@ -11,7 +11,7 @@ import { with_open_files } from "./fs/open-files.js";
 import { SessionFiles } from "./session-files.js";
 import { SessionLeases, type LeasePolicy } from "./lock/session-leases.js";
 import { SessionLock } from "./lock/session-lock.js";
-import { DRAFT_ENDING, parse_temporary, SessionPaths } from "./session-paths.js";
+import { DRAFT_ENDING, parse_temporary, SessionPaths, temporary_files } from "./session-paths.js";
 import type { SessionState } from "./session-view.js";
 import type { FileSessionFormat } from "./format/snapshot-header.js";
 import { guarded, refused_id } from "./fs/storage-error.js";
@@ -226,10 +226,9 @@ export class SessionChanges {
    */
   async #remove_orphans(paths: SessionPaths, lock: SessionLock): Promise<void> {
     const { id, draft_lock } = paths;
-    for (const found of lock.former ? (await this.#layer.names(this.#root)).map(parse_temporary) : []) {
-      const is_file = found.id === id && (await this.#layer.stat(paths.temporary(`${found.token}`)))?.kind === "file";
-      if (is_file && found.token !== lock.token) {
-        this.#note_orphan(id, found.token); // others are claims to the lock
+    for (const token of lock.former ? await temporary_files(this.#layer, paths) : []) {
+      if (token !== lock.token && (await this.#layer.stat(paths.temporary(token)))?.kind === "file") {
+        this.#note_orphan(id, token); // others are claims to the lock
       }
     }
     this.#note_orphan(id, lock.former?.token);

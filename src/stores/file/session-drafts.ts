@@ -4,14 +4,14 @@ import { holds_prompt } from "../../draft.js";
 import type { SessionDraft } from "../../types.js";
 import { KeyedQueues } from "../../async/queue.js";
 import { is_object, parse_json } from "./format/corrupt.js";
-import { all_settled, remove_if_there, sync_directory, with_file, type FilePolicy } from "./fs/durable-files.js";
+import { remove_if_there, sync_directory, type FilePolicy } from "./fs/durable-files.js";
 import { write_all, type FileLayer } from "./fs/file-layer.js";
 import { find_form } from "./snapshots/forms.js";
 import { PreparedFile } from "./fs/prepared-file.js";
 import { with_open_files } from "./fs/open-files.js";
 import { read_file } from "./fs/regular-file.js";
 import { SessionLock } from "./lock/session-lock.js";
-import { DRAFT_ENDING, parse_temporary, type SessionPaths } from "./session-paths.js";
+import { DRAFT_ENDING, temporary_files, type SessionPaths } from "./session-paths.js";
 import type { TrueNames } from "./true-names.js";
 
 /**
@@ -58,35 +58,12 @@ export class SessionDrafts {
         await sync_directory(this.#layer, root, this.#policy);
         return;
       }
-      const content = Buffer.from(text);
       const kind = (await this.#layer.stat(draft))?.kind;
-      if (kind !== "file") {
-        await (kind && remove_if_there(this.#layer, draft));
-        await this.#begin(paths, lock, content);
-      } else {
-        const context = { layer: this.#layer, policy: this.#policy, paths: paths.draft_lock, token: lock.token };
-        const file = await PreparedFile.write(context, draft, (file) => write_all(file, content, 0));
-        await file.put_in_place(lock, draft);
-      }
+      await (kind && kind !== "file" && remove_if_there(this.#layer, draft));
+      const context = { layer: this.#layer, policy: this.#policy, paths: paths.draft_lock, token: lock.token };
+      const file = await PreparedFile.write(context, draft, (file) => write_all(file, Buffer.from(text), 0));
+      await file.put_in_place(lock, draft);
     });
-  }
-
-  /** Where there was no draft, a power cut that leaves half of one leaves none: content and name are synced at once. */
-  async #begin({ root, draft, draft_lock }: SessionPaths, lock: SessionLock, content: Buffer): Promise<void> {
-    const temporary = draft_lock.temporary(lock.token);
-    try {
-      await with_file(await this.#layer.create(temporary, this.#policy.file_mode), async (file) => {
-        await write_all(file, content, 0);
-        await lock.require_held();
-        await this.#layer.rename(temporary, draft);
-        if (this.#policy.durable) {
-          await all_settled([file.sync(), sync_directory(this.#layer, root, this.#policy)]);
-        }
-      });
-    } catch (error) {
-      await remove_if_there(this.#layer, temporary).catch(() => undefined); // the first error says more
-      throw error;
-    }
   }
 
   /**
@@ -146,11 +123,8 @@ export class SessionDrafts {
 
   /** Whoever held the lock before may not have been the last to write: a power cut keeps names in any order. */
   async #sweep(paths: SessionPaths): Promise<void> {
-    for (const name of await this.#layer.names(paths.root)) {
-      const { id, token } = parse_temporary(name);
-      if (id === paths.id && token?.endsWith(DRAFT_ENDING)) {
-        await remove_if_there(this.#layer, paths.temporary(token));
-      }
+    for (const token of await temporary_files(this.#layer, paths)) {
+      await (token.endsWith(DRAFT_ENDING) && remove_if_there(this.#layer, paths.temporary(token)));
     }
   }
 

@@ -3,6 +3,7 @@ import { join, resolve, sep } from "node:path";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
 import { invalid_input, SessionError } from "../../errors.js";
+import type { FileLayer } from "./fs/file-layer.js";
 
 const MAX_ID_BYTES = 200;
 /** Names that Windows does not have. */
@@ -134,4 +135,10 @@ export class SessionPaths implements LockPlace {
   fork_link(parent_id: string, ending: string): string {
     return join(this.forks_directory(parent_id), this.id + ending);
   }
+}
+
+/** Returns the tokens in the names of a session's temporary files. Costs a look at the directory. */
+export async function temporary_files(layer: FileLayer, { id, root }: SessionPaths): Promise<string[]> {
+  const found = (await layer.names(root)).map(parse_temporary);
+  return found.flatMap(({ id: of, token }) => (of === id && token !== undefined ? [token] : []));
 }

@@ -1,6 +1,6 @@
 import { timers } from "../../../src/async/timers.js";
 import { FileSessionStore } from "../../../src/stores/file/file-session-store.js";
-import { LEASE_POLICY, type LeasePolicy } from "../../../src/stores/file/lock/session-leases.js";
+import type { LeasePolicy } from "../../../src/stores/file/lock/session-leases.js";
 import type { FileSessionFormat } from "../../../src/stores/file/format/snapshot-header.js";
 import { LoggedDisk } from "../crash-states/logged-disk.js";
 import { MemoryDisk } from "../crash-states/memory-disk.js";
@@ -16,6 +16,7 @@ import type { Memory } from "./memory.js";
 import { repeatably } from "./repeatable.js";
 import type { Guide, Order } from "./order.js";
 import { LiveScheduler } from "./live-scheduler.js";
+import { while_time_stands } from "./virtual-time.js";
 
 export const ROOT = "/sessions";
 
@@ -101,10 +102,8 @@ async function run_in(
 ): Promise<Run> {
   const { scenario, scheduler } = world;
   const actors = scenario.scripts.map((_, number) => actor_of_world(world, number));
-  await scenario.setup(
-    actors.map(({ actor }) => actor),
-    world.disk,
-  );
+  const all = actors.map(({ actor }) => actor);
+  await while_time_stands(() => scenario.setup(all, world.disk));
   actors.forEach(({ layer }) => spoil?.(layer));
   await note_start(world);
   if (memory !== undefined) {
@@ -193,7 +192,7 @@ export function observer_of(world: Omit<World, "scenario">): Actor {
   const layer = new ActorLayer(place_of(world), scheduler, view);
   return new Actor(
     OBSERVER,
-    new FileSessionStore(ROOT, { format, lock_timeout_ms: Infinity }, layer, LEASE_POLICY, NEVER_IDLE),
+    new FileSessionStore(ROOT, { format, lock_timeout_ms: Infinity }, layer, LEASING_NOTHING, NEVER_IDLE),
     world,
   );
 }

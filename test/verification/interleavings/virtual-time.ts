@@ -31,3 +31,19 @@ export class VirtualTime {
     this.#clocks.set(actor, (this.#clocks.get(actor) ?? 0) + WAIT_MS);
   }
 }
+
+/**
+ * Runs a task in which no time passes, so that it comes out the same on every machine: nothing is interrupted because it took
+ * long, and no timer ends.
+ */
+export async function while_time_stands<T>(task: () => Promise<T>): Promise<T> {
+  const original = { ...timers };
+  timers.set_timeout = () => undefined as unknown as NodeJS.Timeout;
+  timers.set_immediate = queueMicrotask;
+  timers.now = () => 0;
+  try {
+    return await task();
+  } finally {
+    Object.assign(timers, original);
+  }
+}
