@@ -18,7 +18,7 @@ export function same_prompt(one: SessionDraft, other: SessionDraft): boolean {
  * @throws {SessionError} `invalid_input` for what is no draft, or what JSON cannot hold.
  */
 export function draft_to_json(draft: SessionDraft | undefined, session_id: string): string | undefined {
-  if (!draft) {
+  if (draft === undefined) {
     return undefined;
   }
   const { prompt, partial, updated_at } = (draft as SessionDraft | null) ?? ({} as Partial<SessionDraft>);

@@ -226,7 +226,7 @@ export class SessionManager extends DISPOSABLE_BASE {
     const { queue, store } = this.#parts;
     await queue.settled();
     const entries = await store.list(query);
-    return query ? apply_query(entries, query) : entries;
+    return query === undefined ? entries : apply_query(entries, query);
   }
 
   /**

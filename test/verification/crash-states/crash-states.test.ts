@@ -78,9 +78,7 @@ const SYNCS = [
   "sync_directory after unlink forks/{id}.json",
   "sync_directory after unlink forks/{id}.ndjson",
   "sync {id}.draft.tmp, rename to {id}.draft",
-  "sync {id}.draft.tmp, after rename to {id}.draft", // where there was none
-  "sync_directory after rename to {id}.draft, the first",
-  "sync_directory after rename to {id}.draft, over another",
+  "sync_directory after rename to {id}.draft",
   "sync_directory after unlink {id}.draft",
 ];
 

@@ -193,17 +193,9 @@ export const ORDERS: OrderMutation[] = [
   {
     name: "a draft is renamed over another before it is synced",
     mutate: (log) => {
-      const [synced] = [...sync_names(log)].find(([, name]) => name === `sync {id}.draft.tmp, ${DRAFTED}`) ?? [];
+      const [synced] = [...sync_names(log)].findLast(([, name]) => name === `sync {id}.draft.tmp, ${DRAFTED}`) ?? [];
       const renamed = log.findIndex(({ label }, index) => label === DRAFTED && index > (synced ?? 0));
       return synced === undefined ? undefined : moved(log, [synced, synced], renamed);
-    },
-  },
-  {
-    name: "a first draft is acknowledged before it is synced",
-    mutate: (log) => {
-      const [renamed = 0, synced = 0] = find(log, DRAFTED, "sync {id}.draft.tmp") ?? [];
-      const ended = log.findIndex((entry, at) => at > synced && fits(entry, ACKNOWLEDGED));
-      return is_first_draft(log, renamed) && ended > 0 ? moved(log, [synced, synced], ended) : undefined;
     },
   },
   {
@@ -272,23 +264,10 @@ export function sync_names(log: readonly LogEntry[]): Map<number, string> {
       const gives_name = (other: LogEntry) =>
         other.kind === "entries" &&
         other.changes.some(({ inode, name }) => inode === entry.inode && !name.endsWith(".tmp"));
-      const later = log.slice(index).find(gives_name);
-      const earlier = log.slice(0, index).find(gives_name);
-      names.set(index, `${entry.label}, ${later?.label ?? (earlier ? `after ${earlier.label}` : "given up")}`);
-    }
-    if (entry.label === `sync_directory after ${DRAFTED}`) {
-      const renamed = log.slice(0, index).findLastIndex(({ label }) => label === DRAFTED);
-      names.set(index, `${entry.label}, ${is_first_draft(log, renamed) ? "the first" : "over another"}`);
+      names.set(index, `${entry.label}, ${log.slice(index).find(gives_name)?.label ?? "given up"}`);
     }
   });
   return names;
-}
-
-/** A draft where there was none has its name before its content is synced. */
-function is_first_draft(log: readonly LogEntry[], renamed: number): boolean {
-  const entry = log[renamed];
-  const inode = entry?.kind === "entries" ? entry.changes.at(-1)?.inode : undefined;
-  return !log.slice(0, renamed).some((other) => other.kind === "sync" && other.inode === inode);
 }
 
 /** From where on two logs differ. */
