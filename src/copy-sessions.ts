@@ -3,6 +3,7 @@ import { as_stored, has_capability } from "./capabilities.js";
 import { is_session_error, reason_of, SessionError, session_not_found } from "./errors.js";
 import { inherits } from "./lineage.js";
 import type { MetadataPatch } from "./metadata.js";
+import { traced } from "./tracing.js";
 import type { SessionMetadata, SessionStore, StoredSession } from "./types.js";
 
 /**
@@ -42,10 +43,11 @@ export interface CopyReport {
  * Returns what became of each session; rejects only where the list of sessions cannot be read.
  */
 export async function copy_sessions(
-  from: SessionStore,
-  to: SessionStore,
+  source: SessionStore,
+  target: SessionStore,
   { ids, on_progress, overwrite = false }: CopyOptions = {},
 ): Promise<CopyReport> {
+  const [from, to] = [traced(source), traced(target)];
   const report: CopyReport = { copied: [], skipped: [], different: [], failed: [] };
   const order = parents_first(await from.list(), ids);
   for (const [index, id] of order.entries()) {

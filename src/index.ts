@@ -36,7 +36,7 @@ export type {
 } from "./manager/types.js";
 export { apply_query, compare_sessions, merge_metadata, session_kind } from "./metadata.js";
 export type { MetadataPatch } from "./metadata.js";
-export { MANAGER_CHANNEL, STORE_CHANNEL } from "./tracing.js";
+export { MANAGER_CHANNEL, STORE_CHANNEL, traced } from "./tracing.js";
 export type { SessionTrace } from "./tracing.js";
 export type {
   SessionDraft,

@@ -1,4 +1,3 @@
-import { AsyncLocalStorage } from "node:async_hooks";
 import diagnostics from "node:diagnostics_channel";
 import { timers } from "./async/timers.js";
 import type { SessionStore } from "./types.js";
@@ -41,7 +40,7 @@ function is_heard(of: Channels): boolean {
  * Runs a task; where somebody listens, its beginning and end are published, in the manner of
  * `TracingChannel.tracePromise`. `learn` tells what the result says.
  */
-function traced<T>(
+function trace_operation<T>(
   heard: Channels,
   trace: SessionTrace,
   task: () => Promise<T>,
@@ -92,13 +91,13 @@ export function trace_manager<T>(
   task: () => Promise<T>,
   learn?: (result: T) => Partial<SessionTrace>,
 ): Promise<T> {
-  return traced(MANAGER, trace, task, learn);
+  return trace_operation(MANAGER, trace, task, learn);
 }
 
 /** What happens to a manager, at one moment. */
 export function trace_event(trace: SessionTrace): void {
   if (is_heard(MANAGER)) {
-    void traced(MANAGER, trace, () => Promise.resolve());
+    void trace_operation(MANAGER, trace, () => Promise.resolve());
   }
 }
 
@@ -126,30 +125,8 @@ const OPERATIONS = [
 
 type Method = (this: object, ...args: unknown[]) => Promise<unknown>;
 
-/** The mark of a method that publishes what it does, the same in every copy of this package. */
-const PUBLISHING = Symbol.for("@simulacra-ai/session publishing");
-
-interface Call {
-  store: object;
-  operation: string;
-  id: unknown;
-}
-
-/**
- * The operation that is published already, and under way: an override that calls the method it overrides is one operation.
- * Copies of this package share it, since a method may be another copy's.
- */
-const under_way = /* @__PURE__ */ operations_under_way();
-
-function operations_under_way(): AsyncLocalStorage<Call> {
-  const shared = globalThis as { [key: symbol]: AsyncLocalStorage<Call> | undefined };
-  return (shared[Symbol.for("@simulacra-ai/session operations under way")] ??= new AsyncLocalStorage());
-}
-
-function is_part_of({ store, operation, id }: Call): boolean {
-  const outer = under_way.getStore();
-  return outer?.store === store && outer.operation === operation && (typeof id !== "string" || outer.id === id);
-}
+/** The mark of a traced store, the same in every copy of this package. */
+const TRACED = Symbol.for("@simulacra-ai/session traced");
 
 /** A store may be an object of no class at all. */
 function name_of(store: { constructor?: { name?: unknown } }): Pick<SessionTrace, "store"> {
@@ -157,85 +134,54 @@ function name_of(store: { constructor?: { name?: unknown } }): Pick<SessionTrace
   return typeof name === "string" ? { store: name } : {};
 }
 
-function publishes(operation: string, method: Method): Method {
-  const published = function (this: object, ...args: unknown[]): Promise<unknown> {
+function traced_method(store: object, operation: string, method: Method): Method {
+  return (...args) => {
+    if (!is_heard(STORE)) {
+      return method.apply(store, args);
+    }
     const [id, messages] = args;
-    if (!is_heard(STORE) || is_part_of({ store: this, operation, id })) {
-      return method.apply(this, args);
-    }
-    const trace: SessionTrace = { operation, ...name_of(this) };
-    if (typeof id === "string") {
-      trace.session_id = id;
-    }
-    if (Array.isArray(messages)) {
-      trace.count = messages.length;
-    }
-    return traced(
-      STORE,
-      trace,
-      async () => under_way.run({ store: this, operation, id }, () => method.apply(this, args)),
-      (result) => what_is_known(messages, result),
-    );
+    const trace: SessionTrace = {
+      operation,
+      ...name_of(store),
+      ...(typeof id === "string" && { session_id: id }),
+      ...(Array.isArray(messages) && { count: messages.length }),
+    };
+    const task = async () => method.apply(store, args);
+    return trace_operation(STORE, trace, task, (result) => known_of(messages, result));
   };
-  Object.defineProperty(published, PUBLISHING, { value: true });
-  return published;
 }
 
-function what_is_known(given: unknown, result: unknown): Partial<SessionTrace> {
+/** Returns the count and the bytes of the messages that were given or read. */
+function known_of(given: unknown, result: unknown): Partial<SessionTrace> {
   const read = Array.isArray(result) ? result : (result as { messages?: unknown[] } | undefined)?.messages;
   const bytes = sizes.get(Array.isArray(given) ? given : (read ?? []));
   return { ...(read && { count: read.length }), ...(bytes !== undefined && { bytes }) };
 }
 
-/** Classes of stores whose operations are published. */
-const publishing_classes = new WeakSet<object>();
-
 /**
- * Makes every operation of a class of stores publish what it does. The constructor of the class calls it through a
- * function beside the class.
- *
- * Hazard: a call beside the class runs at import, and keeps the class in every bundle. Bundlers rename a class that
- * names itself, and traces then tell the new name.
+ * Returns a store that does the same, and publishes each operation on `STORE_CHANNEL`. The result has the methods and the
+ * prototype of the given store, its class included. A manager and `copy_sessions` trace their stores themselves. Costs next
+ * to nothing while nobody listens.
  */
-export function publish_operations(type: { prototype: SessionStore }): void {
-  if (publishing_classes.has(type)) {
-    return;
-  }
-  publishing_classes.add(type);
-  const methods = type.prototype as unknown as Record<string, Method | undefined>;
-  for (const operation of OPERATIONS) {
-    const method = Object.hasOwn(methods, operation) ? methods[operation] : undefined;
-    if (method) {
-      Object.defineProperty(methods, operation, {
-        value: publishes(operation, method),
-        writable: true,
-        configurable: true,
-      });
-    }
-  }
-}
-
-/**
- * A store whose operations are published, whoever wrote it and however it is made: decided for each method, since a
- * subclass may have some of its own. It is no other store than before: what it has, and how near, can be seen as ever.
- */
-export function published(store: SessionStore): SessionStore {
-  const methods = store as unknown as Record<string, unknown>;
-  if (OPERATIONS.every((operation) => is_published(methods[operation]))) {
+export function traced<T extends SessionStore>(store: T): T {
+  if (Reflect.get(store, TRACED) === true) {
     return store;
   }
-  const known = new Map<PropertyKey, { value: unknown; bound: Method }>();
+  const known = new Map<PropertyKey, { value: unknown; bound: unknown }>();
   // Over an object of its own: of one that is frozen, a proxy could return nothing but what is there.
-  return new Proxy({} as SessionStore, {
+  return new Proxy({} as T, {
     get(_, key) {
-      const value: unknown = Reflect.get(store, key, store);
-      if (typeof value !== "function" || !(OPERATIONS as readonly unknown[]).includes(key)) {
+      const value: unknown = key === TRACED || Reflect.get(store, key, store);
+      if (typeof value !== "function" || key === "constructor") {
         return value;
       }
       let method = known.get(key);
       if (method?.value !== value) {
-        const publishing_one = is_published(value) ? (value as Method) : publishes(String(key), value as Method);
-        method = { value, bound: publishing_one.bind(store) };
+        const is_operation = (OPERATIONS as readonly unknown[]).includes(key);
+        const bound: unknown = is_operation
+          ? traced_method(store, String(key), value as Method)
+          : (value as Method).bind(store);
+        method = { value, bound };
         known.set(key, method);
       }
       return method.bound;
@@ -247,9 +193,4 @@ export function published(store: SessionStore): SessionStore {
       return descriptor && { ...descriptor, configurable: true };
     },
   });
-}
-
-/** True where there is nothing left to publish of a method. */
-function is_published(method: unknown): boolean {
-  return typeof method !== "function" || Object.hasOwn(method, PUBLISHING);
 }

@@ -97,7 +97,7 @@ test("rule 27: an operation is published once, where the store is of another cop
       return super.replace(...args);
     }
   }
-  for (const store of [new copy.InMemorySessionStore(), new Overriding()]) {
+  for (const store of [new copy.InMemorySessionStore(), new Overriding(), copy.traced(new Overriding())]) {
     const conversation = new PlainConversation();
     const manager = new SessionManager(store, conversation);
     manager.start_new();

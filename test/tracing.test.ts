@@ -8,13 +8,13 @@ import {
   MANAGER_CHANNEL,
   SessionManager,
   STORE_CHANNEL,
+  traced,
   type SessionQuery,
   type SessionStore,
   type SessionTrace,
 } from "@simulacra-ai/session";
 import { expect, onTestFinished, test } from "vitest";
 import { has_capability } from "../src/capabilities.js";
-import { published } from "../src/tracing.js";
 import { loaded, message, outcome_of, type FullStore } from "./stores/helpers.js";
 import { each_backend, offers } from "./backends.js";
 import { open_backend } from "./support/open-session.js";
@@ -45,7 +45,7 @@ function listen(name: string): { ended: SessionTrace[]; published: string[] } {
 each_backend(
   (backend) => {
     test("rule 27: every operation is published, with counts, bytes and duration", async () => {
-      const store = (await open_backend(backend)).store as FullStore;
+      const store = traced((await open_backend(backend)).store as FullStore);
       const { ended } = listen(STORE_CHANNEL);
       await store.save("s", [message("one")]);
       await store.append("s", [message("two"), message("three")], await loaded(store));
@@ -75,7 +75,7 @@ each_backend(
     });
 
     test("rule 27: a failure is published with its code, and no content ever", async () => {
-      const store = (await open_backend(backend)).store as FullStore;
+      const store = traced((await open_backend(backend)).store as FullStore);
       const { ended, published } = listen(STORE_CHANNEL);
       await store.save("s", [message("the secret")], { label: "the secret" });
       expect(await outcome_of(store.append("s", [message("the secret")], { revision: "passed" }))).toBe("conflict");
@@ -178,7 +178,7 @@ test("rule 27: a frozen object and one without a prototype are stores like any o
   }
 });
 
-test("rule 24: what is published has the capabilities of the store, and no others", () => {
+test("rule 24: what is traced has the capabilities of the store, and no others", () => {
   class Changed extends InMemorySessionStore {
     override save(...args: Parameters<InMemorySessionStore["save"]>) {
       return super.save(...args);
@@ -187,14 +187,14 @@ test("rule 24: what is published has the capabilities of the store, and no other
   const stores = [new Changed(), new FourMethodStore(), Object.freeze({ ...new FourMethodStore() }) as SessionStore];
   for (const store of stores) {
     for (const capability of ["append", "replace", "update", "flush", "set_draft"] as const) {
-      expect(has_capability(published(store), capability)).toBe(has_capability(store, capability));
+      expect(has_capability(traced(store), capability)).toBe(has_capability(store, capability));
     }
   }
   const own = Object.freeze(
     Object.assign(new Changed(), { save: async () => {}, append: async () => ({ revision: "" }) }),
   );
-  expect(has_capability(published(own), "append")).toBe(true);
-  expect(has_capability(published(own), "update")).toBe(false);
+  expect(has_capability(traced(own), "append")).toBe(true);
+  expect(has_capability(traced(own), "update")).toBe(false);
 });
 
 test("rule 27: a conflict is published with both sessions", async () => {
@@ -237,7 +237,7 @@ test("rule 27: the example of the README makes spans", async () => {
   const provider = new BasicTracerProvider({ spanProcessors: [new SimpleSpanProcessor(exporter)] });
   opentelemetry.setGlobalTracerProvider(provider);
   const stop = trace_sessions();
-  const store = new InMemorySessionStore();
+  const store = traced(new InMemorySessionStore());
   await store.save("s", [message("one")]);
   await outcome_of(store.append("s", [], { revision: "passed" }));
   stop();

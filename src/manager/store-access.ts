@@ -4,7 +4,7 @@ import { as_stored, has_capability } from "../capabilities.js";
 import { until_settled } from "../async/retry.js";
 import { has_code, SessionError, session_not_found } from "../errors.js";
 import { inherits, is_lineage, resolve_session, same_lineage, type ResolvedSession } from "../lineage.js";
-import { published } from "../tracing.js";
+import { traced } from "../tracing.js";
 import type { SessionDraft, SessionMetadata, SessionQuery, SessionStore, StoredSession } from "../types.js";
 import { begins_with, type Messages } from "../messages.js";
 import type { ManagerEvents } from "./events.js";
@@ -40,7 +40,7 @@ export class StoreAccess {
   constructor(given: SessionStore, events: ManagerEvents, note_materialized: (id: string) => void) {
     this.given = given;
     this.note_materialized = note_materialized;
-    this.#store = published(given);
+    this.#store = traced(given);
     this.#events = events;
   }
 

@@ -4,7 +4,6 @@ import { SessionError, session_not_found } from "../errors.js";
 import { messages_to_json, metadata_to_plain } from "../json.js";
 import { apply_query, merge_metadata } from "../metadata.js";
 import { revision_of } from "../revision.js";
-import { publish_operations } from "../tracing.js";
 import type {
   SessionDraft,
   SessionMetadata,
@@ -31,9 +30,7 @@ export class InMemorySessionStore implements SessionStore {
   readonly #records = new Map<string, MemoryRecord>();
   #writes = 0;
 
-  constructor() {
-    publish();
-  }
+  constructor() {}
 
   async list(query?: SessionQuery): Promise<SessionMetadata[]> {
     const entries = Array.from(this.#records.values(), (record) => record.metadata);
@@ -164,8 +161,4 @@ function draft_of({ draft: json }: MemoryRecord, messages: readonly Message[]): 
 /** As deep as JSON goes. */
 function copy_of(metadata: SessionMetadata): SessionMetadata {
   return JSON.parse(JSON.stringify(metadata)) as SessionMetadata;
-}
-
-function publish(): void {
-  publish_operations(InMemorySessionStore);
 }

@@ -3,7 +3,6 @@ import { SessionError } from "../errors.js";
 import { messages_to_json, metadata_to_plain } from "../json.js";
 import { apply_query, merge_metadata, type MetadataPatch } from "../metadata.js";
 import type { SessionMetadata, SessionQuery, SessionStore, StoredSession } from "../types.js";
-import { publish_operations } from "../tracing.js";
 import { KeyedQueues } from "../async/queue.js";
 import {
   is_prefix,
@@ -40,7 +39,6 @@ export class RowStore implements SessionStore {
   readonly #queues = new KeyedQueues();
 
   constructor(driver: RowDriver) {
-    publish();
     this.#driver = driver;
   }
 
@@ -96,8 +94,4 @@ function new_row(id: string, json: string, stored: StoredSession | undefined, gi
   const messages = JSON.parse(json) as Message[];
   const metadata = merge_metadata(stored?.metadata, given, { id, message_count: messages.length });
   return { id, metadata, messages, updated_at: metadata.updated_at };
-}
-
-function publish(): void {
-  publish_operations(RowStore);
 }

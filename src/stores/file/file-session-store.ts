@@ -6,7 +6,7 @@ import { invalid_input, SessionError } from "../../errors.js";
 import { messages_to_json } from "../../json.js";
 import { apply_query, compare_sessions, type MetadataPatch } from "../../metadata.js";
 import { revision_of } from "../../revision.js";
-import { note_bytes, publish_operations } from "../../tracing.js";
+import { note_bytes } from "../../tracing.js";
 import type {
   SessionDraft,
   SessionMetadata,
@@ -84,7 +84,6 @@ export class FileSessionStore implements SessionStore {
     leasing: LeasePolicy = LEASE_POLICY,
     idle: IdlePolicy = IDLE_POLICY,
   ) {
-    publish();
     const { format = "json", durable = true, lock_timeout_ms = 20_000 } = options;
     const { file_mode = 0o600, directory_mode = 0o700 } = options;
     if (!FORMS.some((form) => form.format === format)) {
@@ -317,8 +316,4 @@ export class FileSessionStore implements SessionStore {
     await this.#drafts.clean(this.#changes.paths(id));
     await with_open_files(this.#layer, () => this.#drop_void_draft(id));
   }
-}
-
-function publish(): void {
-  publish_operations(FileSessionStore);
 }

@@ -1,7 +1,6 @@
 import type { Message } from "@simulacra-ai/core";
 import { draft_to_json } from "../../draft.js";
 import { invalid_input, session_not_found } from "../../errors.js";
-import { publish_operations } from "../../tracing.js";
 import type {
   SessionDraft,
   SessionMetadata,
@@ -54,7 +53,6 @@ export class RedisSessionStore implements SessionStore {
 
   /** @throws {SessionError} `invalid_input` for a client, or options, that cannot be used. */
   constructor(client: RedisSessionClient, options?: RedisSessionStoreOptions) {
-    publish();
     const { prefix = "sessions", ttl_seconds } = options ?? {};
     if (typeof (client as RedisSessionClient | undefined)?.evalSha !== "function") {
       throw invalid_input("the client must be one of node-redis");
@@ -140,8 +138,4 @@ export class RedisSessionStore implements SessionStore {
   #in_order<T>(id: string, task: () => Promise<T>, kind: "session" | "draft" = "session"): Promise<T> {
     return this.#queues.run(`${kind} ${id}`, () => write_to(id, task));
   }
-}
-
-function publish(): void {
-  publish_operations(RedisSessionStore);
 }

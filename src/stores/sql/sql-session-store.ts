@@ -2,7 +2,6 @@ import type { Message } from "@simulacra-ai/core";
 import type { Kysely } from "kysely";
 import { draft_to_json, prompt_mark } from "../../draft.js";
 import { SessionError, session_not_found } from "../../errors.js";
-import { publish_operations } from "../../tracing.js";
 import type {
   SessionDraft,
   SessionMetadata,
@@ -42,7 +41,6 @@ export class SqlSessionStore implements SessionStore {
   /** @throws {SessionError} `invalid_input` for options, or a database, that cannot be used. */
   // eslint-disable-next-line @typescript-eslint/no-explicit-any -- whatever tables the application has itself
   constructor(kysely: Kysely<any>, options?: SqlSessionStoreOptions) {
-    publish();
     this.#database = open_database(kysely, options);
   }
 
@@ -201,8 +199,4 @@ function require_id(id: unknown): asserts id is string {
   if (!is_id(id)) {
     throw new SessionError("invalid_id", `a session id must be ${ID_RULE}`);
   }
-}
-
-function publish(): void {
-  publish_operations(SqlSessionStore);
 }

@@ -3,7 +3,6 @@ import { draft_to_json, holds_prompt, same_prompt } from "../../draft.js";
 import { SessionError, session_not_found } from "../../errors.js";
 import { messages_to_json } from "../../json.js";
 import { revision_of } from "../../revision.js";
-import { publish_operations } from "../../tracing.js";
 import type {
   SessionDraft,
   SessionMetadata,
@@ -49,7 +48,6 @@ export class EncryptedSessionStore extends WrappedStore {
   /** @throws {SessionError} `invalid_input` for keys that are none, and around a store that redacts. */
   constructor(inner: SessionStore, { keys, current, accept_plaintext = false }: EncryptedSessionStoreOptions) {
     super(inner, (parts) => parts); // what the inner store changes of texts would be ciphertext, which has to stay as it is
-    publish();
     if (redacts(inner)) {
       throw new SessionError(
         "invalid_input",
@@ -202,8 +200,4 @@ export class EncryptedSessionStore extends WrappedStore {
 function taken(messages: Message[], session_id: string): { texts: string[]; ids: Pick<Message, "id">[] } {
   const texts = messages_to_json(messages, session_id);
   return { texts, ids: messages.map(({ id }) => (id === undefined ? {} : { id })) };
-}
-
-function publish(): void {
-  publish_operations(EncryptedSessionStore);
 }

@@ -3,7 +3,6 @@ import { as_stored, type SessionParts } from "../../capabilities.js";
 import { draft_to_json } from "../../draft.js";
 import { invalid_input } from "../../errors.js";
 import { messages_to_json, metadata_to_plain } from "../../json.js";
-import { publish_operations } from "../../tracing.js";
 import type {
   SessionDraft,
   SessionMetadata,
@@ -38,7 +37,6 @@ export class RedactingSessionStore extends WrappedStore {
 
   constructor(inner: SessionStore, { redact = redact_credentials }: RedactingSessionStoreOptions = {}) {
     super(inner, (parts) => this.#as_stored(parts), true);
-    publish();
     if (typeof redact !== "function") {
       throw invalid_input("redact must be a function of a text");
     }
@@ -147,8 +145,4 @@ export class RedactingSessionStore extends WrappedStore {
     }
     return redacted;
   }
-}
-
-function publish(): void {
-  publish_operations(RedactingSessionStore);
 }
