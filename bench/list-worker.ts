@@ -11,6 +11,7 @@ import { setTimeout } from "node:timers/promises";
 import { FileSessionStore } from "@simulacra-ai/session";
 import { collect_garbage, interleave, time } from "./harness.js";
 import { parse_file } from "./plain-reader.js";
+import { watched } from "./watched.js";
 
 export interface ListReport {
   listed: number;
@@ -93,27 +94,4 @@ function cold_first(task: () => Promise<unknown>): () => Promise<number> {
     writeFileSync(CACHES, "3");
     return time(task);
   };
-}
-
-/** Runs a task; `look` is called in every turn of the event loop meanwhile. Returns the longest turn, too. */
-async function watched<T>(task: () => Promise<T>, look: () => void): Promise<{ result: T; longest: number }> {
-  let longest = 0;
-  let before = performance.now();
-  let is_over = false;
-  const tick = () => {
-    const now = performance.now();
-    longest = Math.max(longest, now - before);
-    before = now;
-    look();
-    if (!is_over) {
-      setImmediate(tick);
-    }
-  };
-  setImmediate(tick);
-  try {
-    return { result: await task(), longest };
-  } finally {
-    is_over = true;
-    tick();
-  }
 }

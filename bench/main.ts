@@ -15,10 +15,11 @@ import { FOLD } from "./fold.js";
 import { clean_up_all, print_table, type Figure } from "./harness.js";
 import { LIST } from "./list.js";
 import { LOAD } from "./load.js";
+import { MANY } from "./many.js";
 import { MEMORY } from "./memory.js";
 import { TURN } from "./turn.js";
 
-const SUBJECTS = [AUTO_SAVE, TURN, DRAFTS, APPEND, AT_REST, LIST, LOAD, FOLD, MEMORY, BACKENDS];
+const SUBJECTS = [AUTO_SAVE, TURN, DRAFTS, APPEND, AT_REST, LIST, MANY, LOAD, FOLD, MEMORY, BACKENDS];
 const NAMES = SUBJECTS.map(({ name }) => name);
 const FORMATS: readonly FileSessionFormat[] = ["json", "ndjson"];
 

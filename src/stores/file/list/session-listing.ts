@@ -8,7 +8,7 @@ import { is_errno, succeeds, type FileLayer } from "../fs/file-layer.js";
 import { find_form } from "../snapshots/forms.js";
 import { read_last_record } from "../journal-reader.js";
 import { read_beginning } from "../fs/regular-file.js";
-import { salvage_metadata } from "../repair/salvage.js";
+import { salvage_metadata } from "../format/salvage-metadata.js";
 import { damaged_is_unknown } from "../store-rules.js";
 import { DRAFT_ENDING, DRAFT_LOCK_ENDING, is_valid_id, JOURNAL_ENDING, type SessionPaths } from "../session-paths.js";
 import { read_session } from "../session-reader.js";
@@ -110,7 +110,7 @@ async function readable_metadata(
   try {
     const path = paths.file(form.head_ending);
     const bytes = (await read_beginning(layer, path, MOST_SEARCHED).catch(ignore("corrupt")))?.bytes ?? Buffer.alloc(0);
-    const metadata = await salvage_metadata(bytes, form, pauses());
+    const metadata = await salvage_metadata(bytes, form.format, pauses());
     const last = await read_last_record(layer, paths.journal);
     const changed = typeof last === "object" ? last.record.metadata : {};
     const ids = [metadata, changed].map((of) => (of as { id?: unknown }).id);

@@ -4,8 +4,8 @@ import { ignore } from "../../../errors.js";
 import { sum_of_messages } from "../format/checksum.js";
 import { parse_object } from "../format/corrupt.js";
 import { messages_of, patched, type Journal, type JournalEntry } from "../format/journal.js";
-import { any_end, scan_values, skip_mark, skip_space, value_end } from "../format/json-scanner.js";
-import { scan_metadata } from "../format/json-text.js";
+import { skip_mark, value_end } from "../format/json-scanner.js";
+import { salvage_metadata } from "../format/salvage-metadata.js";
 import type { FileMetadata, Succession } from "../format/snapshot-header.js";
 import type { FileLayer } from "../fs/file-layer.js";
 import { read_file } from "../fs/regular-file.js";
@@ -28,7 +28,7 @@ export async function salvage_session(layer: FileLayer, paths: SessionPaths, for
   const read = async (ending: string) => (await read_file(layer, paths.file(ending)).catch(ignore("corrupt")))?.bytes;
   const data = (await read(form.data_ending)) ?? Buffer.alloc(0);
   const head = form.data_ending === form.head_ending ? data : ((await read(form.head_ending)) ?? Buffer.alloc(0));
-  const metadata = await salvage_metadata(head, form, pause);
+  const metadata = await salvage_metadata(head, form.format, pause);
   const messages = await (form.format === "json" ? salvage_array(data, pause) : salvage_lines(data, pause));
   const { journal } = (await read_journal(layer, paths.journal, "messages").catch(ignore("corrupt"))) ?? {};
   const records = journal ? await records_behind(journal, head, form, messages, pause) : [];
@@ -97,26 +97,6 @@ function store_in(bytes: Buffer): Record<string, unknown> | undefined {
 }
 
 const STORE = '"store"';
-
-/** Reads the metadata in the bytes of a damaged head. */
-export async function salvage_metadata(bytes: Buffer, form: SnapshotForm, pause: Pause): Promise<FileMetadata> {
-  if (form.format === "ndjson") {
-    const value = parse_object(bytes.subarray(0, value_end(bytes, bytes.indexOf("{")) ?? 0));
-    const { store: _store, ...metadata } = value ?? {};
-    return metadata;
-  }
-  let whole: FileMetadata | undefined; // the keys of the file may have any order
-  await scan_values(bytes, skip_space(bytes, skip_mark(bytes)), pause, (key, at) => {
-    if (key === '"messages"') {
-      return scan_values(bytes, at, pause, (_, item) => any_end(bytes, item));
-    }
-    const end = any_end(bytes, at);
-    whole = key === '"metadata"' && end !== undefined ? parse_object(bytes.subarray(at, end)) : whole;
-    return end;
-  });
-  const scanned = whole ?? scan_metadata(bytes);
-  return scanned === undefined || scanned === "incomplete" ? {} : scanned;
-}
 
 /** The messages of a JSON file. Those in the metadata are not its own. */
 function salvage_array(bytes: Buffer, pause: Pause): Promise<Message[]> {
