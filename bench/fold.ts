@@ -19,9 +19,9 @@ import { raw_limit, with_manager, type Saver } from "./savers.js";
 
 const ID = "folded";
 /** When its journal is folded, the session has 4 MB: two messages a turn, 2 KB each. */
-const SNAPSHOT_TURNS = 445;
-/** The journal is folded when it is longer than the snapshot by a quarter: about 35 turns are left until then. */
-const JOURNAL_TURNS = 495;
+const SNAPSHOT_TURNS = 330;
+/** The journal is folded when it is twice as long as the snapshot: about 35 turns are left until then. */
+const JOURNAL_TURNS = 610;
 /** The first saves of a process and of a store are not counted. */
 const WARM_UP_TURNS = 10;
 const TURNS_AFTER_FOLD = 30;

@@ -10,10 +10,10 @@ import type { SessionPaths } from "./session-paths.js";
 import type { JournalState, SessionState } from "./session-view.js";
 import type { PrepareContext, PreparedSnapshot, SnapshotContent } from "./snapshots/snapshot-form.js";
 
-/** A journal is compacted into its snapshot when it outgrows the snapshot, and this. */
-const MIN_BYTES = 64 * 1024;
-/** By so much: journal, compactions and a last flush then write less than four times the messages. */
-const RATIO = 1.25;
+/** A journal is compacted into its snapshot when it is longer than this, and than the snapshot. */
+const MIN_BYTES = 80 * 1024;
+/** So many times: journal, compactions and a last flush then write three times the messages on average. */
+const RATIO = 2;
 /** No timer of the runtime is longer. */
 const MOST_TIMER_MS = 2 ** 31 - 1;
 /** Beyond so many bytes, and twice its snapshot, a journal does not grow: an append waits for the compaction. */

@@ -61,10 +61,10 @@ test("rule 32: a change of metadata behind an append costs no rewrite", async ()
 });
 
 test.each([
-  { size: 10, limit: 64 * 1024, pause_ms: 5 },
-  { size: 300_000, limit: 375_000, pause_ms: 0 },
+  { size: 10, limit: 80 * 1024, pause_ms: 5 },
+  { size: 300_000, limit: 600_000, pause_ms: 0 },
 ])(
-  "rule 30: a journal is compacted when it outgrows 64 KiB, and by a quarter the snapshot of $size bytes",
+  "rule 30.2: a journal is compacted when it outgrows 80 KiB, and twice the snapshot of $size bytes",
   async ({ size, limit, pause_ms }) => {
     const layer = new HookedLayer();
     const { root, store } = await filled(1, size, layer);

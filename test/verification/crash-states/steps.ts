@@ -8,7 +8,7 @@ export const message = (text: string) => user(text, text.slice(0, 20));
 const long = (name: string) => message(name.padEnd(5000, "."));
 
 /** More than the least size at which a journal is folded. */
-const huge = (name: string) => message(name.padEnd(66_000, "."));
+const huge = (name: string) => message(name.padEnd(82_000, "."));
 
 export async function revision_of({ store }: Pick<World, "store">): Promise<string> {
   const session = await store.load("s");

@@ -15,7 +15,7 @@ const OURS: Record<string, (store: FileSessionStore, revision: string) => Promis
   flush: (store) => store.flush("s"),
   replace: (store, revision) => store.replace("s", [message("<mine>")], { revision }),
   "append and a fold beside it": async (store, revision) => {
-    await store.append("s", [message(`<mine>${"x".repeat(70_000)}`)], { revision });
+    await store.append("s", [message(`<mine>${"x".repeat(84_000)}`)], { revision });
     await store.flush("s");
   },
 };

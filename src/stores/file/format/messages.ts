@@ -7,6 +7,8 @@ import { skip_mark, skip_space } from "./json-scanner.js";
 const BATCH_BYTES = 256 * 1024;
 const COMMA = 0x2c;
 const NEWLINE = 0x0a;
+const OPENING_BRACKET = 0x5b;
+const CLOSING_BRACKET = 0x5d;
 
 // The texts of messages hold no line breaks, so that a line break always separates two messages.
 
@@ -37,6 +39,9 @@ function batch_end(bytes: Buffer, begin: number): number {
   return found < 0 ? bytes.length : found + 1;
 }
 
+/** Holds the batch that is being parsed. One buffer for all: to put texts together, or to get new memory, takes longer. */
+let batch: Buffer | undefined;
+
 function parse_batch(lines: Buffer, path: string): Message[] {
   let end = lines.length;
   while (end > 0 && (lines[end - 1] === NEWLINE || lines[end - 1] === COMMA)) {
@@ -46,9 +51,17 @@ function parse_batch(lines: Buffer, path: string): Message[] {
   if (text.indexOf(NEWLINE) < 0) {
     return end > 0 ? [parse_json(text, path) as Message] : []; // brackets might be too much for one string
   }
-  const has_commas = text[text.indexOf(NEWLINE) - 1] === COMMA;
-  const list = has_commas ? text.toString() : text.toString().replaceAll("\n", ",");
-  return parse_json(`[${list}]`, path) as Message[];
+  batch ??= Buffer.allocUnsafe(BATCH_BYTES + 2);
+  const list = batch.subarray(0, end + 2);
+  list[0] = OPENING_BRACKET;
+  text.copy(list, 1);
+  list[end + 1] = CLOSING_BRACKET;
+  if (text[text.indexOf(NEWLINE) - 1] !== COMMA) {
+    for (let at = list.indexOf(NEWLINE); at >= 0; at = list.indexOf(NEWLINE, at)) {
+      list[at] = COMMA;
+    }
+  }
+  return parse_json(list, path) as Message[];
 }
 
 /**

@@ -1,6 +1,6 @@
 import { constants } from "node:buffer";
 import { with_file } from "./durable-files.js";
-import { is_errno, read_range, type FileLayer, type FileStamp, type OpenFile } from "./file-layer.js";
+import { is_errno, read_into, read_range, type FileLayer, type FileStamp, type OpenFile } from "./file-layer.js";
 import { corrupt } from "../format/corrupt.js";
 
 export interface ReadFile {
@@ -98,19 +98,20 @@ export async function read_all(file: OpenFile, stamp: FileStamp, path: string, l
 /** Bytes that are read at a time. */
 export const PIECE_BYTES = 256 * 1024;
 
-/** Reads the bytes between two positions, a piece at a time. Fewer bytes at the end of the file. */
+/** Reads the bytes between two positions, fewer at the end of the file. A piece counts until the next one is asked for. */
 export async function* read_pieces(file: OpenFile, begin: number, end: number): AsyncGenerator<Buffer> {
+  const piece = Buffer.allocUnsafe(Math.min(PIECE_BYTES, end - begin));
   for (let at = begin; at < end;) {
-    const piece = await read_range(file, at, Math.min(PIECE_BYTES, end - at));
-    if (piece.length === 0) {
+    const count = await read_into(piece.subarray(0, end - at), file, at);
+    if (count === 0) {
       return;
     }
-    at += piece.length;
-    yield piece;
+    at += count;
+    yield piece.subarray(0, count);
   }
 }
 
-/** Puts pieces together that end with a line. A line that is longer than a piece comes alone. */
+/** Puts pieces together that end with a line, each to be used as they are. A line that is longer than a piece comes alone. */
 export async function* whole_lines(pieces: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
   let begun: Buffer[] = [];
   for await (const piece of pieces) {
@@ -126,7 +127,7 @@ export async function* whole_lines(pieces: AsyncIterable<Buffer>): AsyncGenerato
       begun = [];
     }
     if (end < piece.length) {
-      begun.push(piece.subarray(end));
+      begun.push(Buffer.from(piece.subarray(end)));
     }
   }
   if (begun.length > 0) {
