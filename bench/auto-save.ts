@@ -12,7 +12,7 @@ interface Rounds {
   rewriting: number;
 }
 
-/** What a save of messages of 2 KB, and of real ones, may take: times what it takes to append and sync the same bytes. */
+/** The most time of a save of messages of 2 KB, and of real ones, as a multiple of appending and syncing the same bytes. */
 const BOUNDS = { synthetic: { json: 1.3, ndjson: 1.4 }, real: { json: 1.45, ndjson: 1.45 } };
 
 const QUICK: Rounds = { raw: 3, rewriting: 1 };

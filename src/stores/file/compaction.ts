@@ -12,7 +12,7 @@ import type { PrepareContext, PreparedSnapshot, SnapshotContent } from "./snapsh
 
 /** A journal is compacted into its snapshot when it is longer than this, and than the snapshot. */
 const MIN_BYTES = 80 * 1024;
-/** So many times: journal, compactions and a last flush then write three times the messages on average. */
+/** The multiple. Journal, compactions and a last flush then write three times the messages on average. */
 const RATIO = 2;
 /** No timer of the runtime is longer. */
 const MOST_TIMER_MS = 2 ** 31 - 1;
