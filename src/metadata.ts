@@ -51,7 +51,7 @@ export function require_query(query: SessionQuery | null | undefined): void {
 }
 
 /** Sorts, filters and pages a list as `SessionStore.list` promises. @throws {SessionError} `invalid_input`. */
-export function apply_query(entries: SessionMetadata[], query?: SessionQuery | null): SessionMetadata[] {
+export function apply_query(entries: readonly SessionMetadata[], query?: SessionQuery | null): SessionMetadata[] {
   require_query(query);
   const { limit, before, parent_id, kinds } = query ?? {};
   const wanted = entries.filter(
@@ -121,5 +121,6 @@ export function complete_metadata(
   const { id, message_count } = own;
   const updated_at = typeof metadata.updated_at === "string" ? metadata.updated_at : own.date();
   const created_at = typeof metadata.created_at === "string" ? metadata.created_at : updated_at;
-  return { ...apply_patch({}, metadata), id, updated_at, created_at, message_count } as SessionMetadata;
+  const known = Object.values(metadata).includes(null) ? apply_patch({}, metadata) : metadata;
+  return { ...known, id, updated_at, created_at, message_count } as SessionMetadata;
 }
