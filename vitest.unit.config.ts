@@ -3,9 +3,9 @@ import all from "./vitest.config.js";
 
 /** Tests that start processes or databases, wait for locks to age, or try hundreds of cases on disk. */
 const SLOW = [
-  "test/manager/{control-characters,families,schedules,*processes}.test.ts",
+  "test/manager/{control-characters,families,runtimes,schedules,*processes}.test.ts",
   "test/stores/{{drizzle,prisma}-*,timers}.test.ts",
-  "test/stores/file/{at-rest,copied-files,costs,damage,folds,foreign-*,fork-folders,invalid-parents}.test.ts",
+  "test/stores/file/{at-rest,compact*,copied-files,costs,damage,foreign-*,fork-folders,invalid-parents}.test.ts",
   "test/stores/file/{locks,open-files,other-readers,permissions,real-file-systems}.test.ts",
 ];
 
