@@ -87,14 +87,31 @@ export class SessionDrafts {
    * a session that is gone.
    */
   async remove_with<T>(paths: SessionPaths, remove_session: () => Promise<T>): Promise<T> {
-    return this.#locked(paths, async () => {
-      const result = await remove_session();
-      const is_there_again = (await find_form(this.#layer, paths)) !== undefined; // our lock on it was broken
-      if (!is_there_again && (await remove_if_there(this.#layer, paths.draft))) {
-        await sync_directory(this.#layer, paths.root, this.#policy); // under the same id it would come back
-      }
-      return result;
-    });
+    if (await this.#is_begun(paths)) {
+      return this.#locked(paths, async () => {
+        const result = await remove_session();
+        await this.#remove(paths);
+        return result;
+      });
+    }
+    const result = await remove_session();
+    if (await this.#is_begun(paths)) {
+      await this.#locked(paths, () => this.#remove(paths));
+    }
+    return result;
+  }
+
+  /** True if there is a draft, or one is being written. */
+  async #is_begun({ draft, draft_lock }: SessionPaths): Promise<boolean> {
+    const is_locked = (await this.#layer.stat(draft_lock.lock)) !== undefined; // first: whoever lets go has written
+    return is_locked || (await this.#layer.stat(draft)) !== undefined;
+  }
+
+  async #remove(paths: SessionPaths): Promise<void> {
+    const is_there_again = (await find_form(this.#layer, paths)) !== undefined; // our lock on it was broken
+    if (!is_there_again && (await remove_if_there(this.#layer, paths.draft))) {
+      await sync_directory(this.#layer, paths.root, this.#policy); // under the same id it would come back
+    }
   }
 
   /** Removes the temporary files of killed processes. */

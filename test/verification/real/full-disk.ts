@@ -13,7 +13,7 @@ export const PAGE_BYTES = 4096;
 /** What is done while there is hardly any room. */
 export const WORK = {
   "a flush": (store: FileSessionStore) => store.flush(),
-  "a fold behind an append": (store: FileSessionStore, account: Account) => append(store, account, "new"),
+  "a compaction behind an append": (store: FileSessionStore, account: Account) => append(store, account, "new", 2_000),
   "a save": (store: FileSessionStore, account: Account) =>
     account.note("s", ["saved".padEnd(100_000, "x")], "replace", (messages) => store.save("s", messages)),
 };
@@ -41,7 +41,7 @@ export async function fill_up(
     const account = new Account();
     await account.note("s", ["one"], "replace", (messages) => store.save("s", messages));
     await append(store, account, "two", 40_000);
-    await append(store, account, "three", 25_000);
+    await append(store, account, "three", 40_000);
     fill(at, free);
     layer.forget();
     await WORK[work](store, account).catch((error: unknown) => account.failed(error, ["ENOSPC"]));
