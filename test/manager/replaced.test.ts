@@ -288,6 +288,7 @@ each_store((backend) => {
     store.lose_answer(["save", "replace"]);
     await expect(manager.save()).rejects.toThrow("connection lost");
     const { id: copy } = await only_other(store, "s");
+    await sleep(5); // dates count milliseconds
     await manager.load(copy);
     const tail = await manager.rewind("a1");
     await manager.flush();
