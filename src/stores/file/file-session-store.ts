@@ -285,7 +285,7 @@ export class FileSessionStore implements SessionStore {
     const texts = messages_to_json(messages, id);
     texts.forEach((text, n) => require_parsable(text, n, id));
     const stored = await this.#changes.run(id, (files) => change(files, texts, given));
-    await this.#drafts.drop_held(this.#changes.paths(id), messages).catch(() => undefined);
+    await this.#drafts.drop_held(this.#changes.paths(id), messages, false).catch(() => undefined);
     return stored;
   }
 
@@ -295,25 +295,27 @@ export class FileSessionStore implements SessionStore {
     given: MetadataPatch,
     old: SessionState | undefined,
   ): Promise<Outcome<SessionRevision>> {
-    await this.#drop_void_draft(files.id);
+    // Behind this change, a draft whose turn was stored would come back without it.
+    const messages = await this.#messages_beside_draft(files.id);
+    await this.#drafts.drop_held(this.#changes.paths(files.id), messages, true);
     const state = await files.rewrite(texts, given, old);
     return { result: { revision: state.revision }, state };
   }
 
-  /** Inside a turn to open files: removes a draft whose turn the session holds, so that neither comes back without the other. */
-  async #drop_void_draft(id: string): Promise<void> {
+  /** Removes what is left of drafts. */
+  async #tidy_draft(id: string): Promise<void> {
+    const paths = this.#changes.paths(id);
+    await this.#drafts.settled(id);
+    await this.#drafts.clean(paths);
+    const messages = await with_open_files(this.#layer, () => this.#messages_beside_draft(id));
+    await this.#drafts.drop_held(paths, messages, true);
+  }
+
+  /** Inside a turn to open files: returns the messages of a session that has a draft. */
+  async #messages_beside_draft(id: string): Promise<Message[]> {
     const paths = this.#changes.paths(id);
     const draft = await this.#drafts.read(paths);
     const view = draft && (await read_session(this.#layer, paths).catch(damaged_is_unknown));
-    if (draft && view && view !== "damaged" && holds_prompt(view.messages ?? [], draft)) {
-      await this.#drafts.set(paths, undefined);
-    }
-  }
-
-  /** Removes what is left of drafts. */
-  async #tidy_draft(id: string): Promise<void> {
-    await this.#drafts.settled(id);
-    await this.#drafts.clean(this.#changes.paths(id));
-    await with_open_files(this.#layer, () => this.#drop_void_draft(id));
+    return view && view !== "damaged" ? (view.messages ?? []) : [];
   }
 }

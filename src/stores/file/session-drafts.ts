@@ -67,19 +67,23 @@ export class SessionDrafts {
   }
 
   /**
-   * Removes the draft if one of these messages is its prompt. Not synced: one that comes back after a power cut is
-   * void as well.
+   * Removes the draft if one of these messages is its prompt. A draft that is not synced and comes back after a power cut is
+   * void as long as the messages are there.
    */
-  async drop_held(paths: SessionPaths, messages: readonly { id?: string }[]): Promise<void> {
+  async drop_held(paths: SessionPaths, messages: readonly { id?: string }[], is_synced: boolean): Promise<void> {
     const is_held = async () => {
       const draft = await this.read(paths);
       return draft !== undefined && holds_prompt(messages, draft);
     };
-    if ((await this.#layer.stat(paths.draft)) && (await is_held())) {
-      await this.#locked(paths, async () => {
-        await ((await is_held()) && remove_if_there(this.#layer, paths.draft));
-      });
+    if (!(await this.#layer.stat(paths.draft)) || !(await with_open_files(this.#layer, is_held, "drafts"))) {
+      return;
     }
+    await this.#locked(paths, async () => {
+      if (await is_held()) {
+        await remove_if_there(this.#layer, paths.draft); // a newer draft stays
+        await (is_synced && sync_directory(this.#layer, paths.root, this.#policy));
+      }
+    });
   }
 
   /**

@@ -101,3 +101,28 @@ test("rule 26: a draft that is not UTF-8 is none, and verify names it", async ()
   expect((await loaded(new FileSessionStore(root))).draft).toBeUndefined();
   expect((await store.verify()).map(({ code }) => code)).toEqual(["corrupt_draft"]);
 });
+
+test.each<[string, (store: FileSessionStore) => Promise<unknown>]>([
+  ["flush", (store) => store.flush("s")],
+  ["save", (store) => store.save("s", [message("other")])],
+])("rule 26: a draft that is written while a %s judges the one before stays", async (_, change) => {
+  const root = temporary_directory();
+  const writer = new FileSessionStore(root);
+  await writer.save("s", [message("one")]);
+  await writer.set_draft("s", draft("one")); // behind its turn, so that it is void
+  const layer = new HookedLayer();
+  const store = new FileSessionStore(root, {}, layer);
+  await store.update("s", { label: "L" }); // what the store does at its first change is done
+  await store.flush("s");
+  await writer.set_draft("s", draft("one"));
+  let is_read = false;
+  layer.hook = async ({ name, path }) => {
+    if (is_read && name === "open" && path.endsWith("s.json")) {
+      is_read = false;
+      await writer.set_draft("s", draft("two"));
+    }
+    is_read ||= name === "open" && path.endsWith("s.draft");
+  };
+  await change(store);
+  expect((await loaded(writer)).draft).toEqual(draft("two"));
+});

@@ -117,3 +117,20 @@ test("rules 40 and 46: rescues that were cut short are made again beside changes
   await Promise.all(all.map((id) => next.update(id, { label: "L" })));
   expect((await next.list()).filter(({ label }) => label === "L")).toHaveLength(2 * ids.length);
 });
+
+test("rule 46: saves that look whether their turn's draft is void have few files open", async () => {
+  let most = 0;
+  const layer = new HookedLayer(undefined, { syncs: false });
+  const ids = Array.from({ length: 200 }, (_, n) => `s${n}`);
+  const store = new FileSessionStore(quick_directory(), { durable: false }, layer);
+  const draft = { prompt: { role: "user" as const, id: "p", content: [] }, updated_at: "2024-01-01T00:00:00.000Z" };
+  await Promise.all(ids.map((id) => store.save(id, [])));
+  await Promise.all(ids.map((id) => store.set_draft(id, draft)));
+  const loaded = await Promise.all(ids.map((id) => store.load(id)));
+  layer.hook = ({ name, path }) => {
+    most = Math.max(most, layer.opened - layer.closed);
+    return name === "file.stat" && path.endsWith(".draft") ? new Promise((go_on) => setTimeout(go_on, 50)) : undefined;
+  };
+  await Promise.all(ids.map((id, n) => store.append(id, [message("more")], { revision: loaded[n]?.revision ?? "" })));
+  expect(most).toBeLessThan(150);
+});
