@@ -10,9 +10,9 @@ import type { SessionPaths } from "./session-paths.js";
 import type { JournalState, SessionState } from "./session-view.js";
 import type { PrepareContext, PreparedSnapshot, SnapshotContent } from "./snapshots/snapshot-form.js";
 
-/** A journal is compacted into its snapshot when it is longer than this, and than the snapshot. */
+/** A journal is compacted into its snapshot when it is longer than this, and than `RATIO` snapshots. */
 const MIN_BYTES = 80 * 1024;
-/** The multiple. Journal, compactions and a last flush then write three times the messages on average. */
+/** Journal, compactions and a last flush then write three times the messages on average. */
 const RATIO = 2;
 /** No timer of the runtime is longer. */
 const MOST_TIMER_MS = 2 ** 31 - 1;
@@ -96,7 +96,7 @@ export class Compactor {
   readonly #running = new Map<string, RunningCompaction>();
   /** Changes of sessions that are being compacted: the last of each. */
   readonly #noted = new Map<string, () => void>();
-  /** Compactions that failed: tried again when the journal has doubled, or at the next flush. */
+  /** The length of the journal at which a compaction that failed is tried again. The next flush tries again, too. */
   readonly #failed = new Map<string, number>();
   readonly #owner: Owner;
 

@@ -1,7 +1,7 @@
 import fs from "node:fs";
 import { join } from "node:path";
 import { FileSessionStore, type SessionError } from "@simulacra-ai/session";
-import { expect, test } from "vitest";
+import { expect, test, vi } from "vitest";
 import { loaded, message, outcome_of, quick_directory } from "../helpers.js";
 import { append, texts_in, tree, with_journal } from "./files.js";
 import { FOREIGN_FILE_LAYER, foreign_error } from "./foreign-realm.js";
@@ -141,3 +141,27 @@ test("rule 41: errors of another realm, as in the sandbox of jest, are known by 
   expect(await store.delete("s")).toBe(true);
   expect(tree(root)).toEqual([]);
 });
+
+test.each(["a save", "a compaction"])(
+  "rule 30: what %s that failed could not remove is gone behind the next change",
+  async (what) => {
+    const root = quick_directory();
+    const layer = new HookedLayer();
+    const store = new FileSessionStore(root, { durable: false }, layer);
+    await store.save("s", [message("one")]);
+    await append(store, ["two"]);
+    layer.hook = ({ name, path }) =>
+      fail_if(name === "file.sync" || (name === "unlink" && path.endsWith(".tmp")), "EIO");
+    if (what === "a save") {
+      expect(await outcome_of(store.save("s", [message("lost")]))).toBe("storage");
+    } else {
+      await append(store, ["x".repeat(100_000)]);
+    }
+    await vi.waitUntil(() => tree(root).some((name) => name.endsWith(".tmp")));
+    await vi.waitUntil(() => layer.opened === layer.closed);
+    layer.hook = () => undefined;
+    await store.update("s", { label: "L" });
+    expect(tree(root).filter((name) => name.endsWith(".tmp"))).toEqual([]);
+    expect((await texts_in(root)).slice(0, 2)).toEqual(["one", "two"]);
+  },
+);

@@ -1,4 +1,4 @@
-import type { Scenario, Step } from "./record.js";
+import type { Scenario, Step, World } from "./record.js";
 import {
   append,
   append_elsewhere,
@@ -11,14 +11,20 @@ import {
   update,
 } from "./steps.js";
 
-/** An append after which a compaction begins, which comes as far as this operation while these steps are taken. */
+/** Appends until a compaction begins, and resolves when that has come as far as this operation. Returns what lets it go on. */
+export async function hold_compaction(world: World, label: string): Promise<() => void> {
+  await append("the journal is there")(world);
+  const { reached, let_go } = world.layer.hold(label);
+  await append_huge("huge")(world);
+  await reached;
+  return let_go;
+}
+
+/** A compaction that is held at this operation while these steps are taken. */
 const compaction_beside =
   (label: string, ...meanwhile: Step[]): Step =>
   async (world) => {
-    await append("the journal is there")(world);
-    const { reached, let_go } = world.layer.hold(label);
-    await append_huge("huge")(world);
-    await reached;
+    const let_go = await hold_compaction(world, label);
     for (const step of meanwhile) {
       await step(world);
     }
@@ -30,17 +36,14 @@ const compaction_beside =
 const compaction_before =
   (label: string, ...then: Step[]): Step =>
   async (world) => {
-    await append("the journal is there")(world);
-    const { reached, let_go } = world.layer.hold(label);
-    await append_huge("huge")(world);
-    await reached;
+    const let_go = await hold_compaction(world, label);
     const waiting = Promise.all(then.map((step) => step(world)));
     let_go();
     await waiting;
   };
 
 /** Where the new snapshot is written, and synced. */
-const WRITTEN = "close {id}.tmp";
+export const WRITTEN = "close {id}.tmp";
 /** Where it is to be put in place: the first rename gives it the name that belongs to the lock. */
 const PUT_IN_PLACE = "rename to {id}.tmp";
 

@@ -2,10 +2,11 @@ import { getEnvironmentData } from "node:worker_threads";
 import { expect, test } from "vitest";
 import type { FileSessionFormat } from "../../../src/stores/file/format/snapshot-header.js";
 import { system_error } from "../../stores/file/hooked-layer.js";
+import { hold_compaction, WRITTEN } from "./compaction-scenarios.js";
 import { enumerate } from "./enumerate.js";
 import { thorough } from "./judge.js";
 import { record, type Step, type World } from "./record.js";
-import { append, append_huge, message, save } from "./steps.js";
+import { append, message, save } from "./steps.js";
 
 /*
  * A writer is cut off between a rename and the sync of the directory, and another one goes on: what that one renames may
@@ -46,14 +47,11 @@ function die(): void {
 
 /** A compaction has written its snapshot, and goes on when it is let go. */
 async function written_compaction(world: World, tail: boolean): Promise<() => void> {
-  await append("the journal is there")(world);
-  const written = world.layer.hold("close {id}.tmp");
-  await append_huge("huge")(world);
-  await written.reached;
+  const let_go = await hold_compaction(world, WRITTEN);
   if (tail) {
     await append("b")(world);
   }
-  return written.let_go;
+  return let_go;
 }
 
 async function violations_of(format: FileSessionFormat, steps: Step[]): Promise<Record<string, string>> {

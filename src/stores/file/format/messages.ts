@@ -39,7 +39,7 @@ function batch_end(bytes: Buffer, begin: number): number {
   return found < 0 ? bytes.length : found + 1;
 }
 
-/** Holds the batch that is being parsed. One buffer for all: to put texts together, or to get new memory, takes longer. */
+/** Holds the batch that is being parsed. All batches share one buffer, because new memory for each takes longer than to copy. */
 let batch: Buffer | undefined;
 
 function parse_batch(lines: Buffer, path: string): Message[] {

@@ -7,13 +7,16 @@ import { REFUSALS, succeeds, type FileLayer, type FileStamp, type OpenFile } fro
 
 /** Up to here a read or write goes to the page cache faster than to another thread and back. */
 const INLINE_BYTES = 64 * 1024;
-/** A read in place that took longer waited for the device. The next reads are made on the thread pool, several at a time. */
+/** A look at a file in place that took longer waited for the device. */
 const COLD_MS = 0.15;
+/** The number of looks after that which are made on the thread pool, several at a time. */
 const MOST_TO_POOL = 64;
+/** The number of looks that are left for the thread pool. */
 let to_pool = 0;
 
 /** Longer files take the file system noticeable time to free. */
 const LONG_BYTES = 1024 * 1024;
+/** Longer than a change usually takes. */
 const FREE_AFTER_MS = 20;
 const MAX_CHUNK_BYTES = 4 * 1024 * 1024;
 /** The answer of versions of Node.js that have no syncs under their permission model. */
@@ -172,7 +175,7 @@ class NodeFile implements OpenFile {
  * Takes a file its name, which may be the file's last.
  *
  * Hazard: to free a long file takes a millisecond for every few megabytes, and other syncs wait for that. So such a file is
- * kept open until the present change has ended, and then closed on the thread pool. Windows changes no name of an open file.
+ * kept open for 20 ms, and then closed on the thread pool. Windows changes no name of an open file.
  */
 function freeing_later(path: string, change: () => void): void {
   const stats = process.platform === "win32" ? undefined : fs.lstatSync(path, { throwIfNoEntry: false });

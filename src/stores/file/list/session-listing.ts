@@ -92,7 +92,7 @@ async function damaged_entry(
 export async function find_incomplete_copy(layer: FileLayer, paths: SessionPaths): Promise<string | undefined> {
   const form = await find_form(layer, paths);
   const found = form && (await readable_metadata(layer, paths, form));
-  return found?.is_copy === true ? paths.file(form?.head_ending ?? "") : undefined;
+  return form && found?.is_copy === true ? paths.file(form.head_ending) : undefined;
 }
 
 /** Bytes of the beginning of a damaged file that are searched for metadata. */
@@ -124,6 +124,7 @@ async function readable_metadata(
   }
 }
 
+/** True unless the metadata in the first bytes of a head are other ones than those that were written. */
 function is_as_written(form: SnapshotForm, bytes: Buffer, path: string): boolean {
   try {
     form.check_head(bytes, path);
