@@ -161,7 +161,7 @@ export class History {
   }
 
   #extend(messages: Messages): void {
-    this.#live = Object.isExtensible(messages) ? messages.slice() : messages; // to ask for frozen elements costs O(messages)
+    this.#live = Object.isFrozen(messages) ? messages : messages.slice();
     for (let from = this.length; from < messages.length; from = this.length) {
       let to = from + 1;
       while (to < messages.length && (messages[to] as Message | null)?.role !== "user") {

@@ -195,7 +195,7 @@ export class Compactor {
     await Promise.all(running.map(([, { ended }]) => ended));
   }
 
-  /** The session was compacted otherwise. */
+  /** Forgets that a compaction failed, because the session was compacted otherwise. */
   compacted(id: string): void {
     this.#failed.delete(id);
   }

@@ -295,7 +295,7 @@ export class FileSessionStore implements SessionStore {
     given: MetadataPatch,
     old: SessionState | undefined,
   ): Promise<Outcome<SessionRevision>> {
-    // Behind this change, a draft whose turn was stored would come back without it.
+    // first: the draft of a turn that this change removes would not be void any more
     const messages = await this.#messages_beside_draft(files.id);
     await this.#drafts.drop_held(this.#changes.paths(files.id), messages, true);
     const state = await files.rewrite(texts, given, old);

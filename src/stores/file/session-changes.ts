@@ -32,8 +32,8 @@ const MOST_STATES = 1000;
 type Change<T> = (files: SessionFiles) => Promise<Outcome<T>>;
 
 /**
- * The changes of sessions: one at a time in this process and under the session's lock, with what was known of the session,
- * and rid of what a killed process left; and the compactions that follow from them.
+ * Runs the changes of sessions: of each session one at a time in this process, and under its lock. A change knows the state
+ * that the change before left. Removes what killed processes have left, and begins compactions.
  */
 export class SessionChanges {
   readonly #layer: FileLayer;
@@ -222,7 +222,7 @@ export class SessionChanges {
    * Under the session's lock: removes the temporary files that were left.
    *
    * Hazard: a lock that was taken over need not be the one that was found dead. Its holder may have lived, let go of it,
-   * and taken it again in that moment. So all temporary files are removed then, whoever may be about to put one in place.
+   * and taken it again in that moment. So all temporary files are removed then, even one that a living process is about to put in place.
    */
   async #remove_orphans(paths: SessionPaths, lock: SessionLock): Promise<void> {
     const { id, draft_lock } = paths;
@@ -235,7 +235,7 @@ export class SessionChanges {
     for (const token of this.#orphans.get(id) ?? []) {
       const is_of_draft = token.endsWith(DRAFT_ENDING);
       if (!is_of_draft || !(await this.#layer.stat(draft_lock.lock))) {
-        await remove_if_there(this.#layer, paths.temporary(token)); // whoever holds the draft's lock removes its files
+        await remove_if_there(this.#layer, paths.temporary(token)); // the holder of the draft's lock removes its files
       }
     }
     this.#orphans.delete(id);

@@ -96,7 +96,7 @@ export class SessionFiles {
     const state = (await this.read())?.state;
     const is_of_several_files = state?.journal !== undefined || state?.form.data_ending !== state?.form.head_ending;
     if (is_of_several_files) {
-      await this.sync_names(); // whoever put them there may have failed to
+      await this.sync_names(); // their writer may have failed to
     }
     if (state?.journal?.relation !== "foreign") {
       return state;

@@ -9,13 +9,13 @@ export interface LeasePolicy {
   most: number;
   /** The number of changes without a lease after others wanted the lock, too. */
   most_contended: number;
-  /** Nobody has broken a lock that was held so many milliseconds ago: that takes ten seconds. */
+  /** The number of milliseconds in which nobody can break a lock: to break one takes ten seconds. */
   sure_ms: number;
   /** Runs a task in the first pause between two changes, in a few milliseconds. Returns what calls the task off. */
   in_a_pause(task: () => void): () => void;
 }
 
-/** A change that comes later does not follow at once. */
+/** The time after which a change does not follow at once. */
 const PAUSE_MS = 5;
 
 export const LEASE_POLICY: LeasePolicy = {
@@ -40,7 +40,7 @@ interface LockedFiles {
 
 /** Changes of a session that follow each other at once. */
 interface Burst<T> {
-  /** Below zero: so many are to come before they count. */
+  /** The number of changes that count. Below zero: the number of changes that must come before any counts. */
   changes: number;
   /** The leased files, between two changes. */
   files: T | undefined;
@@ -49,8 +49,8 @@ interface Burst<T> {
 }
 
 /**
- * Keeps the locks of sessions that are changed again and again, and their journals' handles, for the next change. To
- * release and to take both costs as much as the rest of an append, the sync aside.
+ * Keeps the locks of sessions that are changed again and again, and their journals' handles, for the next change.
+ * Releasing and taking both costs as much as the rest of an append, apart from its sync.
  */
 export class SessionLeases<T extends LockedFiles> {
   readonly #policy: LeasePolicy;
